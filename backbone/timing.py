@@ -1,0 +1,132 @@
+"""Timed passes, and the rows that they make."""
+
+import argparse
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import groupby
+from operator import itemgetter
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from backbone import files, mobilenetv2
+from backbone.cli import DATASETS
+from backbone.instrument import Operation, insert_marks, trace
+from backbone.rows import Row, report
+
+
+class Clock(Protocol):
+    """What a timer brings of its own: how to mark a moment, and how to read the marks."""
+
+    def mark(self) -> None:
+        """Mark this moment, without waiting for anything."""
+
+    def read(self) -> list[float]:
+        """After a pass: milliseconds from each of its marks to the next."""
+
+
+def run(
+    args: argparse.Namespace, device: torch.device, clock: Clock, machine: dict[str, str | int]
+) -> None:
+    """A timer from its flags to its report on stdout and, with --json, its record.
+
+    machine: what the record says of the machine beside what all records say.
+    """
+    if args.json:
+        files.check_writable(args.json)
+    image = torch.rand(args.batch_size, *DATASETS[args.dataset], device=device)
+    network = mobilenetv2.build().to(device)
+    rows = measure(network, mobilenetv2, image, args.target, clock, args.warmup, args.iterations)
+    if args.json:
+        from backbone import records  # pyperf is for those who ask for a record
+
+        about = {
+            "torch_version": torch.__version__,
+            "torchvision_version": version("torchvision"),
+            "network": mobilenetv2.NAME,
+            "dtype": str(image.dtype).removeprefix("torch."),
+            "dataset": args.dataset,
+            "target": args.target,
+            "warmup": args.warmup,
+        }
+        files.write_whole(args.json, records.dumps(rows, about | machine))
+    print(report(rows), end="")
+
+
+def measure(
+    network: torch.nn.Module,
+    backbone: ModuleType,
+    image: torch.Tensor,
+    target: str,
+    clock: Clock,
+    warmup: int,
+    iterations: int,
+) -> list[Row]:
+    """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
+
+    target: "model", "block" (its stages, as `backbone` names them) or "layer" (stages and
+    operations). The row of the whole pass comes last; all rows are from the same passes.
+    """
+    shape = list(image.shape)
+    forward, operations = instrumented(network, backbone, shape, target, clock.mark)
+    samples = sample(forward, image, clock, warmup, iterations)
+    rows, columns = [], iter(samples.T)
+    for (name, detail), group in groupby(operations, key=itemgetter(0)):
+        inside = [operation for _, operation in group]
+        layers = [
+            Row("layer", f"{op.kind} {op.path}".strip(), "with", op.input_shape, next(columns))
+            for op in (inside if target == "layer" else ())
+        ]
+        times = sum(layer.samples for layer in layers) if layers else next(columns)
+        rows += [Row("block", name, detail, inside[0].input_shape, times), *layers]
+    return [*rows, Row("model", backbone.NAME, "with", shape, samples.sum(axis=1))]
+
+
+def instrumented(
+    network: torch.nn.Module,
+    backbone: ModuleType,
+    input_shape: list[int],
+    target: str,
+    mark: Callable[[], object],
+) -> tuple[Callable[[torch.Tensor], torch.Tensor], list[tuple[tuple[str, str], Operation]]]:
+    """The pass with the marks of a target, and the operations between them, each with its stage.
+
+    For "model" this is the stock pass between two marks, and there are no operations.
+    """
+    if target == "model":
+
+        def forward(image: torch.Tensor) -> torch.Tensor:
+            mark()
+            output = network(image)
+            mark()
+            return output
+
+        return forward, []
+    graph, operations = trace(network, input_shape)
+    stages = [backbone.stage(network, operation.path) for operation in operations]
+    parts = stages if target == "block" else range(len(operations))
+    forward = insert_marks(network, graph, parts, mark)
+    return forward, list(zip(stages, operations, strict=True))
+
+
+def sample(
+    forward: Callable[[torch.Tensor], object],
+    image: torch.Tensor,
+    clock: Clock,
+    warmup: int,
+    iterations: int,
+) -> np.ndarray:
+    """Elapsed milliseconds between the marks of each timed pass, shape (iterations, marks - 1).
+
+    Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
+    """
+    passes = []
+    with torch.inference_mode(), tqdm(total=warmup + iterations, disable=None, leave=False) as bar:
+        for _ in range(warmup + iterations):
+            forward(image)
+            passes.append(clock.read())
+            bar.update()
+    return np.maximum(np.round(passes[warmup:], 6), 1e-6)

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Inference times on a CUDA GPU, both inputs, all targets -> mobilenetv2_stats/
+# Without a CUDA device, cpu/stats.sh takes over. Arguments are timer.py's.
+wrapper=stats.sh
+root=$(dirname -- "$0")
+. "$root/backbone/store.sh"
+prepare timer.py "$@"
+if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+  say "no CUDA device here: handing over to cpu/stats.sh, which measures the CPU"
+  exec sh cpu/stats.sh "$@"
+fi
+time_all timer.py mobilenetv2_stats "$@"

@@ -1,0 +1,73 @@
+"""What the marks cost: the instrumented passes against the stock pass, interleaved.
+
+A program for people, not a test. Each round runs, in random order, the stock pass, the block and
+the layer pass, and torch.utils.benchmark.Timer on the stock pass; printed is the median of the
+rounds' ratios to the stock pass, with its quartiles. "stock again" shows what noise alone does.
+"""
+
+import random
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from backbone import cli
+
+
+def main() -> None:
+    flags = cli.parser(__doc__.splitlines()[0])
+    flags.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
+    flags.add_argument("--rounds", type=cli.whole_number(2), default=100, help="rounds")
+    args = flags.parse_args()
+    import torch
+    from torch.utils.benchmark import Timer
+    from tqdm import tqdm
+
+    from backbone import mobilenetv2, timing
+    from cpu.timer import CpuClock
+    from timer import CudaClock
+
+    clock = CudaClock() if args.device == "cuda" else CpuClock()
+    image = torch.rand(args.batch_size, *cli.DATASETS[args.dataset], device=args.device)
+    network = mobilenetv2.build().to(args.device)
+
+    def timed(target: str):
+        shape = list(image.shape)
+        forward, _ = timing.instrumented(network, mobilenetv2, shape, target, clock.mark)
+
+        def one_pass() -> float:
+            forward(image)
+            return sum(clock.read())
+
+        return one_pass
+
+    timer = Timer(
+        "network(image)",
+        globals={"network": network, "image": image},
+        num_threads=torch.get_num_threads(),
+    )
+    passes = {
+        "stock": timed("model"),
+        "stock again": timed("model"),
+        "block": timed("block"),
+        "layer": timed("layer"),
+        "Timer": lambda: timer.timeit(1).mean * 1e3,
+    }
+    ratios = {name: [] for name in passes}
+    with torch.inference_mode():
+        for _ in range(3):
+            for one_pass in passes.values():
+                one_pass()
+        for _ in tqdm(range(args.rounds), disable=None, leave=False):
+            times = {name: passes[name]() for name in random.sample(list(passes), len(passes))}
+            for name, time in times.items():
+                ratios[name].append(time / times["stock"])
+    print(f"{args.dataset} on {args.device}, {args.rounds} rounds, ratio to the stock pass:")
+    for name in list(passes)[1:]:
+        low, median, high = statistics.quantiles(ratios[name], n=4)
+        print(f"{name:<12} {median:.4f}  (quartiles {low:.4f} to {high:.4f})")
+
+
+if __name__ == "__main__":
+    cli.run(main)
