@@ -90,6 +90,14 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     return flags
 
 
+def truth(text: str) -> bool:
+    """A flag's type: True or False, and it means what it says."""
+    truths = {"true": True, "false": False}
+    if text.lower() not in truths:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return truths[text.lower()]
+
+
 def _target_by_old_name(text: str) -> str:
     targets = {"yes": "model", "no": "layer", "False": "layer"}
     if text not in targets:
@@ -117,7 +125,8 @@ def run(main: Callable[[], None]) -> None:
     except ImportError as error:
         status = _complain(f"{error}; pip install -r requirements.txt installs what is needed")
     except OSError as error:
-        status = _complain(f"cannot write {error.filename or 'to stdout'}: {error.strerror}")
+        where = f" ({error.filename})" if error.filename else ""
+        status = _complain(f"cannot go on: {error.strerror}{where}")
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(w in str(error) for w in OUT_OF_MEMORY):
             raise

@@ -16,14 +16,17 @@ def check_writable(path: str) -> None:
 
 
 def write_whole(path: str, text: str) -> None:
-    """Write a file; a failure or an interrupt leaves the one that stood there. Raises OSError."""
+    """Write a file; a failure (cli.Failure) or an interrupt leaves the one that stood there."""
     file = Path(path)
-    if file.exists() and not file.is_file():  # a device or a pipe is written to, not replaced
-        file.write_text(text)
-        return
-    new = file.with_name(f".{file.name}.new")
+    # A device or a pipe is written to; it would be lost if it were replaced.
+    in_place = file.exists() and not file.is_file()
+    new = file if in_place else file.with_name(f".{file.name}.new")
     try:
         new.write_text(text)
-        new.replace(file)
+        if not in_place:
+            new.replace(file)
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror}") from error
     finally:
-        new.unlink(missing_ok=True)
+        if not in_place:
+            new.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Records: a run as a pyperf suite, one benchmark a row, every sample, in seconds."""
 
 import io
+import platform
 
 import pyperf
 
@@ -11,9 +12,13 @@ COLLECTED = ("cpu_model_name", "date", "python_implementation", "python_version"
 
 
 def dumps(rows: list[Row], metadata: dict[str, str | int]) -> str:
-    """The rows and what the text cannot say of their run, as the JSON text of a pyperf suite."""
+    """The rows, and what the text cannot say of their run, as the JSON text of a pyperf suite.
+
+    metadata: of the run; where it names no device, the CPU is the device.
+    """
     collected = pyperf.Run([1.0], collect_metadata=True).get_metadata()
-    metadata = {key: collected[key] for key in COLLECTED if key in collected} | metadata
+    cpu = {"device": collected.get("cpu_model_name", platform.machine())}
+    metadata = cpu | {key: collected[key] for key in COLLECTED if key in collected} | metadata
     suite = pyperf.BenchmarkSuite([pyperf.Benchmark([_run(row, metadata)]) for row in rows])
     text = io.StringIO()
     suite.dump(text)

@@ -3,10 +3,10 @@
 wrapper=tests/run.sh
 root=$(dirname -- "$0")/..
 . "$root/backbone/store.sh"
-use_python 'backbone.mobilenetv2, matplotlib, numpy, pyperf, pytest, pytorch_memlab, torchsummary, tqdm' \
+use_python 'backbone.mobilenetv2, matplotlib, numpy, pyperf, pytest, pytorch_memlab, torchsummary, tqdm, xdist' \
   tests/requirements.txt
 scripts=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 "$python" -m ruff check || exit
 "$python" -m ruff format --check || exit
 "$scripts/shellcheck" -x ./*.sh cpu/*.sh tests/*.sh .ci/run || exit
-"$python" -m pytest "$@" tests
+"$python" -m pytest -n 2 "$@" tests

@@ -1,0 +1,27 @@
+"""How the tests reach the project: through its scripts, run as a user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+# The tests' own interpreter, and no GPU, so that a test means the same everywhere.
+ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
+    """Run `python ARGUMENT...` in the project's folder; stdout and stderr as text."""
+    options = {"cwd": ROOT, "env": ENVIRONMENT, "stdout": subprocess.PIPE} | options
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, **options)
+
+
+def assert_one_line(result: subprocess.CompletedProcess, *words: str, status: int = 1) -> None:
+    """It ended with this status, an empty stdout, and one line on stderr that has the words."""
+    assert (result.returncode, result.stdout or "") == (status, ""), result
+    assert result.stderr.count("\n") == 1, result.stderr
+    for word in words:
+        assert word in result.stderr

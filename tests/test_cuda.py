@@ -1,0 +1,58 @@
+"""What only a CUDA device can show."""
+
+import os
+import re
+
+import pytest
+import torch
+from conftest import ENVIRONMENT, python
+
+from backbone import mobilenetv2, timing
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+VISIBLE = {**ENVIRONMENT, "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")}
+
+
+@pytest.mark.parametrize("target", ["block", "layer"])
+def test_returns_what_the_stock_network_returns(target):
+    from timer import CudaClock
+
+    clock = CudaClock()
+    network, image = mobilenetv2.build().cuda(), torch.rand(1, 3, 500, 334, device="cuda")
+    shape = list(image.shape)
+    forward, _ = timing.instrumented(network, mobilenetv2, shape, target, clock.mark)
+    with torch.inference_mode():
+        assert torch.equal(forward(image), network(image))
+    intervals = clock.read()
+    assert len(intervals) == {"block": 21, "layer": 153}[target]
+    assert sum(intervals) > 0
+
+
+@pytest.mark.parametrize("dataset", ["pascal", "cityscapes"])
+def test_rows_sum_to_the_pass(dataset):
+    flags = ("--i", dataset, "--target", "layer", "--iterations", "20")
+    result = python("timer.py", *flags, env=VISIBLE)
+    assert (result.returncode, result.stderr) == (0, "")
+    means = re.findall(r"^( *)Average.* is ([\d.]+) ms", result.stdout, re.MULTILINE)
+    layers = [float(mean) for indent, mean in means if indent]
+    assert (len(layers), len(means)) == (153, 175)
+    # Each printed mean is rounded to a microsecond.
+    assert sum(layers) == pytest.approx(float(means[-1][1]), rel=1e-3, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "totals"),
+    [
+        ("cityscapes", "Total Tensors: 9830492 \tUsed Memory: 37.58M"),
+        ("pascal", "Total Tensors: 4040036 \tUsed Memory: 15.49M"),
+    ],
+)
+def test_allocator_agrees_and_peak_is_measured(dataset, totals):
+    result = python("mem.py", "--i", dataset, env=VISIBLE)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert totals in result.stdout
+    allocated = totals.split()[-1]
+    assert f"The allocated memory on cuda:0: {allocated}\n" in result.stdout
+    assert "Memory differs" not in result.stdout
+    assert "Peak memory during inference (measured): " in result.stdout

@@ -1,0 +1,236 @@
+"""The scripts from outside: flags, stdout, stderr, exit status, files."""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from statistics import fmean
+
+import pyperf
+import pytest
+from conftest import ENVIRONMENT, ROOT, assert_one_line, python
+
+QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--i", "imagenet"], "invalid choice: 'imagenet'"),
+        (["--target", "neuron"], "invalid choice: 'neuron'"),
+        (["--speed"], "unrecognized arguments: --speed"),
+        (["--iter", "3"], "unrecognized arguments"),
+        (["--iterations", "0"], "'0' is not a whole number from 1 up"),
+        (["--iterations", "-3"], "'-3' is not a whole number"),
+        (["--iterations", "many"], "'many' is not a whole number"),
+        (["--warmup", "-1"], "'-1' is not a whole number from 0 up"),
+        (["--batch-size", "0"], "'0' is not a whole number from 1 up"),
+        (["--w", "maybe"], "'maybe' is neither yes nor no"),
+        (["--w", "yes", "--target", "block"], "not allowed with"),
+    ],
+)
+@pytest.mark.parametrize("script", ["timer.py", "cpu/timer.py"])
+def test_wrong_flags_are_usage_errors(script, flags, words):
+    result = python(script, *flags)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"usage: {script} ")
+    assert words in result.stderr.splitlines()[-1]
+
+
+def test_threads_must_be_positive():
+    assert python("cpu/timer.py", "--threads", "0").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "rows"), [(("--w", "yes"), 1), (("--w", "no"), 176), (("--w", "False"), 176)]
+)
+def test_older_spelling(old, rows):
+    result = python("cpu/timer.py", *QUICK, *old)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == rows
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_record_is_a_pyperf_suite_that_tells_no_secrets(tmp_path, threads):
+    file = tmp_path / "record.json"
+    flags = ["--target", "layer", "--json", file, "--threads", str(threads)]
+    result = python("cpu/timer.py", *QUICK, *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    benchmarks = pyperf.BenchmarkSuite.load(str(file)).get_benchmarks()
+    lines = [line for line in result.stdout.splitlines() if line]
+    assert len(benchmarks) == len(lines) == 1 + 21 + 153
+    for benchmark, line in zip(benchmarks, lines, strict=True):
+        assert f" {benchmark.get_name()} " in line
+        mean, std = map(float, re.search(r"is ([\d.]+) ms with std = ([\d.]+) ms", line).groups())
+        milliseconds = [value * 1e3 for value in benchmark.get_values()]
+        assert len(milliseconds) == 2
+        assert mean == pytest.approx(fmean(milliseconds), abs=6e-4)
+        assert std == pytest.approx(abs(milliseconds[0] - milliseconds[1]) / 2, abs=6e-4)
+    metadata = benchmarks[-1].get_metadata()
+    assert metadata["dataset"] == "pascal" and metadata["target"] == "layer"
+    assert metadata["threads"] == threads and metadata["warmup"] == 0
+    assert metadata["device"] and metadata["dtype"] == "float32"
+    for benchmark in benchmarks:
+        for sample in benchmark.get_values():
+            assert sample > 0
+    text = file.read_text().lower()
+    for secret in ("home", "root", "/", "\\\\", socket.gethostname().lower()):
+        assert secret not in text
+
+
+def rows(text: str) -> list[tuple[str, list[float]]]:
+    suite = pyperf.BenchmarkSuite.load(text)
+    return [(b.get_metadata()["level"], b.get_values()) for b in suite.get_benchmarks()]
+
+
+@pytest.mark.parametrize("dataset", ["pascal", "cityscapes"])
+def test_rows_sum_to_the_pass(tmp_path, dataset):
+    file = str(tmp_path / "record.json")
+    flags = ("--i", dataset, "--iterations", "2", "--warmup", "0", "--target", "layer")
+    assert python("cpu/timer.py", *flags, "--json", file).returncode == 0
+    *parts, (level, whole) = [(level, fmean(values)) for level, values in rows(file)]
+    assert level == "model"
+    stages, layers = [], []
+    for level, mean in parts:
+        if level == "block":
+            stages.append(mean)
+            layers.append(0.0)
+        else:
+            layers[-1] += mean
+    assert (len(stages), len(parts)) == (21, 21 + 153)
+    assert layers == pytest.approx(stages, rel=1e-3)
+    assert sum(stages) == pytest.approx(whole, rel=1e-3)
+
+
+def test_pyperf_commands_work_on_records_and_layers_stay_small(tmp_path):
+    files = [str(tmp_path / name) for name in ("one.json", "two.json")]
+    for file in files:
+        assert python("cpu/timer.py", *QUICK, "--target", "block", "--json", file).returncode == 0
+    for command in (["stats", files[0]], ["check", files[0]], ["compare_to", *files]):
+        result = python("-m", "pyperf", *command)
+        assert result.returncode == 0, result.stderr
+    result = python("-m", "pyperf", "stats", files[0])
+    assert "Inverted Residual Block at position 17" in result.stdout
+
+
+def test_record_of_300_passes_stays_under_1500_kilobytes(tmp_path):
+    file = tmp_path / "record.json"
+    flags = ("--i", "pascal", "--target", "layer", "--iterations", "30", "--json", file)
+    assert python("cpu/timer.py", *flags).returncode == 0
+    assert len(rows(str(file))[0][1]) == 30
+    assert file.stat().st_size < 1.5e6 * 30 / 300
+
+
+def test_no_cuda_device():
+    assert_one_line(python("timer.py", *QUICK), "timer.py: no CUDA device", "cpu/timer.py")
+
+
+def test_out_of_memory():
+    result = python("cpu/timer.py", *QUICK, "--s", "100000000")
+    assert_one_line(result, "cpu/timer.py: out of memory", "--s")
+
+
+def test_size_beyond_64_bits_is_out_of_memory():
+    assert_one_line(python("cpu/timer.py", *QUICK, "--s", "1" + "0" * 16), "out of memory")
+
+
+@pytest.mark.parametrize(
+    "target", ["missing/record.json", "file/record.json", "folder", "/dev/full"]
+)
+def test_record_that_cannot_be_written(tmp_path, target):
+    (tmp_path / "file").write_text("as it was")
+    (tmp_path / "folder").mkdir()
+    result = python("cpu/timer.py", *QUICK, "--json", tmp_path / target)
+    assert_one_line(result, f"cpu/timer.py: cannot write {tmp_path / target}")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "as it was"
+
+
+def test_full_stdout():
+    with open("/dev/full", "w") as full:
+        assert_one_line(python("cpu/timer.py", *QUICK, stdout=full), "No space left on device")
+
+
+def test_stdout_closed_early_keeps_the_record(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    file = tmp_path / "record.json"
+    result = python("cpu/timer.py", *QUICK, "--json", file, stdout=writing)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (141, "")
+    assert len(rows(str(file))) == 1
+
+
+def test_interrupt_in_the_middle_of_a_pass(tmp_path):
+    file = tmp_path / "record.json"
+    file.write_text("as it was")
+    terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "cpu/timer.py", "--json", file],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+    )
+    os.close(stderr)
+    shown = b""
+    while b"/325" not in shown:  # the progress bar: 25 + 300 passes
+        shown += os.read(terminal, 1000)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, b"")
+    try:
+        while chunk := os.read(terminal, 1000):
+            shown += chunk
+    except OSError:  # how Linux says that the other side of a terminal has gone
+        pass
+    assert b"Traceback" not in shown
+    assert file.read_text() == "as it was"
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_missing_library_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
+    result = python("cpu/timer.py", *QUICK, env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)})
+    assert_one_line(result, "No module named 'torch'", "pip install -r requirements.txt")
+
+
+def test_old_torch_is_one_line():
+    code = """
+import runpy, sys, torch
+torch.__version__ = torch.torch_version.TorchVersion("2.7.1")
+sys.argv = ["cpu/timer.py"]
+runpy.run_path("cpu/timer.py", run_name="__main__")
+"""
+    assert_one_line(python("-c", code), "torch 2.8 or later is needed, this is 2.7.1")
+
+
+def test_torchvision_beside_a_torch_of_another_build():
+    # As where the compiled operators can't load: torchvision alone can't be imported then.
+    unloadable = """
+import torch
+def load_library(path): raise OSError("libcudart.so: cannot open shared object file")
+torch.ops.load_library = load_library
+"""
+    alone = python("-c", unloadable + "import torchvision")
+    assert "operator torchvision::nms does not exist" in alone.stderr
+    ours = python("-c", unloadable + "from backbone import mobilenetv2; mobilenetv2.build()")
+    assert (ours.returncode, ours.stderr) == (0, "")
+
+
+def test_help_and_start_up_import_nothing_heavy():
+    result = python("-X", "importtime", "cpu/timer.py", "--help")
+    assert result.returncode == 0
+    assert "torch" not in result.stderr and "numpy" not in result.stderr
+    result = python("-X", "importtime", "cpu/timer.py", *QUICK)
+    for module in ("pyperf", "matplotlib", "pytorch_memlab", "pandas"):
+        assert f" {module}\n" not in result.stderr

@@ -1,0 +1,190 @@
+"""The instrumented pass and the arithmetic of its rows."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from backbone import mobilenetv2, timing
+from backbone.rows import report
+from cpu.timer import CpuClock
+
+SHAPE = [1, 3, 64, 96]
+
+
+class FakeClock:
+    """Mark i of pass p is at p * 1000 + i * (i + 1) / 2 ms: interval i of any pass is i + 1 ms
+    long, and i + 1 + p where the pass is said to drift."""
+
+    def __init__(self, drift: float = 0.0) -> None:
+        self.drift, self.passes, self.marks = drift, 0, 0
+
+    def mark(self) -> None:
+        self.marks += 1
+
+    def read(self) -> list[float]:
+        intervals = [i + 1 + self.drift * self.passes for i in range(self.marks - 1)]
+        self.passes, self.marks = self.passes + 1, 0
+        return intervals
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    return mobilenetv2.build()
+
+
+def measure(network, target, clock, warmup=0, iterations=1):
+    image = torch.rand(SHAPE)
+    return timing.measure(network, mobilenetv2, image, target, clock, warmup, iterations)
+
+
+@pytest.mark.parametrize(("target", "marks"), [("model", 2), ("block", 22), ("layer", 154)])
+def test_returns_what_the_stock_network_returns(network, target, marks):
+    clock = FakeClock()
+    forward, _ = timing.instrumented(network, mobilenetv2, SHAPE, target, clock.mark)
+    image = torch.rand(SHAPE)
+    with torch.inference_mode():
+        assert torch.equal(forward(image), network(image))
+    assert clock.marks == marks
+
+
+class LiveBytes(TorchDispatchMode):
+    """The bytes of the tensors that are alive at each operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live, self.history = {}, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        import weakref
+
+        key = id(output)
+        self.live[key] = output.nbytes
+        weakref.finalize(output, self.live.pop, key, None)
+        self.history.append((str(func), sum(self.live.values())))
+        return output
+
+
+@pytest.mark.parametrize("target", ["block", "layer"])
+def test_holds_tensors_as_long_as_the_stock_network(network, target):
+    forward, _ = timing.instrumented(network, mobilenetv2, SHAPE, target, lambda: None)
+    histories = []
+    for run in (network, forward):
+        with torch.inference_mode(), LiveBytes() as live:
+            run(torch.rand(SHAPE))
+        histories.append(live.history)
+    assert len(histories[0]) > 150
+    assert histories[0] == histories[1]
+
+
+def test_rows_of_model_target(network):
+    (row,) = measure(network, "model", FakeClock(drift=2.0), warmup=1, iterations=3)
+    assert row.samples.tolist() == [3.0, 5.0, 7.0]  # passes 1 to 3: the warm-up is not in it
+    assert str(row) == (
+        "Average Execution Time for MobileNetV2 with input shape: [1, 3, 64, 96] "
+        "is 5.000 ms with std = 1.633 ms"  # population std
+    )
+
+
+def test_rows_of_block_target_tile_the_pass(network):
+    rows = measure(network, "block", FakeClock())
+    assert [row.samples.tolist() for row in rows[:-1]] == [[i + 1.0] for i in range(21)]
+    assert rows[-1].samples.tolist() == [21 * 22 / 2]
+    names = [row.name for row in rows]
+    blocks = [f"Inverted Residual Block at position {i}" for i in range(1, 18)]
+    assert names == ["Conv2D", *blocks, "ConvLast", "AvgPool", "Classifier", "MobileNetV2"]
+    lines = report(rows).splitlines()
+    for index, words in {
+        0: "for Conv2D with kernel_size=3, stride=2 and input shape: [1, 3, 64, 96] is 1.000 ms",
+        1: "for Inverted Residual Block at position 1 with input shape: [1, 32, 32, 48] is",
+        17: "for Inverted Residual Block at position 17 with input shape: [1, 160, 2, 3] is",
+        18: "for ConvLast with kernel_size=1, stride=1 and input shape: [1, 320, 2, 3] is",
+        19: "for AvgPool with input shape: [1, 1280, 2, 3] is 20.000 ms",
+        20: "for Classifier with Dropout=0.2 and dim=1280 input shape: [1, 1280] is",
+        22: "for MobileNetV2 with input shape: [1, 3, 64, 96] is 231.000 ms with std = 0.000 ms",
+    }.items():
+        assert lines[index].startswith(f"Average Execution Time {words}")
+    assert lines[21] == ""
+
+
+def test_rows_of_layer_target_tile_their_stages(network):
+    rows = measure(network, "layer", FakeClock())
+    layers = [row for row in rows if row.level == "layer"]
+    assert [row.samples.tolist() for row in layers] == [[i + 1.0] for i in range(153)]
+    kinds = [row.name.split()[0] for row in layers]
+    counts = {kind: kinds.count(kind) for kind in kinds}
+    assert counts == {
+        "Conv2d": 52,
+        "BatchNorm2d": 52,
+        "ReLU6": 35,
+        "add": 10,
+        "adaptive_avg_pool2d": 1,
+        "flatten": 1,
+        "Dropout": 1,
+        "Linear": 1,
+    }
+    stages, inside = [row for row in rows if row.level == "block"], iter(rows)
+    assert len(stages) == 21
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        if row.level == "block":
+            assert following.level == "layer"
+    sums: list[float] = []
+    for row in inside:
+        if row.level == "block":
+            sums.append(0.0)
+        elif row.level == "layer":
+            sums[-1] += row.samples[0]
+    assert [row.samples[0] for row in stages] == sums
+    assert rows[-1].samples[0] == sum(sums)
+    text = report(rows)
+    assert (
+        "\n  Average Execution Time for Conv2d features.1.conv.0.0 with input shape: [1, 32,"
+        in text
+    )
+    assert (
+        "\n  Average Execution Time for add features.3 with input shape: [1, 24, 16, 24] is" in text
+    )
+
+
+def test_cpu_clock_reads_milliseconds(monkeypatch):
+    ticks = iter([1.0, 1.5, 1.502, 9.0, 10.0])
+    monkeypatch.setattr("cpu.timer.perf_counter", lambda: next(ticks))
+    clock = CpuClock()
+    for _ in range(3):
+        clock.mark()
+    assert clock.read() == pytest.approx([500.0, 2.0])
+    clock.mark(), clock.mark()
+    assert clock.read() == pytest.approx([1000.0])
+
+
+def test_cuda_clock_waits_only_when_it_is_read(monkeypatch):
+    calls, now = [], iter(range(100))
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+            calls.append("make")
+
+        def record(self, stream):
+            assert stream == "current stream"
+            calls.append("record")
+            self.time = next(now) ** 2
+
+        def synchronize(self):
+            calls.append("synchronize")
+
+        def elapsed_time(self, end):
+            assert calls[-1] == "synchronize"
+            return end.time - self.time
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "current stream")
+    from timer import CudaClock
+
+    clock = CudaClock()
+    for first in (0, 3):  # the second pass uses the first one's events
+        for _ in range(3):
+            clock.mark()
+        assert "synchronize" not in calls[-3:]
+        assert clock.read() == [2 * first + 1, 2 * first + 3]
+    assert [calls.count(call) for call in ("make", "record", "synchronize")] == [3, 6, 2]
