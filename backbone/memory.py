@@ -1,0 +1,74 @@
+"""The tensors that an inference pass leaves in memory, by pytorch-memlab."""
+
+import contextlib
+import io
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from backbone.cli import Failure
+
+REQUIREMENT = "pytorch-memlab==0.3.0"
+
+
+def load_reporter() -> type:
+    """pytorch_memlab's MemReporter, tried on a tensor of known size.
+
+    Raises cli.Failure where it can't be imported or miscounts. On CUDA its import resets the
+    allocator's peak, so this comes before a measured pass.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # without CUDA, the import prints a line
+            from pytorch_memlab import MemReporter
+    except ImportError as error:
+        raise Failure(f"no pytorch-memlab ({error}); pip install {REQUIREMENT}") from error
+    # 0.3.2 multiplies a storage's bytes by the element size.
+    if "Used Memory: 4.00K" not in _table(MemReporter, [("known", torch.zeros(1024))]):
+        raise Failure(f"the installed pytorch-memlab miscounts; pip install {REQUIREMENT}")
+    return MemReporter
+
+
+def run_pass(network: nn.Module, image: Tensor) -> int | None:
+    """One inference pass; the most bytes that CUDA's allocator held in it, on a CPU None.
+
+    What is left on the device is the network and the image (B, C, H, W).
+    """
+    if not image.is_cuda:
+        with torch.inference_mode():
+            network(image)
+        return None
+    torch.cuda.reset_peak_memory_stats(image.device)
+    with torch.inference_mode():
+        network(image)
+    torch.cuda.synchronize(image.device)
+    # cuBLAS's workspace outlives the pass and counts as allocated, but is no tensor. Without this
+    # private call the report would say that its total and the allocator's differ.
+    getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
+    return torch.cuda.max_memory_allocated(image.device)
+
+
+def table(reporter: type, network: nn.Module, image: Tensor) -> str:
+    """MemReporter's verbose table of the network's parameters and buffers and of its `input`,
+    whatever else the process has alive.
+
+    A tensor counts as the multiple of 512 bytes that CUDA's allocator gives it, on any device;
+    K and M are 2**10 and 2**20 bytes.
+    """
+    return _table(
+        reporter, [*network.named_parameters(), *network.named_buffers(), ("input", image)]
+    )
+
+
+def _table(reporter: type, tensors: list[tuple[str, Tensor]]) -> str:
+    # In place of collect_tensor(), which takes all tensors that the garbage collector knows.
+    collected = reporter()
+    for name, tensor in tensors:
+        collected.tensor_name[id(tensor)] = name
+        collected.device_mapping[tensor.device].append(tensor)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TypedStorage is deprecated")
+        collected.get_stats()
+        collected.print_stats(verbose=True)
+    return text.getvalue()

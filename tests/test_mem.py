@@ -1,0 +1,163 @@
+"""The memory report, the peak and the structure table."""
+
+import contextlib
+import io
+import re
+import subprocess
+
+import pytest
+import torch
+from conftest import assert_one_line, python
+from torch.distributed._tools.mem_tracker import MemTracker
+
+from backbone import memory, mobilenetv2, peak, structure
+from backbone.cli import DATASETS
+
+TOTALS = {
+    "cityscapes": "Total Tensors: 9830492 \tUsed Memory: 37.58M",
+    "pascal": "Total Tensors: 4040036 \tUsed Memory: 15.49M",
+}
+PEAKS = {"cityscapes": ("453.5", "416.0"), "pascal": ("48.5", "33.1")}
+MACS = {"cityscapes": "12,518,918,144", "pascal": "1,031,535,392"}
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_memory_report_names_every_tensor_and_ends_with_the_peak(dataset):
+    # Also as an error: none of the warnings that the reporter sets off gets out.
+    result = python("-W", "error::UserWarning", "mem.py", "--i", dataset, "--device", "cpu")
+    assert (result.returncode, result.stderr) == (0, "")
+    head, totals = result.stdout.split(TOTALS[dataset])
+    names = [line.split()[0] for line in head.splitlines()[3:-1]]
+    state = mobilenetv2.build().state_dict()
+    assert sorted(names) == sorted([*state, "input"])
+    total, activations = PEAKS[dataset]
+    assert re.fullmatch(
+        r"\n-+\n"
+        r"Parameters: 3504872\n"
+        rf"Peak memory during inference \(predicted\): {total} MiB\n"
+        r"  parameters:      13.4 MiB\n"
+        r"  buffers:          0.1 MiB\n"
+        r"  input: +[\d.]+ MiB\n"
+        rf"  activations: +{activations} MiB\n"
+        r"  at: features.2.conv.0.1 \(BatchNorm2d\), aten.\w+\n",
+        totals,
+    )
+
+
+def test_memory_report_is_the_networks_alone():
+    network, image = mobilenetv2.build(), torch.rand(1, *DATASETS["pascal"])
+    reporter = memory.load_reporter()
+    before = memory.table(reporter, network, image)
+    others = [torch.rand(1000) for _ in range(5)]
+    output = network(image)
+    assert memory.table(reporter, network, image) == before
+    assert len(others) == 5 and output.shape == (1, 1000)
+
+
+def test_batch_size_is_the_inputs():
+    result = python("mem.py", "--i", "pascal", "--s", "3", "--device", "cpu")
+    assert re.search(r"^input +\(3, 3, 500, 334\) +5.73M$", result.stdout, re.MULTILINE)
+    layers = python("mem.py", "--i", "pascal", "--s", "3", "--struct").stdout
+    assert "[3, 32, 250, 167]" in layers
+    assert f"Total MACs: {3 * 1031535392:,} (1 MAC = 2 FLOPs)\n" in layers
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_predicted_peak_is_that_of_a_real_pass(dataset, batch_size):
+    network, image = mobilenetv2.build(), torch.rand(batch_size, *DATASETS[dataset])
+    predicted = peak.predict(network, image.to("meta"))
+    tracker = MemTracker()
+    tracker.track_external(network, image)
+    with torch.inference_mode(), tracker:
+        network(image)
+    (snapshot,) = tracker.get_tracker_snapshot("peak").values()
+    assert predicted.total == pytest.approx(snapshot["Total"], rel=0.01)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_structure_is_torchsummarys(dataset, batch_size):
+    from torchsummary import summary
+
+    theirs = io.StringIO()
+    with contextlib.redirect_stdout(theirs), torch.inference_mode():
+        stands_for = -1 if batch_size == 1 else batch_size
+        summary(mobilenetv2.build(), DATASETS[dataset], stands_for, device="cpu")
+    result = python("mem.py", "--struct", "--i", dataset, "--s", str(batch_size))
+    assert (result.returncode, result.stderr) == (0, "")
+    table, macs = result.stdout.split("\n\n")
+    assert table + "\n" == theirs.getvalue()
+    assert "Total params: 3,504,872" in table
+    if batch_size == 1:
+        assert macs == f"Total MACs: {MACS[dataset]} (1 MAC = 2 FLOPs)\n"
+
+
+def test_macs_of_the_paper():
+    with torch.device("meta"):
+        _, macs = structure.trace(mobilenetv2.build(), torch.empty(1, 3, 224, 224))
+    assert round(macs / 1e9, 1) == 0.3
+
+
+@pytest.mark.parametrize("value", ["True", "true", None])
+def test_struct_true(value):
+    result = python("mem.py", "--i", "pascal", "--struct", *([value] if value else []))
+    assert "Layer (type)" in result.stdout
+
+
+def test_struct_false():
+    result = python("mem.py", "--i", "pascal", "--struct", "False", "--device", "cpu")
+    assert TOTALS["pascal"] in result.stdout and "Layer (type)" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--struct", "maybe"], "'maybe' is neither True nor False"),
+        (["--s", "0"], "'0' is not a whole number from 1 up"),
+        (["--device", "tpu"], "invalid choice: 'tpu'"),
+    ],
+)
+def test_wrong_flags_are_usage_errors(flags, words):
+    result = python("mem.py", *flags)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr.splitlines()[-1]
+
+
+def test_no_cuda_device():
+    assert_one_line(python("mem.py", "--device", "cuda"), "mem.py: no CUDA device", "--device cpu")
+
+
+@pytest.mark.parametrize(
+    "flags", [["--device", "cpu", "--s", "100000000"], ["--struct", "--s", "1" + "0" * 16]]
+)
+def test_out_of_memory(flags):
+    assert_one_line(python("mem.py", "--i", "pascal", *flags), "mem.py: out of memory")
+
+
+def patched(code: str) -> subprocess.CompletedProcess:
+    """mem.py in a process where some code has run first."""
+    start = "import runpy, sys; sys.argv = ['mem.py', '--i', 'pascal', '--device', 'cpu']\n"
+    return python("-c", f"{start}{code}\nrunpy.run_path('mem.py', run_name='__main__')")
+
+
+def test_reporter_that_miscounts_is_refused():
+    # pytorch-memlab 0.3.2 multiplies a storage's bytes by the element size.
+    result = patched("""
+import contextlib, io
+with contextlib.redirect_stdout(io.StringIO()):
+    from pytorch_memlab import mem_reporter
+right = mem_reporter.readable_size
+mem_reporter.readable_size = lambda number: right(4 * number)
+""")
+    assert_one_line(result, "mem.py: ", "miscounts", "pip install pytorch-memlab==0.3.0")
+
+
+def test_missing_reporter():
+    result = patched("sys.modules['pytorch_memlab'] = None")
+    assert_one_line(result, "mem.py: no pytorch-memlab", "pip install pytorch-memlab==0.3.0")
+
+
+def test_missing_private_module_of_torch():
+    code = "from backbone import mobilenetv2; sys.modules['torch.utils._python_dispatch'] = None"
+    assert_one_line(patched(code), "lacks what the peak is predicted with")
