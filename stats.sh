@@ -5,7 +5,7 @@ wrapper=stats.sh
 root=$(dirname -- "$0")
 . "$root/backbone/store.sh"
 prepare timer.py "$@"
-if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+if ! attend "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
   say "no CUDA device here: handing over to cpu/stats.sh, which measures the CPU"
   exec sh cpu/stats.sh "$@"
 fi

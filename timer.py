@@ -39,8 +39,8 @@ def main() -> None:
         raise cli.Failure("no CUDA device here; cpu/timer.py measures the CPU")
     machine = {
         "device": torch.cuda.get_device_name(),
-        "cuda_version": torch.version.cuda,
-        "cudnn_version": torch.backends.cudnn.version(),
+        "cuda_version": str(torch.version.cuda),
+        "cudnn_version": str(torch.backends.cudnn.version()),
         "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
     }
     timing.run(args, torch.device("cuda"), CudaClock(), machine)

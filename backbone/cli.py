@@ -20,7 +20,7 @@ OUT_OF_MEMORY = (  # how torch, oneDNN and cuDNN put it; the last is a size beyo
     "can't allocate memory",
     "could not create a memory object",
     "bad_alloc",
-    "ALLOC_FAILED",
+    "alloc_failed",
     "overflow",
 )
 
@@ -126,9 +126,11 @@ def run(main: Callable[[], None]) -> None:
         status = _complain(f"{error}; pip install -r requirements.txt installs what is needed")
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        status = _complain(f"cannot go on: {error.strerror}{where}")
+        status = _complain(f"cannot go on: {error.strerror or error}{where}")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(w in str(error) for w in OUT_OF_MEMORY):
+        if isinstance(error, RuntimeError) and not any(
+            w in str(error).lower() for w in OUT_OF_MEMORY
+        ):
             raise
         status = _complain("out of memory; a smaller batch (--s) needs less")
     # What is left in stdout's buffer can't be written: its flush at exit must not fail once more.

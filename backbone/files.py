@@ -8,11 +8,14 @@ from backbone.cli import Failure
 
 def check_writable(path: str) -> None:
     """Raise cli.Failure where a file can't be written: better before a long run than after it."""
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise Failure(f"cannot write {path}: {folder} is no folder")
-    if Path(path).is_dir() or not os.access(path if Path(path).exists() else folder, os.W_OK):
-        raise Failure(f"cannot write {path}: no permission, or a folder of that name")
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise Failure(f"cannot write {path}: {file.parent} is no folder")
+    if file.is_dir():
+        raise Failure(f"cannot write {path}: it is a folder")
+    needed = file.parent if file.is_file() or not file.exists() else file
+    if not os.access(needed, os.W_OK):
+        raise Failure(f"cannot write {path}: no permission")
 
 
 def write_whole(path: str, text: str) -> None:
@@ -22,7 +25,7 @@ def write_whole(path: str, text: str) -> None:
     in_place = file.exists() and not file.is_file()
     new = file if in_place else file.with_name(f".{file.name}.new")
     try:
-        new.write_text(text)
+        new.write_text(text, encoding="utf-8")
         if not in_place:
             new.replace(file)
     except OSError as error:

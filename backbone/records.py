@@ -1,14 +1,30 @@
 """Records: a run as a pyperf suite, one benchmark a row, every sample, in seconds."""
 
 import io
+import json
 import platform
+from pathlib import Path
 
+import numpy as np
 import pyperf
 
+from backbone.cli import Failure
 from backbone.rows import Row
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
 COLLECTED = ("cpu_model_name", "date", "python_implementation", "python_version")
+
+# What a reader may count on, beside what the rows hold.
+NEEDED = (
+    "date",
+    "dataset",
+    "device",
+    "dtype",
+    "target",
+    "torch_version",
+    "torchvision_version",
+    "warmup",
+)
 
 
 def dumps(rows: list[Row], metadata: dict[str, str | int]) -> str:
@@ -35,3 +51,25 @@ def _run(row: Row, metadata: dict[str, str | int]) -> pyperf.Run:
     }
     seconds = [round(sample / 1e3, 9) for sample in row.samples.tolist()]
     return pyperf.Run(seconds, metadata=metadata | own, collect_metadata=False)
+
+
+def loads(text: str, file: Path) -> tuple[list[Row], dict]:
+    """The rows of a record's text, and the metadata of its run.
+
+    file: where the text is from, for the message. Raises cli.Failure where it is no such record.
+    """
+    try:
+        benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
+        rows, about = [_row(benchmark) for benchmark in benchmarks], benchmarks[-1].get_metadata()
+        if missing := [key for key in NEEDED if key not in about]:
+            raise KeyError(*missing)
+        return rows, about
+    except Exception as error:  # pyperf raises whatever a text of another form makes it run into
+        raise Failure(f"{file} is no record of a timer: {error!r}") from error
+
+
+def _row(benchmark: pyperf.Benchmark) -> Row:
+    about = benchmark.get_metadata()
+    samples = np.round(np.array(benchmark.get_values()) * 1e3, 6)
+    shape = json.loads(about["input_shape"])
+    return Row(about["level"], about["name"], about["detail"], shape, samples)

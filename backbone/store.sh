@@ -2,7 +2,8 @@
 # What the wrappers share: the interpreter, one run at a time, and results that appear only whole.
 # A wrapper sets $wrapper (its name) and $root (this checkout), and sources this.
 
-say() { printf '%s: %s\n' "$wrapper" "$1" >&2; }
+exec 3>&2 # a signal's message gets out where a command's stderr does not
+say() { printf '%s: %s\n' "$wrapper" "$1" >&3; }
 fail() { say "$1"; exit "${2:-1}"; }
 
 case ${PYTHON-} in
@@ -14,9 +15,12 @@ results=${RESULTS:+${RESULTS%/}/}
 
 child='' running='' new=''
 trap '[ -z "$new" ] || rm -rf "$new"' EXIT
-trap 'interrupted INT 130' INT
-trap 'interrupted TERM 143' TERM
-trap 'interrupted HUP 129' HUP
+catch_signals() {
+  trap 'interrupted INT 130' INT
+  trap 'interrupted TERM 143' TERM
+  trap 'interrupted HUP 129' HUP
+}
+catch_signals
 
 interrupted() {
   trap '' INT TERM HUP
@@ -33,6 +37,25 @@ attend() {
   set -- "$?"
   child=''
   return "$1"
+}
+
+# one_at_a_time: two runs at once would disturb each other. The lock is the kernel's, on this open
+# file, which the running script inherits: it ends with the last of them, however they end.
+one_at_a_time() {
+  exec 9<>backbone/store.sh
+  for base in ${PYTHON:+"$PYTHON"} .venv/bin/python python3; do
+    command -v "$base" >/dev/null || continue
+    "$base" -c 'import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(75)
+except OSError:
+    pass  # a file system without locks'
+    [ $? -ne 75 ] || fail "another run is at work in this checkout; let it end first"
+    return
+  done
+  fail "no Python here: install Python 3.10 or later, or name one with PYTHON=..."
 }
 
 # use_python MODULES REQUIREMENTS: set $python to the first of $PYTHON, .venv and python3 that can
@@ -73,16 +96,7 @@ prepare() {
         ;;
     esac
   done
-  # Two runs at once would disturb each other. The lock is the kernel's, on this open file, which
-  # the running script inherits: it ends with the last of them, however they end.
-  exec 9<>backbone/store.sh
-  "${PYTHON:-python3}" -c 'import fcntl, sys
-try:
-    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError:
-    sys.exit(1)
-except OSError:
-    pass  # a file system without locks' || fail "another run is at work in this checkout; let it end first"
+  one_at_a_time
   use_python 'backbone.mobilenetv2, numpy, pyperf, pytorch_memlab, tqdm' requirements.txt
 }
 
@@ -99,8 +113,11 @@ store() {
     status=$?
     fail "$running failed (exit status $status); $folder/$name.txt is as it was" "$status"
   }
+  trap '' INT TERM HUP # the text and its record change together
   mv -f "$new"/* "$folder/" || fail "cannot store $folder/$name.txt"
   rm -rf "$new"
+  running=''
+  catch_signals
 }
 
 # time_all SCRIPT FOLDER FLAG...: store a timer's runs over inputs x targets.

@@ -80,9 +80,9 @@ def measure(
             Row("layer", f"{op.kind} {op.path}".strip(), "with", op.input_shape, next(columns))
             for op in (inside if target == "layer" else ())
         ]
-        times = sum(layer.samples for layer in layers) if layers else next(columns)
+        times = np.round(sum(layer.samples for layer in layers), 6) if layers else next(columns)
         rows += [Row("block", name, detail, inside[0].input_shape, times), *layers]
-    return [*rows, Row("model", backbone.NAME, "with", shape, samples.sum(axis=1))]
+    return [*rows, Row("model", backbone.NAME, "with", shape, np.round(samples.sum(axis=1), 6))]
 
 
 def instrumented(

@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 # The tests' own interpreter, and no GPU, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT.pop("RESULTS", None)
 
 
 def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:

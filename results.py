@@ -1,0 +1,339 @@
+"""The stored files as the README's tables and pictures."""
+
+import argparse
+import hashlib
+import io
+import re
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from backbone import cli, files
+from backbone.cli import DATASETS, ROOT, Failure
+
+if TYPE_CHECKING:
+    from backbone.rows import Row
+
+BEGIN, END = "<!-- results.py: begin -->\n", "<!-- results.py: end -->\n"
+TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
+FIGURES = ROOT / "figures"
+TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
+
+
+class Times(NamedTuple):
+    """One device's times: what its records say of it, and the rows by (target, dataset)."""
+
+    about: dict
+    rows: dict[tuple[str, str], "list[Row]"]
+
+
+class Memory(NamedTuple):
+    """One memory report and the structure of the same pass; memory is in MB of 2**20 bytes."""
+
+    dataset: str
+    device: str
+    allocated: str
+    tensors: int
+    parameters: int
+    macs: int
+    predicted_peak: str
+    measured_peak: str
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(prog=cli.PROGRAM, description=__doc__, allow_abbrev=False)
+    action = flags.add_mutually_exclusive_group()
+    action.add_argument(
+        "--update",
+        metavar="README",
+        nargs="?",
+        const=ROOT / "README.md",
+        help="rewrite what is between the README's markers, and draw the pictures",
+    )
+    action.add_argument(
+        "--check",
+        metavar="README",
+        nargs="?",
+        const=ROOT / "README.md",
+        help="exit 1 where these are not what the stored files say",
+    )
+    args = flags.parse_args()
+    times, memory = load_times(), load_memory()
+    digest = digest_of_stored_files()
+    text = markdown(times, memory, digest)
+    if args.check:
+        check(Path(args.check), text, digest)
+    elif args.update:
+        readme = replace_part(Path(args.update), text)
+        draw(times, digest)
+        files.write_whole(args.update, readme)
+    else:
+        print(text, end="")
+
+
+def check(readme: Path, text: str, digest: str) -> None:
+    """Raise cli.Failure where the README or a picture is not what the stored files say."""
+    stale = [readme] if replace_part(readme, text) != read(readme) else []
+    stale += [FIGURES / name for name in PICTURES if digest not in read(FIGURES / name)]
+    if stale:
+        raise Failure(f"{stale[0]} is not what the stored files say; see results.py --update")
+
+
+# Reading
+
+
+def stored_folders(name: str) -> list[Path]:
+    """The folders of a name that wrappers have left: here, and for each of several devices."""
+    return [
+        root / name for root in (ROOT, *sorted(ROOT.glob("devices/*"))) if (root / name).is_dir()
+    ]
+
+
+def digest_of_stored_files() -> str:
+    """SHA-256 of all that is stored, names and bytes."""
+    names = ("mobilenetv2_stats", "cpu/mobilenetv2_stats", "memory_reports", "model_structures")
+    digest = hashlib.sha256()
+    for folder in (folder for name in names for folder in stored_folders(name)):
+        for file in sorted(path for path in folder.rglob("mobilenetv2_*") if path.is_file()):
+            digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def read(file: Path) -> str:
+    """A file's text. Raises cli.Failure where there is none."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read {file}: {error}") from error
+    if not text:
+        raise Failure(f"{file} is empty")
+    return text
+
+
+def load_times() -> list[Times]:
+    """The timers' records, each checked against the text that it lies beside."""
+    from backbone import records
+    from backbone.rows import report
+
+    found = []
+    for folder in stored_folders("mobilenetv2_stats") + stored_folders("cpu/mobilenetv2_stats"):
+        rows = {}
+        for dataset in DATASETS:
+            for target, subfolder in TARGETS.items():
+                record = folder / f"{subfolder}mobilenetv2_{dataset}.json"
+                rows[target, dataset], about = records.loads(read(record), record)
+                if (about["target"], about["dataset"]) != (target, dataset):
+                    raise Failure(f"{record} is of {about['target']}, {about['dataset']}")
+                text = record.with_suffix(".txt")
+                if read(text) != report(rows[target, dataset]):
+                    raise Failure(f"{text} is not what {record.name} says")
+        found.append(Times(about, rows))
+    if not found:
+        raise Failure(f"no stored times in {ROOT}; see stats.sh")
+    return found
+
+
+def load_memory() -> list[Memory]:
+    """The memory reports, and the MACs of the structures."""
+    folders = stored_folders("memory_reports")
+    if not folders:
+        raise Failure(f"no memory reports in {ROOT}; see mem_report.sh")
+    found = []
+    for dataset in DATASETS:
+        name = f"mobilenetv2_{dataset}.txt"
+        structure = ROOT / "model_structures" / name
+        macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
+        for report in (folder / name for folder in folders):
+            measured = r"\nPeak memory during inference \(measured\): ([\d.]+) MiB, .*\n$"
+            memory = Memory(
+                dataset=dataset,
+                device=find(r"\nStorage on (\S+)\n", report),
+                allocated=find(r"\nTotal Tensors: \d+ \tUsed Memory: ([\d.]+)M\n", report),
+                tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
+                parameters=int(find(r"\nParameters: (\d+)\n", report)),
+                macs=int(macs.replace(",", "")),
+                predicted_peak=find(r"\nPeak .* \(predicted\): ([\d.]+) MiB\n", report),
+                measured_peak="",
+            )
+            if memory.device == "cpu":
+                find(r"\n  at: (.+)\n$", report)
+            else:
+                memory = memory._replace(measured_peak=find(measured, report))
+            found.append(memory)
+    return found
+
+
+def find(pattern: str, file: Path) -> str:
+    """What a pattern's group matches in a file. Raises cli.Failure where it is not there."""
+    match = re.search(pattern, read(file))
+    if match is None:
+        raise Failure(f"{file} is cut short, or of another form: no match for {pattern!r}")
+    return match[1]
+
+
+# Writing
+
+
+def markdown(times: list[Times], memory: list[Memory], digest: str) -> str:
+    """The README's part: a table of times, a table of memory, the pictures."""
+    units = ("Inference Time (ms)", "Std (ms)", "FPS")
+    columns = [f"{device.about['device']}<br>{unit}" for device in times for unit in units]
+    rows = [
+        [
+            "MobileNet-V2",
+            TITLES[dataset],
+            *(cell for device in times for cell in time_cells(device.rows["model", dataset][-1])),
+        ]
+        for dataset in DATASETS
+    ]
+    lines = [f"<!-- stored files: sha256 {digest} -->", "", "#### Inference time", ""]
+    lines += table(["Model", "Dataset", *columns], rows)
+    lines += ["", *(f"- {conditions(device)}" for device in times), ""]
+    lines += ["#### Memory", ""]
+    head = "Model|Dataset|Reported on|Allocated Memory (MB)|# Params (M)|# Tensors (M)|"
+    head += "Peak Memory, predicted (MB)|Peak Memory, measured (MB)|MACs (G)"
+    lines += table(head.split("|"), [memory_cells(report) for report in memory])
+    lines += ["", "MB are 2**20 bytes, M and G are 10**6 and 10**9.", "", "#### Stage by stage", ""]
+    lines += [f"![{alt}](figures/{name})" for name, alt in PICTURES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def time_cells(row: "Row") -> list[str]:
+    """Mean and population std in ms, and passes a second."""
+    mean = row.samples.mean()
+    return [f"{mean:.3f}", f"{row.samples.std():.3f}", f"{1000 / mean:.2f}"]
+
+
+def memory_cells(report: Memory) -> list[str]:
+    return [
+        "MobileNet-V2",
+        TITLES[report.dataset],
+        report.device,
+        report.allocated,
+        f"{report.parameters / 1e6:.3f}",
+        f"{report.tensors / 1e6:.3f}",
+        report.predicted_peak,
+        report.measured_peak or "-",
+        f"{report.macs / 1e9:.3f}",
+    ]
+
+
+def conditions(device: Times) -> str:
+    """One line on what a device's times were measured with."""
+    about, row = device.about, device.rows["model", "pascal"][-1]
+    software = [f"torch {about['torch_version']}", f"torchvision {about['torchvision_version']}"]
+    if "cuda_version" in about:
+        software += [f"CUDA {about['cuda_version']}", f"cuDNN {about['cudnn_version']}"]
+        software += ["TF32 convolutions"] if about["cudnn_allow_tf32"] == "True" else []
+    else:
+        software += [f"{about['threads']} threads"]
+    return (
+        f"{about['device']}: batch size {row.input_shape[0]}, {about['warmup']} warm-up and "
+        f"{len(row.samples)} timed passes, {about['dtype']}, {', '.join(software)}; "
+        f"{about['date'][:10]}"
+    )
+
+
+def replace_part(readme: Path, part: str) -> str:
+    """A README's text with another part between the markers. Raises cli.Failure without them."""
+    text = read(readme)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise Failure(f"{readme} lacks the lines {BEGIN.strip()} and {END.strip()}")
+    return f"{before}{BEGIN}{part}{END}{after}"
+
+
+# Drawing
+
+PICTURES = {
+    **{
+        f"latency_{dataset}.svg": f"Latency of the 21 stages, {title}"
+        for dataset, title in TITLES.items()
+    },
+    "time_memory.svg": "Time against memory of the 21 stages",
+}
+
+
+def draw(times: list[Times], digest: str) -> None:
+    """Draw the pictures. Latency: means, with their std as error bars, of every device."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams |= {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
+    from matplotlib import pyplot
+
+    FIGURES.mkdir(exist_ok=True)
+    for dataset, title in TITLES.items():
+        figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
+        width = 0.8 / len(times)
+        for index, device in enumerate(times):
+            stages = [row for row in device.rows["block", dataset] if row.level == "block"]
+            axes.bar(
+                [place + (index + 0.5) * width - 0.4 for place in range(len(stages))],
+                [row.samples.mean() for row in stages],
+                width,
+                yerr=[row.samples.std() for row in stages],
+                label=device.about["device"],
+                error_kw={"elinewidth": 1, "capsize": 2},
+            )
+        axes.set_xticks(range(len(stages)), [short_name(row) for row in stages], rotation=60)
+        axes.set(title=f"{title}: latency by stage", ylabel="ms a pass (bars: std)", ylim=(0, None))
+        axes.grid(axis="y", alpha=0.4)
+        axes.legend()
+        save(figure, f"latency_{dataset}.svg", digest)
+    figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
+    for device in times:
+        for dataset, title in TITLES.items():
+            rows = device.rows["layer", dataset]
+            stages = [row for row in rows if row.level == "block"]
+            xs = activation_mb(rows)
+            ys = [row.samples.mean() for row in stages]
+            axes.scatter(xs, ys, s=14, label=f"{title}, {device.about['device']}")
+            for x, y, row in zip(xs, ys, stages, strict=True):
+                axes.annotate(
+                    short_name(row), (x, y), (3, 3), textcoords="offset points", fontsize=7
+                )
+    axes.set(
+        title="Time against memory by stage",
+        xlabel="activations that the stage's operations read, MB (2**20 bytes)",
+        ylabel="ms a pass",
+        xscale="log",
+        yscale="log",
+    )
+    axes.grid(alpha=0.4)
+    axes.legend()
+    save(figure, "time_memory.svg", digest)
+
+
+def activation_mb(rows: "list[Row]") -> list[float]:
+    """For each stage, the bytes of its operations' inputs (float32), in MB of 2**20."""
+    sums: list[float] = []
+    for row in rows:
+        if row.level == "block":
+            sums.append(0.0)
+        elif row.level == "layer":
+            sums[-1] += prod(row.input_shape) * 4 / 2**20
+    return sums
+
+
+def short_name(row: "Row") -> str:
+    """A stage's name as it fits at an axis: a block is its position."""
+    return row.name.rpartition(" ")[2]
+
+
+def save(figure, name: str, digest: str) -> None:
+    """Write a picture whole, the same bytes for the same stored files."""
+    text = io.StringIO()
+    metadata = {"Date": None, "Description": f"stored files: sha256 {digest}"}
+    figure.savefig(text, format="svg", facecolor="white", metadata=metadata)
+    files.write_whole(str(FIGURES / name), text.getvalue())
+
+
+if __name__ == "__main__":
+    cli.run(main)

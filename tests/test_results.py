@@ -1,0 +1,166 @@
+"""results.py, on the repository's own stored files."""
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ENVIRONMENT, ROOT, assert_one_line, python
+
+STORED = ["cpu/mobilenetv2_stats", "memory_reports", "model_structures"]
+RECORD = "cpu/mobilenetv2_stats/blocks/mobilenetv2_pascal.json"
+TIMES = "cpu/mobilenetv2_stats/layers/mobilenetv2_cityscapes.txt"
+REPORT = "memory_reports/mobilenetv2_pascal.txt"
+STRUCTURE = "model_structures/mobilenetv2_cityscapes.txt"
+every_file = pytest.mark.parametrize("name", [RECORD, TIMES, REPORT, STRUCTURE])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what results.py is made of, reads and writes."""
+    for name in ("backbone", "figures", *STORED):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("results.py", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def results(checkout: Path, *flags: str, **options) -> subprocess.CompletedProcess:
+    return python(str(checkout / "results.py"), *flags, cwd=checkout, **options)
+
+
+@pytest.fixture
+def committed() -> None:
+    """Who has measured anew has yet to update the README: that is no fault of the project."""
+    folders = [*STORED, "mobilenetv2_stats"]
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--", *folders], cwd=ROOT, capture_output=True, text=True
+    )
+    if status.returncode or status.stdout:
+        pytest.skip("the stored files are not the committed ones")
+
+
+@pytest.mark.usefixtures("committed")
+def test_repository_is_what_its_stored_files_say():
+    result = python("results.py", "--check")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.usefixtures("committed")
+def test_stored_records_are_of_the_full_protocol():
+    records = list((ROOT / "cpu/mobilenetv2_stats").rglob("*.json"))
+    records += (ROOT / "mobilenetv2_stats").rglob("*.json")
+    assert len(records) >= 6
+    for file in records:
+        suite = json.loads(file.read_text())
+        assert suite["metadata"]["device"] and suite["metadata"]["warmup"] == 25
+        sums = {"block": 0.0, "layer": 0.0, "model": 0.0}
+        for benchmark in suite["benchmarks"]:
+            (run,) = benchmark["runs"]
+            assert len(run["values"]) == 300
+            about = suite["metadata"] | benchmark.get("metadata", {}) | run.get("metadata", {})
+            sums[about["level"]] += sum(run["values"])
+        for level in ("block", "layer"):
+            if sums[level]:
+                assert sums[level] == pytest.approx(sums["model"], rel=1e-3)
+
+
+def test_update_is_repeatable_and_check_passes(checkout):
+    figures = {file.name: file.read_bytes() for file in (checkout / "figures").iterdir()}
+    readme = (checkout / "README.md").read_text()
+    shutil.rmtree(checkout / "figures")
+    (checkout / "README.md").write_text(readme.replace("PASCAL VOC 2012 | ", "Atlantis | "))
+    assert_one_line(results(checkout, "--check"), "README.md is not what the stored files say")
+    assert results(checkout, "--update").returncode == 0
+    assert (checkout / "README.md").read_text() == readme
+    assert {file.name for file in (checkout / "figures").iterdir()} == figures.keys()
+    assert results(checkout, "--check").returncode == 0
+    assert results(checkout).stdout in readme
+
+
+@every_file
+def test_one_changed_digit_fails_the_check(checkout, name):
+    text = (checkout / name).read_text()
+    place = text.index("0.0") + 4 if name == RECORD else text.rfind("0")
+    assert text[place].isdigit()
+    digit = "1" if text[place] != "1" else "2"
+    (checkout / name).write_text(text[:place] + digit + text[place + 1 :])
+    assert_one_line(results(checkout, "--check"))
+
+
+@every_file
+@pytest.mark.parametrize("fault", ["missing", "empty", "truncated", "of another schema"])
+def test_damaged_stored_file_leaves_the_readme(checkout, name, fault):
+    readme, file = (checkout / "README.md").read_bytes(), checkout / name
+    text = file.read_text()
+    file.unlink()
+    if fault != "missing":
+        other = '{"version": "1.0", "benchmarks": []}'
+        file.write_text({"empty": "", "truncated": text[: len(text) * 9 // 10]}.get(fault, other))
+    assert_one_line(results(checkout, "--update"), str(file))
+    assert (checkout / "README.md").read_bytes() == readme
+
+
+def test_no_stored_files(checkout):
+    shutil.rmtree(checkout / "cpu")
+    assert_one_line(results(checkout), "no stored times", "stats.sh")
+
+
+def test_readme_without_markers(checkout):
+    (checkout / "README.md").write_text("# Mine\n")
+    for flag in ("--update", "--check"):
+        assert_one_line(results(checkout, flag), "README.md lacks the lines")
+    assert (checkout / "README.md").read_text() == "# Mine\n"
+
+
+def test_stale_picture_fails_the_check(checkout):
+    (checkout / "figures/time_memory.svg").write_text("<svg/>")
+    assert_one_line(results(checkout, "--check"), "time_memory.svg is not what")
+
+
+def test_interrupted_update_leaves_the_readme(checkout):
+    shutil.rmtree(checkout / "figures")
+    readme = (checkout / "README.md").read_bytes()
+    process = subprocess.Popen(
+        [sys.executable, checkout / "results.py", "--update"],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (checkout / "figures/latency_cityscapes.svg").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (130, "")
+    assert (checkout / "README.md").read_bytes() == readme
+
+
+def test_update_on_a_full_disk_leaves_the_readme(checkout):
+    # As on a disk that has room for the pictures' beginnings alone.
+    before = {path: path.read_bytes() for path in checkout.iterdir() if path.is_file()}
+    result = results(
+        checkout,
+        "--update",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert_one_line(result, "cannot write", "File too large")
+    assert {path: path.read_bytes() for path in checkout.iterdir() if path.is_file()} == before
+    assert not [path for path in checkout.rglob("*.new")]
+
+
+def test_each_device_has_its_columns(checkout):
+    other = checkout / "devices/other"
+    shutil.copytree(checkout / "cpu/mobilenetv2_stats", other / "mobilenetv2_stats")
+    for file in other.rglob("*.json"):
+        suite = json.loads(file.read_text())
+        suite["metadata"]["device"] = "Other Device"
+        file.write_text(json.dumps(suite))
+    result = results(checkout)
+    head = next(line for line in result.stdout.splitlines() if line.startswith("| Model"))
+    assert head.count("FPS") == 2 and head.count("Other Device<br>") == 3
