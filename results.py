@@ -301,7 +301,7 @@ def draw(times: list[Times], digest: str) -> None:
                 )
     axes.set(
         title="Time against memory by stage",
-        xlabel="activations that the stage's operations read, MB (2**20 bytes)",
+        xlabel="activations into the stage's operations, MB (of an addition, one of the two)",
         ylabel="ms a pass",
         xscale="log",
         yscale="log",
