@@ -73,9 +73,12 @@ def test_stored_records_are_of_the_full_protocol():
 def test_update_is_repeatable_and_check_passes(checkout):
     figures = {file.name: file.read_bytes() for file in (checkout / "figures").iterdir()}
     readme = (checkout / "README.md").read_text()
-    shutil.rmtree(checkout / "figures")
-    (checkout / "README.md").write_text(readme.replace("PASCAL VOC 2012 | ", "Atlantis | "))
+    wrong = readme.replace("| MobileNet-V2 | PASCAL VOC 2012 ", "| MobileNet-V2 | Atlantis ")
+    assert wrong != readme
+    (checkout / "README.md").write_text(wrong)
     assert_one_line(results(checkout, "--check"), "README.md is not what the stored files say")
+    shutil.rmtree(checkout / "figures")
+    assert_one_line(results(checkout, "--check"), "cannot read", "latency_cityscapes.svg")
     assert results(checkout, "--update").returncode == 0
     assert (checkout / "README.md").read_text() == readme
     assert {file.name for file in (checkout / "figures").iterdir()} == figures.keys()
