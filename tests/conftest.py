@@ -1,12 +1,16 @@
 """How the tests reach the project: through its scripts, run as a user runs them."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+# Where the tests run in the background SIGINT is ignored, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The tests' own interpreter, and no GPU, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
