@@ -43,20 +43,11 @@ class Memory(NamedTuple):
 def main() -> None:
     flags = argparse.ArgumentParser(prog=cli.PROGRAM, description=__doc__, allow_abbrev=False)
     action = flags.add_mutually_exclusive_group()
-    action.add_argument(
-        "--update",
-        metavar="README",
-        nargs="?",
-        const=ROOT / "README.md",
-        help="rewrite what is between the README's markers, and draw the pictures",
-    )
-    action.add_argument(
-        "--check",
-        metavar="README",
-        nargs="?",
-        const=ROOT / "README.md",
-        help="exit 1 where these are not what the stored files say",
-    )
+    for name, does in {
+        "--update": "rewrite what is between the README's markers, and draw the pictures",
+        "--check": "exit 1 where these are not what the stored files say",
+    }.items():
+        action.add_argument(name, metavar="README", nargs="?", const=ROOT / "README.md", help=does)
     args = flags.parse_args()
     times, memory = load_times(), load_memory()
     digest = digest_of_stored_files()

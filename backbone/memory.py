@@ -34,13 +34,12 @@ def run_pass(network: nn.Module, image: Tensor) -> int | None:
 
     What is left on the device is the network and the image (B, C, H, W).
     """
-    if not image.is_cuda:
-        with torch.inference_mode():
-            network(image)
-        return None
-    torch.cuda.reset_peak_memory_stats(image.device)
+    if image.is_cuda:
+        torch.cuda.reset_peak_memory_stats(image.device)
     with torch.inference_mode():
         network(image)
+    if not image.is_cuda:
+        return None
     torch.cuda.synchronize(image.device)
     # cuBLAS's workspace outlives the pass and counts as allocated, but is no tensor. Without this
     # private call the report would say that its total and the allocator's differ.

@@ -1,5 +1,7 @@
 """The instrumented pass and the arithmetic of its rows."""
 
+import weakref
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -56,8 +58,6 @@ class LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        import weakref
-
         key = id(output)
         self.live[key] = output.nbytes
         weakref.finalize(output, self.live.pop, key, None)
