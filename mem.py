@@ -9,7 +9,7 @@ def main() -> None:
     flags = cli.parser(__doc__)
     flags.add_argument(
         "--struct",
-        type=cli.truth,
+        type=truth,
         nargs="?",
         const=True,
         default=False,
@@ -24,6 +24,14 @@ def main() -> None:
     )
     args = flags.parse_args()
     (report_structure if args.struct else report_memory)(args)
+
+
+def truth(text: str) -> bool:
+    """A flag's type: True or False, and it means what it says."""
+    truths = {"true": True, "false": False}
+    if text.lower() not in truths:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return truths[text.lower()]
 
 
 def report_structure(args: argparse.Namespace) -> None:

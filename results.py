@@ -12,26 +12,37 @@ from backbone import cli, files
 from backbone.cli import DATASETS, ROOT, Failure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from backbone.rows import Row
 
 BEGIN, END = "<!-- results.py: begin -->\n", "<!-- results.py: end -->\n"
 TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
 FIGURES = ROOT / "figures"
 TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
+# In what the records of one run differ.
+OF_ONE_RECORD = {"date", "dataset", "target", "name", "level", "detail", "input_shape"}
 
 
 class Times(NamedTuple):
-    """One device's times: what its records say of it, and the rows by (target, dataset)."""
+    """One device's times: its name, what its records say of it, the rows by (target, dataset)."""
 
+    name: str
     about: dict
     rows: dict[tuple[str, str], "list[Row]"]
 
+    def stages(self, dataset: str) -> "list[Row]":
+        """The rows of the 21 stages."""
+        return [row for row in self.rows["block", dataset] if row.level == "block"]
+
 
 class Memory(NamedTuple):
-    """One memory report and the structure of the same pass; memory is in MB of 2**20 bytes."""
+    """One memory report and the structure of the same pass; memory is in MB of 2**20 bytes, and a
+    peak that nothing measured is empty."""
 
     dataset: str
-    device: str
+    reported_on: str
     allocated: str
     tensors: int
     parameters: int
@@ -74,10 +85,9 @@ def check(readme: Path, text: str, digest: str) -> None:
 
 
 def stored_folders(name: str) -> list[Path]:
-    """The folders of a name that wrappers have left: here, and for each of several devices."""
-    return [
-        root / name for root in (ROOT, *sorted(ROOT.glob("devices/*"))) if (root / name).is_dir()
-    ]
+    """The folders of a name in which wrappers have left files: here, and of each further device."""
+    roots = (ROOT, *sorted(ROOT.glob("devices/*")))
+    return [root / name for root in roots if any((root / name).glob("mobilenetv2_*"))]
 
 
 def digest_of_stored_files() -> str:
@@ -85,7 +95,9 @@ def digest_of_stored_files() -> str:
     names = ("mobilenetv2_stats", "cpu/mobilenetv2_stats", "memory_reports", "model_structures")
     digest = hashlib.sha256()
     for folder in (folder for name in names for folder in stored_folders(name)):
-        for file in sorted(path for path in folder.rglob("mobilenetv2_*") if path.is_file()):
+        for file in sorted(folder.rglob("mobilenetv2_*")):
+            if file.parent.name == ".new":  # a run's that was killed, or is at work
+                continue
             digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
@@ -102,26 +114,36 @@ def read(file: Path) -> str:
 
 
 def load_times() -> list[Times]:
-    """The timers' records, each checked against the text that it lies beside."""
+    """The timers' records, device by device."""
+    folders = stored_folders("mobilenetv2_stats") + stored_folders("cpu/mobilenetv2_stats")
+    if not folders:
+        raise Failure(f"no stored times in {ROOT}; see stats.sh")
+    return [load_device(folder) for folder in folders]
+
+
+def load_device(folder: Path) -> Times:
+    """A device's six records, each checked against the text that it lies beside, and against the
+    first to be of the same conditions."""
     from backbone import records
     from backbone.rows import report
 
-    found = []
-    for folder in stored_folders("mobilenetv2_stats") + stored_folders("cpu/mobilenetv2_stats"):
-        rows = {}
-        for dataset in DATASETS:
-            for target, subfolder in TARGETS.items():
-                record = folder / f"{subfolder}mobilenetv2_{dataset}.json"
-                rows[target, dataset], about = records.loads(read(record), record)
-                if (about["target"], about["dataset"]) != (target, dataset):
-                    raise Failure(f"{record} is of {about['target']}, {about['dataset']}")
-                text = record.with_suffix(".txt")
-                if read(text) != report(rows[target, dataset]):
-                    raise Failure(f"{text} is not what {record.name} says")
-        found.append(Times(about, rows))
-    if not found:
-        raise Failure(f"no stored times in {ROOT}; see stats.sh")
-    return found
+    rows, conditions = {}, {}
+    for dataset in DATASETS:
+        for target, subfolder in TARGETS.items():
+            record = folder / f"{subfolder}mobilenetv2_{dataset}.json"
+            rows[target, dataset], about = records.loads(read(record), record)
+            if (about["target"], about["dataset"]) != (target, dataset):
+                raise Failure(f"{record} is of {about['target']}, {about['dataset']}")
+            text = record.with_suffix(".txt")
+            if read(text) != report(rows[target, dataset]):
+                raise Failure(f"{text} is not what {record.name} says")
+            whole = rows[target, dataset][-1]
+            here = {key: value for key, value in about.items() if key not in OF_ONE_RECORD}
+            here |= {"batch size": whole.input_shape[0], "passes": len(whole.samples)}
+            conditions = conditions or here
+            if other := sorted(dict(here.items() ^ conditions.items())):
+                raise Failure(f"{record} is not of the run that the others are of: {other[0]}")
+    return Times(name_of(about["device"], folder), about, rows)
 
 
 def load_memory() -> list[Memory]:
@@ -135,23 +157,26 @@ def load_memory() -> list[Memory]:
         structure = ROOT / "model_structures" / name
         macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
         for report in (folder / name for folder in folders):
-            measured = r"\nPeak memory during inference \(measured\): ([\d.]+) MiB, .*\n$"
+            device = find(r"\nStorage on (\S+)\n", report)
+            measured = r"\nPeak .* \(measured\): ([\d.]+) MiB, .*\n$"
             memory = Memory(
                 dataset=dataset,
-                device=find(r"\nStorage on (\S+)\n", report),
+                reported_on=name_of(device, report),
                 allocated=find(r"\nTotal Tensors: \d+ \tUsed Memory: ([\d.]+)M\n", report),
                 tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
                 parameters=int(find(r"\nParameters: (\d+)\n", report)),
                 macs=int(macs.replace(",", "")),
                 predicted_peak=find(r"\nPeak .* \(predicted\): ([\d.]+) MiB\n", report),
-                measured_peak="",
+                measured_peak=find(r"\n  at: .+\n()$" if device == "cpu" else measured, report),
             )
-            if memory.device == "cpu":
-                find(r"\n  at: (.+)\n$", report)
-            else:
-                memory = memory._replace(measured_peak=find(measured, report))
             found.append(memory)
     return found
+
+
+def name_of(device: str, path: Path) -> str:
+    """A device's name, with that of its folder where it is of several devices."""
+    parts = path.relative_to(ROOT).parts
+    return f"{device} ({parts[1]})" if parts[0] == "devices" else device
 
 
 def find(pattern: str, file: Path) -> str:
@@ -168,7 +193,7 @@ def find(pattern: str, file: Path) -> str:
 def markdown(times: list[Times], memory: list[Memory], digest: str) -> str:
     """The README's part: a table of times, a table of memory, the pictures."""
     units = ("Inference Time (ms)", "Std (ms)", "FPS")
-    columns = [f"{device.about['device']}<br>{unit}" for device in times for unit in units]
+    columns = [f"{device.name}<br>{unit}" for device in times for unit in units]
     rows = [
         [
             "MobileNet-V2",
@@ -204,7 +229,7 @@ def memory_cells(report: Memory) -> list[str]:
     return [
         "MobileNet-V2",
         TITLES[report.dataset],
-        report.device,
+        report.reported_on,
         report.allocated,
         f"{report.parameters / 1e6:.3f}",
         f"{report.tensors / 1e6:.3f}",
@@ -224,7 +249,7 @@ def conditions(device: Times) -> str:
     else:
         software += [f"{about['threads']} threads"]
     return (
-        f"{about['device']}: batch size {row.input_shape[0]}, {about['warmup']} warm-up and "
+        f"{device.name}: batch size {row.input_shape[0]}, {about['warmup']} warm-up and "
         f"{len(row.samples)} timed passes, {about['dtype']}, {', '.join(software)}; "
         f"{about['date'][:10]}"
     )
@@ -252,73 +277,77 @@ PICTURES = {
 
 
 def draw(times: list[Times], digest: str) -> None:
-    """Draw the pictures. Latency: means, with their std as error bars, of every device."""
+    """Draw the pictures: the latency of the stages, with their std as error bars, of every device;
+    and their shares of the time and of the memory traffic."""
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams |= {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
+    style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
+    matplotlib.rcParams.update(style)
     from matplotlib import pyplot
 
     FIGURES.mkdir(exist_ok=True)
     for dataset, title in TITLES.items():
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
-        width = 0.8 / len(times)
-        for index, device in enumerate(times):
-            stages = [row for row in device.rows["block", dataset] if row.level == "block"]
-            axes.bar(
-                [place + (index + 0.5) * width - 0.4 for place in range(len(stages))],
-                [row.samples.mean() for row in stages],
-                width,
-                yerr=[row.samples.std() for row in stages],
-                label=device.about["device"],
-                error_kw={"elinewidth": 1, "capsize": 2},
-            )
-        axes.set_xticks(range(len(stages)), [short_name(row) for row in stages], rotation=60)
-        axes.set(title=f"{title}: latency by stage", ylabel="ms a pass (bars: std)", ylim=(0, None))
-        axes.grid(axis="y", alpha=0.4)
-        axes.legend()
+        samples = {device.name: [row.samples for row in device.stages(dataset)] for device in times}
+        means = {name: [stage.mean() for stage in stages] for name, stages in samples.items()}
+        stds = {name: [stage.std() for stage in stages] for name, stages in samples.items()}
+        draw_bars(axes, means, stds)
+        label_stages(axes, times[0])
+        axes.set(title=f"{title}: latency by stage", ylabel="ms a pass (bars: std)")
         save(figure, f"latency_{dataset}.svg", digest)
-    figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
-    for device in times:
-        for dataset, title in TITLES.items():
-            rows = device.rows["layer", dataset]
-            stages = [row for row in rows if row.level == "block"]
-            xs = activation_mb(rows)
-            ys = [row.samples.mean() for row in stages]
-            axes.scatter(xs, ys, s=14, label=f"{title}, {device.about['device']}")
-            for x, y, row in zip(xs, ys, stages, strict=True):
-                axes.annotate(
-                    short_name(row), (x, y), (3, 3), textcoords="offset points", fontsize=7
-                )
-    axes.set(
-        title="Time against memory by stage",
-        xlabel="activations into the stage's operations, MB (of an addition, one of the two)",
-        ylabel="ms a pass",
-        xscale="log",
-        yscale="log",
-    )
-    axes.grid(alpha=0.4)
-    axes.legend()
+    figure, panels = pyplot.subplots(2, figsize=(8, 5), sharex=True, layout="constrained")
+    for axes, (dataset, title) in zip(panels, TITLES.items(), strict=True):
+        parts = {
+            f"time, {device.name}": [row.samples.mean() for row in device.stages(dataset)]
+            for device in times
+        }
+        parts["activations read"] = activation_bytes(times[0].rows["layer", dataset])
+        shares = {name: [100 * x / sum(xs) for x in xs] for name, xs in parts.items()}
+        draw_bars(axes, shares)
+        axes.set(title=f"{title}: time against memory by stage", ylabel="% of the pass")
+    label_stages(axes, times[0])
     save(figure, "time_memory.svg", digest)
 
 
-def activation_mb(rows: "list[Row]") -> list[float]:
-    """For each stage, the bytes of its operations' inputs (float32), in MB of 2**20."""
-    sums: list[float] = []
+def draw_bars(
+    axes: "Axes", heights: dict[str, list[float]], errors: dict[str, list[float]] | None = None
+) -> None:
+    """Bars side by side at each stage, one of each name."""
+    width = 0.8 / len(heights)
+    for index, (name, values) in enumerate(heights.items()):
+        axes.bar(
+            [place + (index + 0.5) * width - 0.4 for place in range(len(values))],
+            values,
+            width,
+            yerr=errors and errors[name],
+            label=name,
+            error_kw={"elinewidth": 1, "capsize": 2},
+        )
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", alpha=0.4)
+    axes.legend()
+
+
+def label_stages(axes: "Axes", device: Times) -> None:
+    """Stages' names below the bars; a block's is its position."""
+    names = [row.name.rpartition(" ")[2] for row in device.stages("pascal")]
+    axes.set_xticks(range(len(names)), names, rotation=60)
+
+
+def activation_bytes(rows: "list[Row]") -> list[int]:
+    """For each stage, the bytes of the activations (float32) that its operations read; an addition
+    reads two of one shape."""
+    sums: list[int] = []
     for row in rows:
         if row.level == "block":
-            sums.append(0.0)
+            sums.append(0)
         elif row.level == "layer":
-            sums[-1] += prod(row.input_shape) * 4 / 2**20
+            sums[-1] += prod(row.input_shape) * 4 * (2 if row.name.startswith("add ") else 1)
     return sums
 
 
-def short_name(row: "Row") -> str:
-    """A stage's name as it fits at an axis: a block is its position."""
-    return row.name.rpartition(" ")[2]
-
-
-def save(figure, name: str, digest: str) -> None:
+def save(figure: "Figure", name: str, digest: str) -> None:
     """Write a picture whole, the same bytes for the same stored files."""
     text = io.StringIO()
     metadata = {"Date": None, "Description": f"stored files: sha256 {digest}"}

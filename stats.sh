@@ -5,8 +5,12 @@ wrapper=stats.sh
 root=$(dirname -- "$0")
 . "$root/backbone/store.sh"
 prepare timer.py "$@"
-if ! attend "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  say "no CUDA device here: handing over to cpu/stats.sh, which measures the CPU"
-  exec sh cpu/stats.sh "$@"
-fi
-time_all timer.py mobilenetv2_stats "$@"
+attend "$python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)'
+case $? in
+  0) time_all timer.py mobilenetv2_stats "$@" ;;
+  3)
+    say "no CUDA device here: handing over to cpu/stats.sh, which measures the CPU"
+    exec sh cpu/stats.sh "$@"
+    ;;
+  *) fail "cannot ask torch for a CUDA device" ;;
+esac

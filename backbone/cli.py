@@ -29,8 +29,8 @@ class Failure(Exception):
     """Something foreseen went wrong; the message says what, and what to do."""
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """A flag's type: a whole number that is at least `least`."""
+def whole_number(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:
+    """A flag's type: a whole number from `least` to `most`, which unsaid is what torch can take."""
 
     def parse(text: str) -> int:
         try:
@@ -39,6 +39,8 @@ def whole_number(least: int) -> Callable[[str], int]:
             number = least - 1
         if number < least:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
+        if number > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {most}")
         return number
 
     return parse
@@ -90,14 +92,6 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     return flags
 
 
-def truth(text: str) -> bool:
-    """A flag's type: True or False, and it means what it says."""
-    truths = {"true": True, "false": False}
-    if text.lower() not in truths:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
-    return truths[text.lower()]
-
-
 def _target_by_old_name(text: str) -> str:
     targets = {"yes": "model", "no": "layer", "False": "layer"}
     if text not in targets:
@@ -128,11 +122,13 @@ def run(main: Callable[[], None]) -> None:
         where = f" ({error.filename})" if error.filename else ""
         status = _complain(f"cannot go on: {error.strerror or error}{where}")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(
-            w in str(error).lower() for w in OUT_OF_MEMORY
-        ):
+        if isinstance(error, MemoryError) or any(w in str(error).lower() for w in OUT_OF_MEMORY):
+            status = _complain("out of memory; a smaller batch (--s) needs less")
+        elif str(error).startswith(("CUDA error", "cuDNN error")):
+            message = str(error).splitlines()[0]
+            status = _complain(f"{message}; does this torch fit the GPU and its driver?")
+        else:
             raise
-        status = _complain("out of memory; a smaller batch (--s) needs less")
     # What is left in stdout's buffer can't be written: its flush at exit must not fail once more.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)

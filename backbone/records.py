@@ -15,16 +15,9 @@ from backbone.rows import Row
 COLLECTED = ("cpu_model_name", "date", "python_implementation", "python_version")
 
 # What a reader may count on, beside what the rows hold.
-NEEDED = (
-    "date",
-    "dataset",
-    "device",
-    "dtype",
-    "target",
-    "torch_version",
-    "torchvision_version",
-    "warmup",
-)
+NEEDED = ("date", "dataset", "device", "dtype", "target", "warmup")
+NEEDED += ("torch_version", "torchvision_version")
+NEEDED_CPU, NEEDED_CUDA = ("threads",), ("cudnn_version", "cudnn_allow_tf32")
 
 
 def dumps(rows: list[Row], metadata: dict[str, str | int]) -> str:
@@ -61,7 +54,8 @@ def loads(text: str, file: Path) -> tuple[list[Row], dict]:
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
         rows, about = [_row(benchmark) for benchmark in benchmarks], benchmarks[-1].get_metadata()
-        if missing := [key for key in NEEDED if key not in about]:
+        needed = NEEDED + (NEEDED_CUDA if "cuda_version" in about else NEEDED_CPU)
+        if missing := [key for key in needed if key not in about]:
             raise KeyError(*missing)
         return rows, about
     except Exception as error:  # pyperf raises whatever a text of another form makes it run into

@@ -14,7 +14,8 @@ CDPATH='' cd -- "$root" || exit 1
 results=${RESULTS:+${RESULTS%/}/}
 
 child='' running='' new=''
-trap '[ -z "$new" ] || rm -rf "$new"' EXIT
+trap '[ -z "$new" ] || { rm -rf "$new"; rmdir "$folder" 2>/dev/null; }' EXIT
+trap 'exit 141' PIPE
 catch_signals() {
   trap 'interrupted INT 130' INT
   trap 'interrupted TERM 143' TERM
@@ -24,6 +25,7 @@ catch_signals
 
 interrupted() {
   trap '' INT TERM HUP
+  [ "$child" != starting ] || child=$!
   [ -z "$child" ] || kill "$child" 2>/dev/null
   [ -z "$child" ] || wait "$child" 2>/dev/null
   fail "interrupted by SIG$1${running:+ in $running; what was stored before is as it was}" "$2"
@@ -31,6 +33,7 @@ interrupted() {
 
 # attend COMMAND...: run it, ending it at once when a signal comes; returns its exit status.
 attend() {
+  child=starting
   "$@" &
   child=$!
   wait "$child"

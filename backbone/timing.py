@@ -35,15 +35,13 @@ def run(
 
     machine: what the record says of the machine beside what all records say.
     """
-    if args.json:
-        files.check_writable(args.json)
     image = torch.rand(args.batch_size, *DATASETS[args.dataset], device=device)
     network = mobilenetv2.build().to(device)
-    rows = measure(network, mobilenetv2, image, args.target, clock, args.warmup, args.iterations)
-    if args.json:
+    if args.json:  # what can go wrong with it is better known before a long run than after it
         from backbone import records  # pyperf is for those who ask for a record
 
-        about = {
+        files.check_writable(args.json)
+        about = machine | {
             "torch_version": torch.__version__,
             "torchvision_version": version("torchvision"),
             "network": mobilenetv2.NAME,
@@ -52,7 +50,9 @@ def run(
             "target": args.target,
             "warmup": args.warmup,
         }
-        files.write_whole(args.json, records.dumps(rows, about | machine))
+    rows = measure(network, mobilenetv2, image, args.target, clock, args.warmup, args.iterations)
+    if args.json:
+        files.write_whole(args.json, records.dumps(rows, about))
     print(report(rows), end="")
 
 
@@ -72,7 +72,14 @@ def measure(
     """
     shape = list(image.shape)
     forward, operations = instrumented(network, backbone, shape, target, clock.mark)
-    samples = sample(forward, image, clock, warmup, iterations)
+    passes = []
+    with torch.inference_mode(), tqdm(total=warmup + iterations, disable=None, leave=False) as bar:
+        for _ in range(warmup + iterations):
+            forward(image)
+            passes.append(clock.read())
+            bar.update()
+    # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
+    samples = np.maximum(np.round(passes[warmup:], 6), 1e-6)
     rows, columns = [], iter(samples.T)
     for (name, detail), group in groupby(operations, key=itemgetter(0)):
         inside = [operation for _, operation in group]
@@ -110,23 +117,3 @@ def instrumented(
     parts = stages if target == "block" else range(len(operations))
     forward = insert_marks(network, graph, parts, mark)
     return forward, list(zip(stages, operations, strict=True))
-
-
-def sample(
-    forward: Callable[[torch.Tensor], object],
-    image: torch.Tensor,
-    clock: Clock,
-    warmup: int,
-    iterations: int,
-) -> np.ndarray:
-    """Elapsed milliseconds between the marks of each timed pass, shape (iterations, marks - 1).
-
-    Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
-    """
-    passes = []
-    with torch.inference_mode(), tqdm(total=warmup + iterations, disable=None, leave=False) as bar:
-        for _ in range(warmup + iterations):
-            forward(image)
-            passes.append(clock.read())
-            bar.update()
-    return np.maximum(np.round(passes[warmup:], 6), 1e-6)

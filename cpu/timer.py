@@ -27,7 +27,9 @@ class CpuClock:
 def main() -> None:
     flags = cli.timer_parser(__doc__)
     flags.add_argument(
-        "--threads", type=cli.whole_number(1), help="intra-op threads (default: PyTorch's choice)"
+        "--threads",
+        type=cli.whole_number(1, 1024),
+        help="intra-op threads; None is PyTorch's choice",
     )
     args = flags.parse_args()
     import torch

@@ -31,6 +31,8 @@ def main() -> None:
     from cpu.timer import CpuClock
     from timer import CudaClock
 
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise cli.Failure("no CUDA device here")
     clock = CudaClock() if args.device == "cuda" else CpuClock()
     image = torch.rand(args.batch_size, *cli.DATASETS[args.dataset], device=args.device)
     network = mobilenetv2.build().to(args.device)

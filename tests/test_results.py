@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import ENVIRONMENT, ROOT, assert_one_line, python
 
+from backbone.cli import Failure
+from backbone.files import write_whole
+
 STORED = ["cpu/mobilenetv2_stats", "memory_reports", "model_structures"]
 RECORD = "cpu/mobilenetv2_stats/blocks/mobilenetv2_pascal.json"
 TIMES = "cpu/mobilenetv2_stats/layers/mobilenetv2_cityscapes.txt"
@@ -159,11 +162,57 @@ def test_update_on_a_full_disk_leaves_the_readme(checkout):
 
 def test_each_device_has_its_columns(checkout):
     other = checkout / "devices/other"
-    shutil.copytree(checkout / "cpu/mobilenetv2_stats", other / "mobilenetv2_stats")
-    for file in other.rglob("*.json"):
-        suite = json.loads(file.read_text())
-        suite["metadata"]["device"] = "Other Device"
-        file.write_text(json.dumps(suite))
+    for folder in ("cpu/mobilenetv2_stats", "memory_reports"):
+        shutil.copytree(checkout / folder, other / folder)
     result = results(checkout)
     head = next(line for line in result.stdout.splitlines() if line.startswith("| Model"))
-    assert head.count("FPS") == 2 and head.count("Other Device<br>") == 3
+    assert head.count("FPS") == 2 and head.count(" (other)<br>") == 3
+    assert result.stdout.count("| cpu |") == result.stdout.count("| cpu (other) |") == 2
+    assert results(checkout, "--update").returncode == 0
+    assert " (other)" in (checkout / "README.md").read_text()
+    assert results(checkout, "--check").returncode == 0
+
+
+def test_files_of_a_run_that_was_killed_are_no_results(checkout):
+    for folder in ("cpu/mobilenetv2_stats/blocks", "devices/other/mobilenetv2_stats"):
+        (checkout / folder / ".new").mkdir(parents=True)
+        (checkout / folder / ".new/mobilenetv2_pascal.txt").touch()
+    assert results(checkout, "--check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("threads", 64, "is not of the run that the others are of: threads"),
+        ("threads", None, "is no record of a timer: KeyError('threads')"),
+        ("target", "model", "is of model, pascal"),
+    ],
+)
+def test_record_of_another_run(checkout, key, value, words):
+    suite = json.loads((checkout / RECORD).read_text())
+    suite["metadata"][key] = value
+    if value is None:
+        del suite["metadata"][key]
+    (checkout / RECORD).write_text(json.dumps(suite))
+    assert_one_line(results(checkout), str(checkout / RECORD), words)
+
+
+@pytest.mark.parametrize("moment", ["write_text", "replace"])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_file_is_whole_whenever_its_writing_ends(tmp_path, monkeypatch, moment, interrupt):
+    file = tmp_path / "README.md"
+    file.write_text("as it was")
+    method = getattr(Path, moment)
+
+    def write_text(path, text, **options):
+        method(path, text[: len(text) // 2], **options)
+        raise interrupt
+
+    def replace(path, target):
+        raise interrupt
+
+    monkeypatch.setattr(Path, moment, {"write_text": write_text, "replace": replace}[moment])
+    with pytest.raises((KeyboardInterrupt, Failure)):
+        write_whole(str(file), "what is new")
+    assert file.read_text() == "as it was"
+    assert list(tmp_path.iterdir()) == [file]

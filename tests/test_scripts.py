@@ -32,6 +32,7 @@ QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
         (["--iterations", "many"], "'many' is not a whole number"),
         (["--warmup", "-1"], "'-1' is not a whole number from 0 up"),
         (["--batch-size", "0"], "'0' is not a whole number from 1 up"),
+        (["--batch-size", str(2**63)], "is more than"),
         (["--w", "maybe"], "'maybe' is neither yes nor no"),
         (["--w", "yes", "--target", "block"], "not allowed with"),
     ],
@@ -44,8 +45,11 @@ def test_wrong_flags_are_usage_errors(script, flags, words):
     assert words in result.stderr.splitlines()[-1]
 
 
-def test_threads_must_be_positive():
-    assert python("cpu/timer.py", "--threads", "0").returncode == 2
+@pytest.mark.parametrize(("threads", "words"), [("0", "from 1 up"), ("1025", "more than 1024")])
+def test_wrong_number_of_threads(threads, words):
+    result = python("cpu/timer.py", "--threads", threads)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +139,18 @@ def test_no_cuda_device():
 def test_out_of_memory():
     result = python("cpu/timer.py", *QUICK, "--s", "100000000")
     assert_one_line(result, "cpu/timer.py: out of memory", "--s")
+
+
+def test_cuda_error_is_one_line():
+    code = """
+import runpy, sys, torch
+def rand(*size, **options):
+    raise RuntimeError("CUDA error: no kernel image is available\\nCompile with TORCH_USE_CUDA_DSA")
+torch.rand = rand
+sys.argv = ["cpu/timer.py"]
+runpy.run_path("cpu/timer.py", run_name="__main__")
+"""
+    assert_one_line(python("-c", code), "CUDA error: no kernel image is available; does this torch")
 
 
 def test_size_beyond_64_bits_is_out_of_memory():

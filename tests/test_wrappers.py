@@ -127,6 +127,42 @@ def test_stats_hands_over_without_a_cuda_device(checkout):
     assert files_in(checkout) == before
 
 
+def interpreter(folder: Path, words: str, answer: str) -> dict[str, str]:
+    """The environment with an interpreter that answers with a command where the code that it is
+    given starts with some words."""
+    file = folder / "python"
+    file.write_text(
+        f'#!/bin/sh\ncase ${{2-}} in "{words}"*) {answer} ;; esac\nexec "{sys.executable}" "$@"\n'
+    )
+    file.chmod(0o755)
+    return {**ENVIRONMENT, "PYTHON": str(file)}
+
+
+def test_stats_does_not_take_a_failing_torch_for_no_cuda_device(checkout, tmp_path):
+    before = files_in(checkout)
+    env = interpreter(tmp_path, "import sys, torch;", "exit 1")
+    result = run(checkout / "stats.sh", env=env)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "stats.sh: cannot ask torch for a CUDA device\n"
+    assert files_in(checkout) == before
+
+
+def test_interrupted_before_the_first_run(checkout, tmp_path):
+    started = tmp_path / "started"
+    env = interpreter(tmp_path, "import backbone", f": >{started}; exec sleep 60")
+    process = start(checkout / "summary.sh", env=env)
+    wait_for(started.exists, process)
+    process.terminate()
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) == (143, "summary.sh: interrupted by SIGTERM\n")
+
+
+def test_failing_first_run_leaves_no_folder(checkout):
+    shutil.rmtree(checkout / "model_structures")
+    assert run(checkout / "summary.sh", "--s", "1" + "0" * 16).returncode == 1
+    assert not (checkout / "model_structures").exists()
+
+
 @every_wrapper
 def test_failing_script(checkout, wrapper):
     before = files_in(checkout)
