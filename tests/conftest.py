@@ -12,9 +12,10 @@ sys.path.insert(0, str(ROOT))
 # Where the tests run in the background SIGINT is ignored, and what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The tests' own interpreter, and no GPU, so that a test means the same everywhere.
+# The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
-ENVIRONMENT.pop("RESULTS", None)
+for name in ("RESULTS", "PYTHONUNBUFFERED"):
+    ENVIRONMENT.pop(name, None)
 
 
 def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:

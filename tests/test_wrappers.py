@@ -302,6 +302,10 @@ def test_first_set_up_interrupted_and_repeated(checkout, tmp_path):
     assert not (checkout / ".venv/unfinished").exists()
     third = run(checkout / "summary.sh", env=env)
     assert third.returncode == 0 and "setting up" not in third.stderr
+    # Interrupted while libraries were installed: what can be imported already may not be whole.
+    (checkout / ".venv/unfinished").touch()
+    fourth = run(checkout / "summary.sh", env=env)
+    assert fourth.returncode == 0 and "starting anew on .venv" in fourth.stderr
 
     shutil.rmtree(checkout / ".venv")
     (checkout / "requirements.txt").write_text("./missing-1.0-py3-none-any.whl\n")
