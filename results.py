@@ -204,12 +204,14 @@ def markdown(times: list[Times], memory: list[Memory], digest: str) -> str:
     ]
     lines = [f"<!-- stored files: sha256 {digest} -->", "", "#### Inference time", ""]
     lines += table(["Model", "Dataset", *columns], rows)
-    lines += ["", *(f"- {conditions(device)}" for device in times), ""]
-    lines += ["#### Memory", ""]
+    lines += ["", *(f"- {conditions(device)}" for device in times)]
+    if not any("cuda_version" in device.about for device in times):
+        lines += ["- No GPU's times are stored here yet."]
+    lines += ["", "#### Memory", ""]
     head = "Model|Dataset|Reported on|Allocated Memory (MB)|# Params (M)|# Tensors (M)|"
-    head += "Peak Memory, predicted (MB)|Peak Memory, measured (MB)|MACs (G)"
+    head += "Peak Memory (MB)<br>predicted / measured|MACs (G)"
     lines += table(head.split("|"), [memory_cells(report) for report in memory])
-    lines += ["", "MB are 2**20 bytes, M and G are 10**6 and 10**9.", "", "#### Stage by stage", ""]
+    lines += ["", "MB are 1024² bytes, M and G are 10⁶ and 10⁹.", "", "#### Stage by stage", ""]
     lines += [f"![{alt}](figures/{name})" for name, alt in PICTURES.items()]
     return "\n".join(lines) + "\n"
 
@@ -233,8 +235,7 @@ def memory_cells(report: Memory) -> list[str]:
         report.allocated,
         f"{report.parameters / 1e6:.3f}",
         f"{report.tensors / 1e6:.3f}",
-        report.predicted_peak,
-        report.measured_peak or "-",
+        f"{report.predicted_peak} / {report.measured_peak or '-'}",
         f"{report.macs / 1e9:.3f}",
     ]
 
