@@ -83,7 +83,7 @@ use_python() {
   fi
   attend "$python" -m pip install --quiet --disable-pip-version-check -r "$2" >&2 \
     || fail "cannot install $2; the next run tries again"
-  attend "$python" -c "import $1" || fail "what $2 installs cannot be imported"
+  attend "$python" -c "import $1" >/dev/null || fail "what $2 installs cannot be imported"
   rm -f .venv/unfinished
 }
 
