@@ -36,9 +36,10 @@ def truth(text: str) -> bool:
 
 def report_structure(args: argparse.Namespace) -> None:
     """The table of layers and the multiply-accumulates, from shapes alone."""
-    import torch
+    with cli.importing():
+        import torch
 
-    from backbone import mobilenetv2, structure
+        from backbone import mobilenetv2, structure
 
     with torch.device("meta"):
         network = mobilenetv2.build()
@@ -50,9 +51,10 @@ def report_structure(args: argparse.Namespace) -> None:
 
 def report_memory(args: argparse.Namespace) -> None:
     """The tensors that a pass leaves, then what it needs at its worst moment."""
-    import torch
+    with cli.importing():
+        import torch
 
-    from backbone import memory, mobilenetv2, peak
+        from backbone import memory, mobilenetv2, peak
 
     cuda = torch.cuda.is_available()
     if args.device == "cuda" and not cuda:
@@ -65,7 +67,8 @@ def report_memory(args: argparse.Namespace) -> None:
     measured = memory.run_pass(network, image)
     print(memory.table(reporter, network, image), end="")
     print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")
-    print(peak.report(predicted, measured), end="")
+    on = torch.cuda.get_device_name(device) if image.is_cuda else None
+    print(peak.report(predicted, measured, on), end="")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def main() -> None:
     flags = argparse.ArgumentParser(prog=cli.PROGRAM, description=__doc__, allow_abbrev=False)
     action = flags.add_mutually_exclusive_group()
     for name, does in {
-        "--update": "rewrite what is between the README's markers, and draw the pictures",
+        "--update": "rewrite what is between a README's markers, and draw the pictures in figures/",
         "--check": "exit 1 where these are not what the stored files say",
     }.items():
         action.add_argument(name, metavar="README", nargs="?", const=ROOT / "README.md", help=does)
@@ -124,8 +124,9 @@ def load_times() -> list[Times]:
 def load_device(folder: Path) -> Times:
     """A device's six records, each checked against the text that it lies beside, and against the
     first to be of the same conditions."""
-    from backbone import records
-    from backbone.rows import report
+    with cli.importing():
+        from backbone import records
+        from backbone.rows import report
 
     rows, conditions = {}, {}
     for dataset in DATASETS:
@@ -154,20 +155,28 @@ def load_memory() -> list[Memory]:
     found = []
     for dataset in DATASETS:
         name = f"mobilenetv2_{dataset}.txt"
-        structure = ROOT / "model_structures" / name
-        macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
         for report in (folder / name for folder in folders):
+            structure = report.parents[1] / "model_structures" / name
+            if not structure.exists():  # it does not depend on the device
+                structure = ROOT / "model_structures" / name
+            macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
+            batch = find(r"\ninput +\((\d+), ", report)
+            if find(r"\n +Conv2d-1 +\[(-?\d+), ", structure).replace("-1", "1") != batch:
+                raise Failure(f"{structure} is not of batch size {batch}, as {report.name} is")
             device = find(r"\nStorage on (\S+)\n", report)
-            measured = r"\nPeak .* \(measured\): ([\d.]+) MiB, .*\n$"
+            last = r"\n  at: .+\n()$"
+            if device != "cpu":
+                last = r"\nPeak .* \(measured on .+\): ([\d.]+) MiB, .*\n$"
+                device = find(r"\nPeak .* \(measured on (.+)\): ", report)
             memory = Memory(
                 dataset=dataset,
-                reported_on=name_of(device, report),
+                reported_on=name_of(device, report) + f", batch {batch}" * (batch != "1"),
                 allocated=find(r"\nTotal Tensors: \d+ \tUsed Memory: ([\d.]+)M\n", report),
                 tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
                 parameters=int(find(r"\nParameters: (\d+)\n", report)),
                 macs=int(macs.replace(",", "")),
                 predicted_peak=find(r"\nPeak .* \(predicted\): ([\d.]+) MiB\n", report),
-                measured_peak=find(r"\n  at: .+\n()$" if device == "cpu" else measured, report),
+                measured_peak=find(last, report),
             )
             found.append(memory)
     return found
@@ -280,13 +289,14 @@ PICTURES = {
 def draw(times: list[Times], digest: str) -> None:
     """Draw the pictures: the latency of the stages, with their std as error bars, of every device;
     and their shares of the time and of the memory traffic."""
-    import matplotlib
+    with cli.importing():
+        import matplotlib
 
-    matplotlib.use("svg")
+        matplotlib.use("svg")
+        from matplotlib import pyplot
+
     style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
     matplotlib.rcParams.update(style)
-    from matplotlib import pyplot
-
     FIGURES.mkdir(exist_ok=True)
     for dataset, title in TITLES.items():
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")

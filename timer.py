@@ -31,9 +31,10 @@ class CudaClock:
 
 def main() -> None:
     args = cli.timer_parser(__doc__).parse_args()
-    import torch
+    with cli.importing():
+        import torch
 
-    from backbone import timing
+        from backbone import timing
 
     if not torch.cuda.is_available():
         raise cli.Failure("no CUDA device here; cpu/timer.py measures the CPU")

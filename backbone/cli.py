@@ -1,9 +1,12 @@
 """Flags that the scripts share, and errors that end a script in one line."""
 
 import argparse
+import contextlib
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,13 +18,15 @@ DATASETS = {  # image sizes of semantic segmentation, (C, H, W)
     "pascal": (3, 500, 334),
 }
 
-OUT_OF_MEMORY = (  # how torch, oneDNN and cuDNN put it; the last is a size beyond 64 bits
+OUT_OF_MEMORY = (  # how torch, oneDNN and cuDNN put it; "overflow" is a size beyond 64 bits
     "out of memory",
     "can't allocate memory",
     "could not create a memory object",
     "bad_alloc",
     "alloc_failed",
     "overflow",
+    "unable to find an engine",
+    "unable to find a valid cudnn algorithm",
 )
 
 
@@ -99,6 +104,19 @@ def _target_by_old_name(text: str) -> str:
     return targets[text]
 
 
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Ctrl-C ends the process at once: a library that is being imported may swallow a
+    KeyboardInterrupt, or make an error of its own of it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script's main() and leave the process as its users expect.
 
@@ -106,6 +124,8 @@ def run(main: Callable[[], None]) -> None:
     reports SIGPIPE) where the reader of stdout has gone. main() imports what is heavy, so that a
     wrong flag is answered at once, and a library that is missing in one line.
     """
+    sys.stdout = sys.stdout or io.StringIO()  # None where the caller has closed it
+    sys.stderr = sys.stderr or sys.stdout
     try:
         main()
         sys.stdout.flush()
@@ -124,13 +144,13 @@ def run(main: Callable[[], None]) -> None:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or any(w in str(error).lower() for w in OUT_OF_MEMORY):
             status = _complain("out of memory; a smaller batch (--s) needs less")
-        elif str(error).startswith(("CUDA error", "cuDNN error")):
+        elif str(error).startswith(("CUDA ", "cuDNN ")):
             message = str(error).splitlines()[0]
             status = _complain(f"{message}; does this torch fit the GPU and its driver?")
         else:
             raise
     # What is left in stdout's buffer can't be written: its flush at exit must not fail once more.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
 
 

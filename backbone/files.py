@@ -8,7 +8,9 @@ from backbone.cli import Failure
 
 def check_writable(path: str) -> None:
     """Raise cli.Failure where a file can't be written: better before a long run than after it."""
-    file = Path(path)
+    file = Path(os.path.realpath(path))
+    if not path:
+        raise Failure("cannot write a file without a name")
     if not file.parent.is_dir():
         raise Failure(f"cannot write {path}: {file.parent} is no folder")
     if file.is_dir():
@@ -20,7 +22,7 @@ def check_writable(path: str) -> None:
 
 def write_whole(path: str, text: str) -> None:
     """Write a file; a failure (cli.Failure) or an interrupt leaves the one that stood there."""
-    file = Path(path)
+    file = Path(os.path.realpath(path))  # a link stays one
     # A device or a pipe is written to; it would be lost if it were replaced.
     in_place = file.exists() and not file.is_file()
     new = file if in_place else file.with_name(f".{file.name}.new")

@@ -51,7 +51,8 @@ def table(reporter: type, network: nn.Module, image: Tensor) -> str:
     """MemReporter's verbose table of the network's parameters and buffers and of its `input`,
     whatever else the process has alive.
 
-    A tensor counts as the multiple of 512 bytes that CUDA's allocator gives it, on any device;
+    A tensor counts as a multiple of 512 bytes, the unit of CUDA's allocator, on any device (one of
+    more than 10 MiB can be given up to 1 MiB more, and the report then says that memory differs);
     K and M are 2**10 and 2**20 bytes.
     """
     return _table(

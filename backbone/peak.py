@@ -52,15 +52,16 @@ def predict(network: nn.Module, image: Tensor) -> Peak:
     return Peak(*sizes, activations.peak, activations.operation)
 
 
-def report(predicted: Peak, measured: int | None) -> str:
-    """The peaks as lines of text, in MiB; `measured` is in bytes, None where nothing measures."""
+def report(predicted: Peak, measured: int | None, device: str | None) -> str:
+    """The peaks as lines of text, in MiB; `measured` is in bytes, on a device of this name, and
+    both are None where nothing measures."""
     lines = [f"Peak memory during inference (predicted): {predicted.total / MIB:.1f} MiB"]
     for kind in ("parameters", "buffers", "input", "activations"):
         lines.append(f"  {kind + ':':<12} {getattr(predicted, kind) / MIB:>8.1f} MiB")
     lines.append(f"  at: {predicted.operation}")
     if measured is not None:
         lines.append(
-            f"Peak memory during inference (measured): {measured / MIB:.1f} MiB, "
+            f"Peak memory during inference (measured on {device}): {measured / MIB:.1f} MiB, "
             f"{measured / predicted.total:.3f} times the prediction"
         )
     return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ case ${PYTHON-} in
   */*) PYTHON=$PWD/$PYTHON ;; # named from the caller's folder, which is left here
 esac
 CDPATH='' cd -- "$root" || exit 1
+export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
 
 child='' running='' new=''

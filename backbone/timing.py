@@ -37,7 +37,9 @@ def run(
     """
     image = torch.rand(args.batch_size, *DATASETS[args.dataset], device=device)
     network = mobilenetv2.build().to(device)
-    if args.json:  # what can go wrong with it is better known before a long run than after it
+    if (
+        args.json is not None
+    ):  # what can go wrong with it is better known before a long run than after it
         from backbone import records  # pyperf is for those who ask for a record
 
         files.check_writable(args.json)
@@ -51,7 +53,7 @@ def run(
             "warmup": args.warmup,
         }
     rows = measure(network, mobilenetv2, image, args.target, clock, args.warmup, args.iterations)
-    if args.json:
+    if args.json is not None:
         files.write_whole(args.json, records.dumps(rows, about))
     print(report(rows), end="")
 

@@ -32,9 +32,10 @@ def main() -> None:
         help="intra-op threads; None is PyTorch's choice",
     )
     args = flags.parse_args()
-    import torch
+    with cli.importing():
+        import torch
 
-    from backbone import timing
+        from backbone import timing
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -3,7 +3,8 @@
 A program for people, not a test. Each round runs, in random order, the stock pass, the block and
 the layer pass, and torch.utils.benchmark.Timer on the stock pass; printed is the median of the
 rounds' ratios to the stock pass, with its quartiles. "stock again" shows what noise alone does,
-"training mode" what a forgotten eval() does.
+"training mode" what a forgotten eval() does. On CUDA, Timer's time has launches and synchronisation
+in it too.
 """
 
 import random

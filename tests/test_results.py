@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ENVIRONMENT, ROOT, assert_one_line, python
 
+from backbone import peak
 from backbone.cli import Failure
 from backbone.files import write_whole
 
@@ -171,6 +172,31 @@ def test_each_device_has_its_columns(checkout):
     assert results(checkout, "--update").returncode == 0
     assert " (other)" in (checkout / "README.md").read_text()
     assert results(checkout, "--check").returncode == 0
+
+
+def test_memory_on_a_gpu_is_named_and_measured(checkout):
+    # What mem.py adds on CUDA, by its own code.
+    predicted = peak.Peak(0, 0, 0, 100 * peak.MIB, "features (Conv2d)")
+    *_, line = peak.report(predicted, 123 * peak.MIB, "GPU (of a kind)").splitlines()
+    for name in STORED[1:]:
+        shutil.copytree(checkout / name, checkout / "devices/other" / name)
+    for file in (checkout / "devices/other/memory_reports").iterdir():
+        text = file.read_text().replace("Storage on cpu", "Storage on cuda:0")
+        file.write_text(f"{text}{line}\n")
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("| GPU (of a kind) (other) |") == 2
+    assert result.stdout.count(" / 123.0 |") == 2
+
+
+def test_memory_of_another_batch_size(checkout):
+    file = checkout / REPORT
+    file.write_text(file.read_text().replace("(1, 3, 500, 334)", "(4, 3, 500, 334)"))
+    assert_one_line(results(checkout), "mobilenetv2_pascal.txt is not of batch size 4")
+    structure = checkout / "model_structures/mobilenetv2_pascal.txt"
+    structure.write_text(structure.read_text().replace("[-1, ", "[4, "))
+    result = results(checkout)
+    assert result.returncode == 0 and "| cpu, batch 4 |" in result.stdout
 
 
 def test_files_of_a_run_that_was_killed_are_no_results(checkout):

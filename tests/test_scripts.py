@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 from statistics import fmean
 
 import pyperf
@@ -113,7 +114,7 @@ def test_rows_sum_to_the_pass(tmp_path, dataset):
     assert sum(stages) == pytest.approx(whole, rel=1e-3)
 
 
-def test_pyperf_commands_work_on_records_and_layers_stay_small(tmp_path):
+def test_pyperf_commands_work_on_records(tmp_path):
     files = [str(tmp_path / name) for name in ("one.json", "two.json")]
     for file in files:
         assert python("cpu/timer.py", *QUICK, "--target", "block", "--json", file).returncode == 0
@@ -157,8 +158,19 @@ def test_size_beyond_64_bits_is_out_of_memory():
     assert_one_line(python("cpu/timer.py", *QUICK, "--s", "1" + "0" * 16), "out of memory")
 
 
+no_dev_full = pytest.mark.skipif(
+    not Path("/dev/full").is_char_device(), reason="no /dev/full, which a test could make a file"
+)
+
+
 @pytest.mark.parametrize(
-    "target", ["missing/record.json", "file/record.json", "folder", "/dev/full"]
+    "target",
+    [
+        "missing/record.json",
+        "file/record.json",
+        "folder",
+        pytest.param("/dev/full", marks=no_dev_full),
+    ],
 )
 def test_record_that_cannot_be_written(tmp_path, target):
     (tmp_path / "file").write_text("as it was")
@@ -169,6 +181,19 @@ def test_record_that_cannot_be_written(tmp_path, target):
     assert (tmp_path / "file").read_text() == "as it was"
 
 
+@pytest.mark.parametrize("name", ["", None])
+def test_record_without_a_name_and_through_a_link(tmp_path, name):
+    if name == "":
+        result = python("cpu/timer.py", *QUICK, "--json", name)
+        assert_one_line(result, "cannot write a file without a name")
+    else:
+        (tmp_path / "link.json").symlink_to("record.json")
+        assert python("cpu/timer.py", *QUICK, "--json", tmp_path / "link.json").returncode == 0
+        assert (tmp_path / "link.json").is_symlink()
+        assert len(rows(str(tmp_path / "record.json"))) == 1
+
+
+@no_dev_full
 def test_full_stdout():
     with open("/dev/full", "w") as full:
         assert_one_line(python("cpu/timer.py", *QUICK, stdout=full), "No space left on device")
@@ -212,6 +237,26 @@ def test_interrupt_in_the_middle_of_a_pass(tmp_path):
     assert b"Traceback" not in shown
     assert file.read_text() == "as it was"
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_interrupt_that_an_import_swallows(tmp_path):
+    (tmp_path / "torch.py").write_text("""
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+except KeyboardInterrupt:
+    raise ImportError("initialized twice")
+""")
+    result = python("cpu/timer.py", *QUICK, env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)})
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_closed_stdout():
+    # As with >&-: nothing can be printed, and nothing else goes wrong.
+    command = ["sh", "-c", 'exec "$0" "$@" >&-', sys.executable, "mem.py", "--struct"]
+    result = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_missing_library_is_one_line(tmp_path):

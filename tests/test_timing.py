@@ -14,8 +14,7 @@ SHAPE = [1, 3, 64, 96]
 
 
 class FakeClock:
-    """Mark i of pass p is at p * 1000 + i * (i + 1) / 2 ms: interval i of any pass is i + 1 ms
-    long, and i + 1 + p where the pass is said to drift."""
+    """Interval i of pass p is i + 1 + drift * p ms long."""
 
     def __init__(self, drift: float = 0.0) -> None:
         self.drift, self.passes, self.marks = drift, 0, 0
@@ -123,13 +122,13 @@ def test_rows_of_layer_target_tile_their_stages(network):
         "Dropout": 1,
         "Linear": 1,
     }
-    stages, inside = [row for row in rows if row.level == "block"], iter(rows)
+    stages = [row for row in rows if row.level == "block"]
     assert len(stages) == 21
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         if row.level == "block":
             assert following.level == "layer"
     sums: list[float] = []
-    for row in inside:
+    for row in rows:
         if row.level == "block":
             sums.append(0.0)
         elif row.level == "layer":

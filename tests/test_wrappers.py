@@ -204,6 +204,7 @@ def test_full_disk(checkout, wrapper):
     assert "cannot write" in script or "cannot go on: File too large" in script
     assert "failed (exit status 1)" in last
     assert files_in(checkout) == before and not list(checkout.rglob(".new"))
+    assert not list(checkout.rglob("__pycache__"))  # nor a cache that is cut short
 
 
 def interrupt(process: subprocess.Popen) -> None:
