@@ -14,7 +14,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
-for name in ("RESULTS", "PYTHONUNBUFFERED"):
+for name in ("RESULTS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     ENVIRONMENT.pop(name, None)
 
 
