@@ -37,10 +37,10 @@ def run(
     """
     image = torch.rand(args.batch_size, *DATASETS[args.dataset], device=device)
     network = mobilenetv2.build().to(device)
-    if (
-        args.json is not None
-    ):  # what can go wrong with it is better known before a long run than after it
-        from backbone import records  # pyperf is for those who ask for a record
+    if args.json is not None:
+        # What can go wrong with the record is better known before a long run than after it; pyperf
+        # is for those who ask for one.
+        from backbone import records
 
         files.check_writable(args.json)
         about = machine | {
