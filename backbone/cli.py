@@ -108,13 +108,14 @@ def _target_by_old_name(text: str) -> str:
 def importing() -> Iterator[None]:
     """Ctrl-C ends the process at once: a library that is being imported may swallow a
     KeyboardInterrupt, or make an error of its own of it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeded:
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if heeded:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -125,7 +126,7 @@ def run(main: Callable[[], None]) -> None:
     wrong flag is answered at once, and a library that is missing in one line.
     """
     sys.stdout = sys.stdout or io.StringIO()  # None where the caller has closed it
-    sys.stderr = sys.stderr or sys.stdout
+    sys.stderr = sys.stderr or io.StringIO()
     try:
         main()
         sys.stdout.flush()

@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from backbone.cli import Failure
+from backbone.cli import Failure, importing
 
 REQUIREMENT = "pytorch-memlab==0.3.0"
 
@@ -19,7 +19,8 @@ def load_reporter() -> type:
     allocator's peak, so this comes before a measured pass.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # without CUDA, the import prints a line
+        # Without CUDA, the import prints a line.
+        with importing(), contextlib.redirect_stdout(io.StringIO()):
             from pytorch_memlab import MemReporter
     except ImportError as error:
         raise Failure(f"no pytorch-memlab ({error}); pip install {REQUIREMENT}") from error

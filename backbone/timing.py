@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from backbone import files, mobilenetv2
-from backbone.cli import DATASETS
+from backbone.cli import DATASETS, importing
 from backbone.instrument import Operation, insert_marks, trace
 from backbone.rows import Row, report
 
@@ -40,7 +40,8 @@ def run(
     if args.json is not None:
         # What can go wrong with the record is better known before a long run than after it; pyperf
         # is for those who ask for one.
-        from backbone import records
+        with importing():
+            from backbone import records
 
         files.check_writable(args.json)
         about = machine | {
