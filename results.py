@@ -1,6 +1,7 @@
 """The stored files as the README's tables and pictures."""
 
 import argparse
+import functools
 import hashlib
 import io
 import re
@@ -102,8 +103,9 @@ def digest_of_stored_files() -> str:
     return digest.hexdigest()
 
 
+@functools.cache
 def read(file: Path) -> str:
-    """A file's text. Raises cli.Failure where there is none."""
+    """A file's text, read once. Raises cli.Failure where there is none."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -128,7 +130,7 @@ def load_device(folder: Path) -> Times:
         from backbone import records
         from backbone.rows import report
 
-    rows, conditions = {}, {}
+    rows, common = {}, {}
     for dataset in DATASETS:
         for target, subfolder in TARGETS.items():
             record = folder / f"{subfolder}mobilenetv2_{dataset}.json"
@@ -141,8 +143,8 @@ def load_device(folder: Path) -> Times:
             whole = rows[target, dataset][-1]
             here = {key: value for key, value in about.items() if key not in OF_ONE_RECORD}
             here |= {"batch size": whole.input_shape[0], "passes": len(whole.samples)}
-            conditions = conditions or here
-            if other := sorted(dict(here.items() ^ conditions.items())):
+            common = common or here
+            if other := sorted(dict(here.items() ^ common.items())):
                 raise Failure(f"{record} is not of the run that the others are of: {other[0]}")
     return Times(name_of(about["device"], folder), about, rows)
 

@@ -25,6 +25,12 @@ def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, **options)
 
 
+def patched(code: str, script: str, *flags: str) -> subprocess.CompletedProcess:
+    """A script with its flags, in a process where some code has run first."""
+    start = f"import runpy, sys; sys.argv = {[script, *flags]}\n"
+    return python("-c", f"{start}{code}\nrunpy.run_path({script!r}, run_name='__main__')")
+
+
 def assert_one_line(result: subprocess.CompletedProcess, *words: str, status: int = 1) -> None:
     """It ended with this status, an empty stdout, and one line on stderr that has the words."""
     assert (result.returncode, result.stdout or "") == (status, ""), result

@@ -3,11 +3,10 @@
 import contextlib
 import io
 import re
-import subprocess
 
 import pytest
 import torch
-from conftest import assert_one_line, python
+from conftest import assert_one_line, patched, python
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from backbone import memory, mobilenetv2, peak, structure
@@ -135,29 +134,27 @@ def test_out_of_memory(flags):
     assert_one_line(python("mem.py", "--i", "pascal", *flags), "mem.py: out of memory")
 
 
-def patched(code: str) -> subprocess.CompletedProcess:
-    """mem.py in a process where some code has run first."""
-    start = "import runpy, sys; sys.argv = ['mem.py', '--i', 'pascal', '--device', 'cpu']\n"
-    return python("-c", f"{start}{code}\nrunpy.run_path('mem.py', run_name='__main__')")
+REPORT = ("mem.py", "--i", "pascal", "--device", "cpu")
 
 
 def test_reporter_that_miscounts_is_refused():
     # pytorch-memlab 0.3.2 multiplies a storage's bytes by the element size.
-    result = patched("""
+    code = """
 import contextlib, io
 with contextlib.redirect_stdout(io.StringIO()):
     from pytorch_memlab import mem_reporter
 right = mem_reporter.readable_size
 mem_reporter.readable_size = lambda number: right(4 * number)
-""")
+"""
+    result = patched(code, *REPORT)
     assert_one_line(result, "mem.py: ", "miscounts", "pip install pytorch-memlab==0.3.0")
 
 
 def test_missing_reporter():
-    result = patched("sys.modules['pytorch_memlab'] = None")
+    result = patched("sys.modules['pytorch_memlab'] = None", *REPORT)
     assert_one_line(result, "mem.py: no pytorch-memlab", "pip install pytorch-memlab==0.3.0")
 
 
 def test_missing_private_module_of_torch():
     code = "from backbone import mobilenetv2; sys.modules['torch.utils._python_dispatch'] = None"
-    assert_one_line(patched(code), "lacks what the peak is predicted with")
+    assert_one_line(patched(code, *REPORT), "lacks what the peak is predicted with")

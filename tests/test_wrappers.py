@@ -318,3 +318,4 @@ def test_python_named_from_the_callers_folder(checkout, tmp_path):
     result = run(checkout / "summary.sh", cwd=tmp_path.parent, env=env)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "used").exists()
+    assert not (checkout / ".venv").exists()
