@@ -2,12 +2,13 @@
 
 import argparse
 
-from backbone import cli
+from backbone import flags, script
+from backbone.inputs import DATASETS
 
 
 def main() -> None:
-    flags = cli.parser(__doc__)
-    flags.add_argument(
+    parser = flags.script_parser(__doc__)
+    parser.add_argument(
         "--struct",
         type=truth,
         nargs="?",
@@ -16,14 +17,14 @@ def main() -> None:
         metavar="True|False",
         help="the layers instead of the memory report",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--device",
         choices=("auto", "cuda", "cpu"),
         default="auto",
         help="of the memory report; auto is CUDA if there is one",
     )
-    args = flags.parse_args()
-    (report_structure if args.struct else report_memory)(args)
+    args = parser.parse_args()
+    (print_structure if args.struct else print_memory)(args)
 
 
 def truth(text: str) -> bool:
@@ -34,42 +35,42 @@ def truth(text: str) -> bool:
     return truths[text.lower()]
 
 
-def report_structure(args: argparse.Namespace) -> None:
+def print_structure(args: argparse.Namespace) -> None:
     """The table of layers and the multiply-accumulates, from shapes alone."""
-    with cli.importing():
+    with script.importing():
         import torch
 
-        from backbone import mobilenetv2, structure
+        from backbone import networks, structure
 
     with torch.device("meta"):
-        network = mobilenetv2.build()
-        image = torch.empty(args.batch_size, *cli.DATASETS[args.dataset])
-    layers, macs = structure.trace(network, image)
-    print(structure.table(layers, list(image.shape)))
+        network = networks.build().network
+        image = torch.empty(args.batch_size, *DATASETS[args.dataset].shape)
+    layers, macs = structure.list_layers(network, image)
+    print(structure.format_layers(layers, list(image.shape)))
     print(f"Total MACs: {macs:,} (1 MAC = 2 FLOPs)")
 
 
-def report_memory(args: argparse.Namespace) -> None:
+def print_memory(args: argparse.Namespace) -> None:
     """The tensors that a pass leaves, then what it needs at its worst moment."""
-    with cli.importing():
+    with script.importing():
         import torch
 
-        from backbone import memory, mobilenetv2, peak
+        from backbone import machine, memory, networks, peak
 
-    cuda = torch.cuda.is_available()
-    if args.device == "cuda" and not cuda:
-        raise cli.Failure("no CUDA device here; --device cpu reports the CPU")
-    device = torch.device("cuda" if cuda and args.device != "cpu" else "cpu")
+    no_cuda = machine.why_no_cuda()
+    if args.device == "cuda" and no_cuda:
+        raise script.Failure(f"{no_cuda}; --device cpu reports the CPU")
+    device = torch.device("cpu" if no_cuda or args.device == "cpu" else "cuda")
     reporter = memory.load_reporter()
-    network = mobilenetv2.build().to(device)
-    image = torch.rand(args.batch_size, *cli.DATASETS[args.dataset], device=device)
+    network = networks.build().network.to(device)
+    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=device)
     predicted = peak.predict(network, image)
     measured = memory.run_pass(network, image)
-    print(memory.table(reporter, network, image), end="")
+    print(memory.format_tensors(reporter, network, image), end="")
     print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")
     on = torch.cuda.get_device_name(device) if image.is_cuda else None
-    print(peak.report(predicted, measured, on), end="")
+    print(peak.format_peak(predicted, measured, on), end="")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    script.run(main)

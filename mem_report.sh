@@ -6,5 +6,5 @@ root=$(dirname -- "$0")
 . "$root/backbone/store.sh"
 prepare mem.py "$@"
 for dataset in cityscapes pascal; do
-  store memory_reports "mobilenetv2_$dataset" '' mem.py --i "$dataset" "$@"
+  store 2 "$dataset" memory_reports '' mem.py --i "$dataset" "$@"
 done

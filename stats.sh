@@ -5,12 +5,13 @@ wrapper=stats.sh
 root=$(dirname -- "$0")
 . "$root/backbone/store.sh"
 prepare timer.py "$@"
-attend "$python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)'
+attend "$python" -c 'import sys
+from backbone.machine import why_no_cuda
+if reason := why_no_cuda():
+    print(f"stats.sh: {reason}: handing over to cpu/stats.sh, which measures the CPU", file=sys.stderr)
+    sys.exit(3)'
 case $? in
   0) time_all timer.py mobilenetv2_stats "$@" ;;
-  3)
-    say "no CUDA device here: handing over to cpu/stats.sh, which measures the CPU"
-    exec sh cpu/stats.sh "$@"
-    ;;
+  3) exec sh cpu/stats.sh "$@" ;;
   *) fail "cannot ask torch for a CUDA device" ;;
 esac

@@ -6,5 +6,5 @@ root=$(dirname -- "$0")
 . "$root/backbone/store.sh"
 prepare mem.py "$@"
 for dataset in cityscapes pascal; do
-  store model_structures "mobilenetv2_$dataset" '' mem.py --struct True --i "$dataset" "$@"
+  store 2 "$dataset" model_structures '' mem.py --struct True --i "$dataset" "$@"
 done

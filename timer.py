@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from backbone import cli
+from backbone import flags, script
 
 
 class CudaClock:
@@ -30,22 +30,16 @@ class CudaClock:
 
 
 def main() -> None:
-    args = cli.timer_parser(__doc__).parse_args()
-    with cli.importing():
+    args = flags.timer_parser(__doc__).parse_args()
+    with script.importing():
         import torch
 
-        from backbone import timing
+        from backbone import machine, timing
 
-    if not torch.cuda.is_available():
-        raise cli.Failure("no CUDA device here; cpu/timer.py measures the CPU")
-    machine = {
-        "device": torch.cuda.get_device_name(),
-        "cuda_version": str(torch.version.cuda),
-        "cudnn_version": str(torch.backends.cudnn.version()),
-        "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
-    }
-    timing.run(args, torch.device("cuda"), CudaClock(), machine)
+    if reason := machine.why_no_cuda():
+        raise script.Failure(f"{reason}; cpu/timer.py measures the CPU")
+    timing.report_times(args, torch.device("cuda"), CudaClock(), machine.describe_cuda())
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    script.run(main)

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from backbone.cli import Failure
+from backbone.script import Failure
 
 
 def check_writable(path: str) -> None:
-    """Raise cli.Failure where a file can't be written: better before a long run than after it."""
+    """Raise script.Failure where a file can't be written: better known before a long run."""
     file = Path(os.path.realpath(path))
     if not path:
         raise Failure("cannot write a file without a name")
@@ -21,7 +21,7 @@ def check_writable(path: str) -> None:
 
 
 def write_whole(path: str, text: str) -> None:
-    """Write a file; a failure (cli.Failure) or an interrupt leaves the one that stood there."""
+    """Write a file; a failure (script.Failure) or an interrupt leaves the one that stood there."""
     file = Path(os.path.realpath(path))  # a link stays one
     # A device or a pipe is written to; it would be lost if it were replaced.
     in_place = file.exists() and not file.is_file()

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from torch import fx
+from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 
@@ -19,18 +19,21 @@ class Operation:
     input_shape: list[int]
 
 
-def trace(network: torch.nn.Module, input_shape: list[int]) -> tuple[fx.Graph, list[Operation]]:
+def trace_operations(
+    network: nn.Module, input_shape: list[int]
+) -> tuple[fx.Graph, list[Operation]]:
     """The network's graph and its operations, in the order in which they run.
 
-    Shapes come from a copy on the meta device, so that no pass has to run for them.
+    Shapes come from a twin on the meta device, so that no pass has to run for them. No weight is
+    copied for it: the allocator is left as a run without a trace would find it.
     """
-    twin = fx.symbolic_trace(deepcopy(network).to("meta"))
+    twin = fx.symbolic_trace(_on_meta(network))
     ShapeProp(twin).propagate(torch.empty(input_shape, device="meta"))
     return twin.graph, [_operation(twin, node) for node in _operation_nodes(twin.graph)]
 
 
 def insert_marks(
-    network: torch.nn.Module, graph: fx.Graph, rows: Sequence, mark: Callable[[], object]
+    network: nn.Module, graph: fx.Graph, rows: Sequence, mark: Callable[[], object]
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The pass with a mark before its first operation and one wherever a row ends.
 
@@ -49,14 +52,24 @@ def insert_marks(
     }
     for node in graph.nodes:
         copy = copies[node] = marked.node_copy(node, copies.__getitem__)
-        if node.op == "call_module":  # by one name: looking up features.1.conv.0.0 takes five steps
-            copy.target = node.target.replace(".", "_")
+        if node.op == "call_module":  # by a number: looking up features.1.conv.0.0 takes five steps
+            copy.target = f"module_{len(modules)}"
             modules[copy.target] = network.get_submodule(node.target)
         for tensor in kept.get(node, ()):
             marked.call_function(_release, (copies[tensor],))
         if node.op == "placeholder" or node in ends:
             marked.call_function(mark)
     return fx.GraphModule(modules, marked)
+
+
+def _on_meta(network: nn.Module) -> nn.Module:
+    """A copy of a network with its parameters and buffers on the meta device."""
+    tensors: dict[int, object] = {}
+    for tensor in [*network.parameters(), *network.buffers()]:
+        twin = torch.empty_like(tensor, device="meta")
+        is_parameter = isinstance(tensor, nn.Parameter)
+        tensors[id(tensor)] = nn.Parameter(twin, tensor.requires_grad) if is_parameter else twin
+    return deepcopy(network, tensors)
 
 
 def _release(tensor: torch.Tensor) -> None:

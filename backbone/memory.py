@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from backbone.cli import Failure, importing
+from backbone.script import Failure, importing
 
 REQUIREMENT = "pytorch-memlab==0.3.0"
 
@@ -15,7 +15,7 @@ REQUIREMENT = "pytorch-memlab==0.3.0"
 def load_reporter() -> type:
     """pytorch_memlab's MemReporter, tried on a tensor of known size.
 
-    Raises cli.Failure where it can't be imported or miscounts. On CUDA its import resets the
+    Raises script.Failure where it can't be imported or miscounts. On CUDA its import resets the
     allocator's peak, so this comes before a measured pass.
     """
     try:
@@ -25,7 +25,7 @@ def load_reporter() -> type:
     except ImportError as error:
         raise Failure(f"no pytorch-memlab ({error}); pip install {REQUIREMENT}") from error
     # 0.3.2 multiplies a storage's bytes by the element size.
-    if "Used Memory: 4.00K" not in _table(MemReporter, [("known", torch.zeros(1024))]):
+    if "Used Memory: 4.00K" not in _format(MemReporter, [("known", torch.zeros(1024))]):
         raise Failure(f"the installed pytorch-memlab miscounts; pip install {REQUIREMENT}")
     return MemReporter
 
@@ -48,7 +48,7 @@ def run_pass(network: nn.Module, image: Tensor) -> int | None:
     return torch.cuda.max_memory_allocated(image.device)
 
 
-def table(reporter: type, network: nn.Module, image: Tensor) -> str:
+def format_tensors(reporter: type, network: nn.Module, image: Tensor) -> str:
     """MemReporter's verbose table of the network's parameters and buffers and of its `input`,
     whatever else the process has alive.
 
@@ -56,12 +56,12 @@ def table(reporter: type, network: nn.Module, image: Tensor) -> str:
     more than 10 MiB can be given up to 1 MiB more, and the report then says that memory differs);
     K and M are 2**10 and 2**20 bytes.
     """
-    return _table(
+    return _format(
         reporter, [*network.named_parameters(), *network.named_buffers(), ("input", image)]
     )
 
 
-def _table(reporter: type, tensors: list[tuple[str, Tensor]]) -> str:
+def _format(reporter: type, tensors: list[tuple[str, Tensor]]) -> str:
     # In place of collect_tensor(), which takes all tensors that the garbage collector knows.
     collected = reporter()
     for name, tensor in tensors:

@@ -52,7 +52,7 @@ def predict(network: nn.Module, image: Tensor) -> Peak:
     return Peak(*sizes, activations.peak, activations.operation)
 
 
-def report(predicted: Peak, measured: int | None, device: str | None) -> str:
+def format_peak(predicted: Peak, measured: int | None, device: str | None) -> str:
     """The peaks as lines of text, in MiB; `measured` is in bytes, on a device of this name, and
     both are None where nothing measures."""
     lines = [f"Peak memory during inference (predicted): {predicted.total / MIB:.1f} MiB"]

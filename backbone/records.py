@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyperf
 
-from backbone.cli import Failure
-from backbone.rows import Row
+from backbone.rows import Row, name_row
+from backbone.script import Failure
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
 COLLECTED = ("cpu_model_name", "date", "python_implementation", "python_version")
@@ -17,7 +17,8 @@ COLLECTED = ("cpu_model_name", "date", "python_implementation", "python_version"
 # What a reader may count on, beside what the rows hold.
 NEEDED = ("date", "dataset", "device", "dtype", "target", "warmup")
 NEEDED += ("torch_version", "torchvision_version")
-NEEDED_CPU, NEEDED_CUDA = ("threads",), ("cudnn_version", "cudnn_allow_tf32")
+NEEDED_CPU = ("threads",)
+NEEDED_CUDA = ("compute_capability", "cudnn_version", "cudnn_allow_tf32")
 
 
 def dumps(rows: list[Row], metadata: dict[str, str | int]) -> str:
@@ -36,12 +37,16 @@ def dumps(rows: list[Row], metadata: dict[str, str | int]) -> str:
 
 def _run(row: Row, metadata: dict[str, str | int]) -> pyperf.Run:
     own = {
-        "name": row.name,
+        "name": name_row(row),
         "level": row.level,
-        "detail": row.detail,
+        "kind": row.kind,
+        "path": row.path,
+        "stage": row.stage,
         "input_shape": str(row.input_shape),
+        "settings": json.dumps(row.settings) if row.settings else None,
         "unit": "second",
     }
+    own = {key: value for key, value in own.items() if value not in ("", None)}  # as pyperf wants
     seconds = [round(sample / 1e3, 9) for sample in row.samples.tolist()]
     return pyperf.Run(seconds, metadata=metadata | own, collect_metadata=False)
 
@@ -49,7 +54,7 @@ def _run(row: Row, metadata: dict[str, str | int]) -> pyperf.Run:
 def loads(text: str, file: Path) -> tuple[list[Row], dict]:
     """The rows of a record's text, and the metadata of its run.
 
-    file: where the text is from, for the message. Raises cli.Failure where it is no such record.
+    file: where the text is from, for the message. Raises script.Failure where it is no such record.
     """
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
@@ -64,6 +69,12 @@ def loads(text: str, file: Path) -> tuple[list[Row], dict]:
 
 def _row(benchmark: pyperf.Benchmark) -> Row:
     about = benchmark.get_metadata()
-    samples = np.round(np.array(benchmark.get_values()) * 1e3, 6)
-    shape = json.loads(about["input_shape"])
-    return Row(about["level"], about["name"], about["detail"], shape, samples)
+    return Row(
+        level=about["level"],
+        kind=about["kind"],
+        path=about.get("path", ""),
+        stage=about.get("stage"),
+        input_shape=json.loads(about["input_shape"]),
+        samples=np.round(np.array(benchmark.get_values()) * 1e3, 6),
+        settings=json.loads(about.get("settings", "{}")),
+    )

@@ -1,6 +1,6 @@
 """Rows: what was timed, its samples, and the line that is printed for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,26 +9,50 @@ import numpy as np
 class Row:
     """One line of a report.
 
-    level: "model", "block" or "layer"; detail: what the line says between the name and the input's
-    shape; samples: one elapsed time a pass, in milliseconds, shape (iterations,).
+    level: "model", "block" or "layer". kind: of network, stage, module or function. path: of the
+    module ("": the network itself). stage: which of the pass's stages, from 0; None for the whole
+    pass. samples: one elapsed time a pass, in milliseconds, shape (iterations,). settings: what
+    else the line of a stage says.
     """
 
     level: str
-    name: str
-    detail: str
+    kind: str
+    path: str
+    stage: int | None
     input_shape: list[int]
     samples: np.ndarray
-
-    def __str__(self) -> str:
-        """Mean and population standard deviation, in milliseconds."""
-        return (
-            f"{'  ' if self.level == 'layer' else ''}Average Execution Time for {self.name} "
-            f"{self.detail} input shape: {self.input_shape} "
-            f"is {self.samples.mean():.3f} ms with std = {self.samples.std():.3f} ms"
-        )
+    settings: dict[str, int | float] = field(default_factory=dict)
 
 
-def report(rows: list[Row]) -> str:
+# How MobileNet-V2's stages are worded: their name, and what stands between it and the input's
+# shape. All else goes by kind and path.
+STAGES = {
+    "Conv2D": ("Conv2D", "kernel_size={kernel_size}, stride={stride} and "),
+    "Inverted Residual Block": ("Inverted Residual Block at position {stage}", ""),
+    "ConvLast": ("ConvLast", "kernel_size={kernel_size}, stride={stride} and "),
+    "AvgPool": ("AvgPool", ""),
+    "Classifier": ("Classifier", "Dropout={dropout} and dim={dim} "),
+}
+
+
+def name_row(row: Row) -> str:
+    """A row's name, which no other row of its report has."""
+    if row.level == "block":
+        return STAGES[row.kind][0].format(stage=row.stage)
+    return f"{row.kind} {row.path}".strip()
+
+
+def format_row(row: Row) -> str:
+    """Mean and population standard deviation, in milliseconds."""
+    settings = STAGES[row.kind][1].format(**row.settings) if row.level == "block" else ""
+    return (
+        f"{'  ' if row.level == 'layer' else ''}Average Execution Time for {name_row(row)} "
+        f"with {settings}input shape: {row.input_shape} "
+        f"is {row.samples.mean():.3f} ms with std = {row.samples.std():.3f} ms"
+    )
+
+
+def format_rows(rows: list[Row]) -> str:
     """The printed text: a line a row, and the whole pass, which comes last, on its own."""
-    *parts, whole = map(str, rows)
+    *parts, whole = map(format_row, rows)
     return "\n".join([*parts, "", whole] if parts else [whole]) + "\n"

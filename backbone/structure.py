@@ -20,7 +20,7 @@ class Layer(NamedTuple):
     trainable: bool
 
 
-def trace(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
+def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
     """The layers that one pass on an image (B, C, H, W) calls, in order, and the pass's MACs.
 
     Containers and the network itself are no layers. With both on the meta device nothing is
@@ -48,7 +48,7 @@ def trace(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
     return layers, counter.get_total_flops() // 2
 
 
-def table(layers: list[Layer], input_shape: list[int]) -> str:
+def format_layers(layers: list[Layer], input_shape: list[int]) -> str:
     """The layers as torchsummary 1.5.1 prints them, byte for byte.
 
     A batch of one stands for any and is printed as -1, torchsummary's default; a larger one as it

@@ -5,17 +5,18 @@ from collections.abc import Callable
 from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from backbone import files, mobilenetv2
-from backbone.cli import DATASETS, importing
-from backbone.instrument import Operation, insert_marks, trace
-from backbone.rows import Row, report
+from backbone import files, networks
+from backbone.inputs import DATASETS
+from backbone.instrument import Operation, insert_marks, trace_operations
+from backbone.networks import Backbone, Stage
+from backbone.rows import Row, format_rows
+from backbone.script import importing
 
 
 class Clock(Protocol):
@@ -28,15 +29,16 @@ class Clock(Protocol):
         """After a pass: milliseconds from each of its marks to the next."""
 
 
-def run(
+def report_times(
     args: argparse.Namespace, device: torch.device, clock: Clock, machine: dict[str, str | int]
 ) -> None:
     """A timer from its flags to its report on stdout and, with --json, its record.
 
     machine: what the record says of the machine beside what all records say.
     """
-    image = torch.rand(args.batch_size, *DATASETS[args.dataset], device=device)
-    network = mobilenetv2.build().to(device)
+    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=device)
+    backbone = networks.build()
+    backbone.network.to(device)
     if args.json is not None:
         # What can go wrong with the record is better known before a long run than after it; pyperf
         # is for those who ask for one.
@@ -47,21 +49,20 @@ def run(
         about = machine | {
             "torch_version": torch.__version__,
             "torchvision_version": version("torchvision"),
-            "network": mobilenetv2.NAME,
+            "network": backbone.name,
             "dtype": str(image.dtype).removeprefix("torch."),
             "dataset": args.dataset,
             "target": args.target,
             "warmup": args.warmup,
         }
-    rows = measure(network, mobilenetv2, image, args.target, clock, args.warmup, args.iterations)
+    rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations)
     if args.json is not None:
         files.write_whole(args.json, records.dumps(rows, about))
-    print(report(rows), end="")
+    print(format_rows(rows), end="")
 
 
-def measure(
-    network: torch.nn.Module,
-    backbone: ModuleType,
+def time_network(
+    backbone: Backbone,
     image: torch.Tensor,
     target: str,
     clock: Clock,
@@ -70,11 +71,11 @@ def measure(
 ) -> list[Row]:
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
 
-    target: "model", "block" (its stages, as `backbone` names them) or "layer" (stages and
-    operations). The row of the whole pass comes last; all rows are from the same passes.
+    target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
+    pass comes last; all rows are from the same passes.
     """
     shape = list(image.shape)
-    forward, operations = instrumented(network, backbone, shape, target, clock.mark)
+    forward, operations = mark_pass(backbone, shape, target, clock.mark)
     passes = []
     with torch.inference_mode(), tqdm(total=warmup + iterations, disable=None, leave=False) as bar:
         for _ in range(warmup + iterations):
@@ -84,28 +85,28 @@ def measure(
     # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
     samples = np.maximum(np.round(passes[warmup:], 6), 1e-6)
     rows, columns = [], iter(samples.T)
-    for (name, detail), group in groupby(operations, key=itemgetter(0)):
+    for number, (stage, group) in enumerate(groupby(operations, key=itemgetter(0))):
         inside = [operation for _, operation in group]
         layers = [
-            Row("layer", f"{op.kind} {op.path}".strip(), "with", op.input_shape, next(columns))
+            Row("layer", op.kind, op.path, number, op.input_shape, next(columns))
             for op in (inside if target == "layer" else ())
         ]
         times = np.round(sum(layer.samples for layer in layers), 6) if layers else next(columns)
-        rows += [Row("block", name, detail, inside[0].input_shape, times), *layers]
-    return [*rows, Row("model", backbone.NAME, "with", shape, np.round(samples.sum(axis=1), 6))]
+        first = inside[0].input_shape
+        rows += [Row("block", stage.kind, stage.path, number, first, times, stage.settings)]
+        rows += layers
+    whole = np.round(samples.sum(axis=1), 6)
+    return [*rows, Row("model", backbone.name, "", None, shape, whole)]
 
 
-def instrumented(
-    network: torch.nn.Module,
-    backbone: ModuleType,
-    input_shape: list[int],
-    target: str,
-    mark: Callable[[], object],
-) -> tuple[Callable[[torch.Tensor], torch.Tensor], list[tuple[tuple[str, str], Operation]]]:
+def mark_pass(
+    backbone: Backbone, input_shape: list[int], target: str, mark: Callable[[], object]
+) -> tuple[Callable[[torch.Tensor], torch.Tensor], list[tuple[Stage, Operation]]]:
     """The pass with the marks of a target, and the operations between them, each with its stage.
 
     For "model" this is the stock pass between two marks, and there are no operations.
     """
+    network = backbone.network
     if target == "model":
 
         def forward(image: torch.Tensor) -> torch.Tensor:
@@ -115,8 +116,8 @@ def instrumented(
             return output
 
         return forward, []
-    graph, operations = trace(network, input_shape)
-    stages = [backbone.stage(network, operation.path) for operation in operations]
+    graph, operations = trace_operations(network, input_shape)
+    stages = [backbone.stage_at(operation.path) for operation in operations]
     parts = stages if target == "block" else range(len(operations))
     forward = insert_marks(network, graph, parts, mark)
     return forward, list(zip(stages, operations, strict=True))

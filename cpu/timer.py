@@ -7,7 +7,7 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from backbone import cli
+from backbone import flags, script
 
 
 class CpuClock:
@@ -25,23 +25,22 @@ class CpuClock:
 
 
 def main() -> None:
-    flags = cli.timer_parser(__doc__)
-    flags.add_argument(
+    parser = flags.timer_parser(__doc__)
+    parser.add_argument(
         "--threads",
-        type=cli.whole_number(1, 1024),
+        type=flags.whole_number(1, 1024),
         help="intra-op threads; None is PyTorch's choice",
     )
-    args = flags.parse_args()
-    with cli.importing():
+    args = parser.parse_args()
+    with script.importing():
         import torch
 
-        from backbone import timing
+        from backbone import machine, timing
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    machine = {"threads": torch.get_num_threads()}
-    timing.run(args, torch.device("cpu"), CpuClock(), machine)
+    timing.report_times(args, torch.device("cpu"), CpuClock(), machine.describe_cpu())
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    script.run(main)

@@ -4,7 +4,7 @@ wrapper=tests/run.sh
 root=$(dirname -- "$0")/..
 . "$root/backbone/store.sh"
 one_at_a_time
-use_python 'backbone.mobilenetv2, matplotlib, numpy, pyperf, pytest, pytorch_memlab, ruff, torchsummary, tqdm, xdist' \
+use_python 'backbone.networks, matplotlib, numpy, pyperf, pytest, pytorch_memlab, ruff, torchsummary, tqdm, xdist' \
   tests/requirements.txt
 scripts=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 "$python" -m ruff check || exit

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import ENVIRONMENT, python
 
-from backbone import mobilenetv2, timing
+from backbone import networks, timing
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -19,11 +19,11 @@ def test_returns_what_the_stock_network_returns(target):
     from timer import CudaClock
 
     clock = CudaClock()
-    network, image = mobilenetv2.build().cuda(), torch.rand(1, 3, 500, 334, device="cuda")
-    shape = list(image.shape)
-    forward, _ = timing.instrumented(network, mobilenetv2, shape, target, clock.mark)
+    backbone, image = networks.build(), torch.rand(1, 3, 500, 334, device="cuda")
+    backbone.network.cuda()
+    forward, _ = timing.mark_pass(backbone, list(image.shape), target, clock.mark)
     with torch.inference_mode():
-        assert torch.equal(forward(image), network(image))
+        assert torch.equal(forward(image), backbone.network(image))
     intervals = clock.read()
     assert len(intervals) == {"block": 21, "layer": 153}[target]
     assert sum(intervals) > 0

@@ -13,14 +13,20 @@ import pytest
 from conftest import ENVIRONMENT, ROOT, assert_one_line, python
 
 from backbone import peak
-from backbone.cli import Failure
 from backbone.files import write_whole
+from backbone.script import Failure
 
 STORED = ["cpu/mobilenetv2_stats", "memory_reports", "model_structures"]
 RECORD = "cpu/mobilenetv2_stats/blocks/mobilenetv2_pascal.json"
 TIMES = "cpu/mobilenetv2_stats/layers/mobilenetv2_cityscapes.txt"
 REPORT = "memory_reports/mobilenetv2_pascal.txt"
 STRUCTURE = "model_structures/mobilenetv2_cityscapes.txt"
+WORDS = {  # what results.py says of a changed digit
+    RECORD: "blocks/mobilenetv2_pascal.txt is not what mobilenetv2_pascal.json says",
+    TIMES: "layers/mobilenetv2_cityscapes.txt is not what mobilenetv2_cityscapes.json says",
+    REPORT: "README.md is not what the stored files say",
+    STRUCTURE: "README.md is not what the stored files say",
+}
 every_file = pytest.mark.parametrize("name", [RECORD, TIMES, REPORT, STRUCTURE])
 
 
@@ -97,7 +103,7 @@ def test_one_changed_digit_fails_the_check(checkout, name):
     assert text[place].isdigit()
     digit = "1" if text[place] != "1" else "2"
     (checkout / name).write_text(text[:place] + digit + text[place + 1 :])
-    assert_one_line(results(checkout, "--check"))
+    assert_one_line(results(checkout, "--check"), WORDS[name])
 
 
 @every_file
@@ -128,6 +134,64 @@ def test_readme_without_markers(checkout):
 def test_stale_picture_fails_the_check(checkout):
     (checkout / "figures/time_memory.svg").write_text("<svg/>")
     assert_one_line(results(checkout, "--check"), "time_memory.svg is not what")
+
+
+def test_changed_picture_fails_the_check(checkout):
+    file = checkout / "figures/latency_pascal.svg"
+    text = file.read_text()
+    place = text.index("<path d=") + 11
+    file.write_text(text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :])
+    assert_one_line(results(checkout, "--check"), "latency_pascal.svg is not what")
+    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--check").returncode == 0
+
+
+def rewrite_records(checkout: Path, folder: str, **metadata: str | int | None) -> None:
+    """Give a folder's records other metadata; what is None goes."""
+    for file in (checkout / folder).rglob("*.json"):
+        suite = json.loads(file.read_text())
+        suite["metadata"].update({k: v for k, v in metadata.items() if v is not None})
+        for key in (key for key, value in metadata.items() if value is None):
+            suite["metadata"].pop(key, None)
+        file.write_text(json.dumps(suite))
+
+
+def test_frames_a_second_of_a_batch_are_images(checkout):
+    def frames() -> list[float]:
+        lines = results(checkout).stdout.splitlines()
+        return [float(line.split(" | ")[4].strip("| ")) for line in lines[6:8]]
+
+    single = frames()
+    for file in (checkout / "cpu/mobilenetv2_stats").rglob("mobilenetv2_*"):
+        file.write_text(file.read_text().replace("[1, ", "[4, "))
+    assert frames() == pytest.approx([4 * each for each in single], rel=0.02)
+
+
+CUDA = {
+    "device": "NVIDIA GPU",
+    "cuda_version": "12.8",
+    "cudnn_version": "91002",
+    "cudnn_allow_tf32": "True",
+}
+
+
+@pytest.mark.parametrize(
+    ("capability", "allowed", "said"),
+    [
+        ("7.5", "True", False),
+        ("8.0", "True", True),
+        ("12.0", "True", True),
+        ("9.0", "False", False),
+    ],
+)
+def test_tf32_is_said_of_gpus_that_have_it(checkout, capability, allowed, said):
+    shutil.copytree(checkout / "cpu/mobilenetv2_stats", checkout / "mobilenetv2_stats")
+    about = CUDA | {"compute_capability": capability, "cudnn_allow_tf32": allowed}
+    rewrite_records(checkout, "mobilenetv2_stats", **about, threads=None)
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    line = next(line for line in result.stdout.splitlines() if line.startswith("- NVIDIA GPU: "))
+    assert ("TF32 convolutions" in line) is said and "cuDNN 91002" in line
 
 
 def test_interrupted_update_leaves_the_readme(checkout):
@@ -177,7 +241,7 @@ def test_each_device_has_its_columns(checkout):
 def test_memory_on_a_gpu_is_named_and_measured(checkout):
     # What mem.py adds on CUDA, by its own code.
     predicted = peak.Peak(0, 0, 0, 100 * peak.MIB, "features (Conv2d)")
-    *_, line = peak.report(predicted, 123 * peak.MIB, "GPU (of a kind)").splitlines()
+    *_, line = peak.format_peak(predicted, 123 * peak.MIB, "GPU (of a kind)").splitlines()
     for name in STORED[1:]:
         shutil.copytree(checkout / name, checkout / "devices/other" / name)
     for file in (checkout / "devices/other/memory_reports").iterdir():

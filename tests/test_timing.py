@@ -1,13 +1,16 @@
 """The instrumented pass and the arithmetic of its rows."""
 
+import time
 import weakref
 
 import pytest
 import torch
+from torch.utils import collect_env
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from backbone import mobilenetv2, timing
-from backbone.rows import report
+from backbone import machine, networks, timing
+from backbone.instrument import trace_operations
+from backbone.rows import format_row, format_rows, name_row
 from cpu.timer import CpuClock
 
 SHAPE = [1, 3, 64, 96]
@@ -29,22 +32,21 @@ class FakeClock:
 
 
 @pytest.fixture(scope="module")
-def network() -> torch.nn.Module:
-    return mobilenetv2.build()
+def backbone() -> networks.Backbone:
+    return networks.build()
 
 
-def measure(network, target, clock, warmup=0, iterations=1):
-    image = torch.rand(SHAPE)
-    return timing.measure(network, mobilenetv2, image, target, clock, warmup, iterations)
+def measure(backbone, target, clock, warmup=0, iterations=1):
+    return timing.time_network(backbone, torch.rand(SHAPE), target, clock, warmup, iterations)
 
 
 @pytest.mark.parametrize(("target", "marks"), [("model", 2), ("block", 22), ("layer", 154)])
-def test_returns_what_the_stock_network_returns(network, target, marks):
+def test_returns_what_the_stock_network_returns(backbone, target, marks):
     clock = FakeClock()
-    forward, _ = timing.instrumented(network, mobilenetv2, SHAPE, target, clock.mark)
+    forward, _ = timing.mark_pass(backbone, SHAPE, target, clock.mark)
     image = torch.rand(SHAPE)
     with torch.inference_mode():
-        assert torch.equal(forward(image), network(image))
+        assert torch.equal(forward(image), backbone.network(image))
     assert clock.marks == marks
 
 
@@ -65,10 +67,10 @@ class LiveBytes(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("target", ["block", "layer"])
-def test_holds_tensors_as_long_as_the_stock_network(network, target):
-    forward, _ = timing.instrumented(network, mobilenetv2, SHAPE, target, lambda: None)
+def test_holds_tensors_as_long_as_the_stock_network(backbone, target):
+    forward, _ = timing.mark_pass(backbone, SHAPE, target, lambda: None)
     histories = []
-    for run in (network, forward):
+    for run in (backbone.network, forward):
         with torch.inference_mode(), LiveBytes() as live:
             run(torch.rand(SHAPE))
         histories.append(live.history)
@@ -76,23 +78,80 @@ def test_holds_tensors_as_long_as_the_stock_network(network, target):
     assert histories[0] == histories[1]
 
 
-def test_rows_of_model_target(network):
-    (row,) = measure(network, "model", FakeClock(drift=2.0), warmup=1, iterations=3)
+def test_tracing_makes_no_tensor_on_the_device(backbone):
+    devices = set()
+
+    class Devices(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            output = func(*args, **(kwargs or {}))
+            outputs = output if isinstance(output, (tuple, list)) else [output]
+            devices.update(o.device.type for o in outputs if isinstance(o, torch.Tensor))
+            return output
+
+    with Devices():
+        trace_operations(backbone.network, SHAPE)
+    assert devices == {"meta"}
+
+
+def test_modules_of_like_names_are_not_taken_for_each_other():
+    class Like(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = torch.nn.Sequential()
+            self.a.b, self.a_b = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.a_b(self.a(x))
+
+    network = Like().eval()
+    like = networks.Backbone("Like", network, lambda path: networks.Stage("AvgPool", path, {}))
+    forward, _ = timing.mark_pass(like, [1, 3], "layer", lambda: None)
+    image = torch.rand(1, 3)
+    with torch.inference_mode():
+        assert torch.equal(forward(image), network(image))
+
+
+SLEEP = 0.2
+
+
+@pytest.mark.parametrize("target", ["block", "layer"])
+def test_time_goes_to_the_row_that_spends_it_and_none_is_lost(target):
+    backbone = networks.build()
+    network, slow = backbone.network, "features.5.conv.1.1"
+    network.get_submodule(slow).register_forward_hook(lambda *_: time.sleep(SLEEP))
+    clock = CpuClock()
+    forward, operations = timing.mark_pass(backbone, SHAPE, target, clock.mark)
+    with torch.inference_mode():
+        forward(torch.rand(SHAPE)), clock.read()
+        start = time.perf_counter()
+        forward(torch.rand(SHAPE))
+        outside = (time.perf_counter() - start) * 1e3
+    intervals = clock.read()
+    paths = [op.path for _, op in operations]
+    expected = paths.index(slow) if target == "layer" else 5
+    assert [i for i, ms in enumerate(intervals) if ms >= SLEEP * 1e3] == [expected]
+    assert sum(ms for i, ms in enumerate(intervals) if i != expected) < SLEEP * 1e3
+    # The image is made outside the marks, and that is all.
+    assert 0.95 * outside < sum(intervals) <= outside
+
+
+def test_rows_of_model_target(backbone):
+    (row,) = measure(backbone, "model", FakeClock(drift=2.0), warmup=1, iterations=3)
     assert row.samples.tolist() == [3.0, 5.0, 7.0]  # passes 1 to 3: the warm-up is not in it
-    assert str(row) == (
+    assert format_row(row) == (
         "Average Execution Time for MobileNetV2 with input shape: [1, 3, 64, 96] "
         "is 5.000 ms with std = 1.633 ms"  # population std
     )
 
 
-def test_rows_of_block_target_tile_the_pass(network):
-    rows = measure(network, "block", FakeClock())
+def test_rows_of_block_target_tile_the_pass(backbone):
+    rows = measure(backbone, "block", FakeClock())
     assert [row.samples.tolist() for row in rows[:-1]] == [[i + 1.0] for i in range(21)]
     assert rows[-1].samples.tolist() == [21 * 22 / 2]
-    names = [row.name for row in rows]
+    names = [name_row(row) for row in rows]
     blocks = [f"Inverted Residual Block at position {i}" for i in range(1, 18)]
     assert names == ["Conv2D", *blocks, "ConvLast", "AvgPool", "Classifier", "MobileNetV2"]
-    lines = report(rows).splitlines()
+    lines = format_rows(rows).splitlines()
     for index, words in {
         0: "for Conv2D with kernel_size=3, stride=2 and input shape: [1, 3, 64, 96] is 1.000 ms",
         1: "for Inverted Residual Block at position 1 with input shape: [1, 32, 32, 48] is",
@@ -106,11 +165,11 @@ def test_rows_of_block_target_tile_the_pass(network):
     assert lines[21] == ""
 
 
-def test_rows_of_layer_target_tile_their_stages(network):
-    rows = measure(network, "layer", FakeClock())
+def test_rows_of_layer_target_tile_their_stages(backbone):
+    rows = measure(backbone, "layer", FakeClock())
     layers = [row for row in rows if row.level == "layer"]
     assert [row.samples.tolist() for row in layers] == [[i + 1.0] for i in range(153)]
-    kinds = [row.name.split()[0] for row in layers]
+    kinds = [row.kind for row in layers]
     counts = {kind: kinds.count(kind) for kind in kinds}
     assert counts == {
         "Conv2d": 52,
@@ -135,7 +194,7 @@ def test_rows_of_layer_target_tile_their_stages(network):
             sums[-1] += row.samples[0]
     assert [row.samples[0] for row in stages] == sums
     assert rows[-1].samples[0] == sum(sums)
-    text = report(rows)
+    text = format_rows(rows)
     assert (
         "\n  Average Execution Time for Conv2d features.1.conv.0.0 with input shape: [1, 32,"
         in text
@@ -154,6 +213,18 @@ def test_cpu_clock_reads_milliseconds(monkeypatch):
     assert clock.read() == pytest.approx([500.0, 2.0])
     clock.mark(), clock.mark()
     assert clock.read() == pytest.approx([1000.0])
+
+
+def test_record_of_a_gpu_says_what_decides_its_time(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(collect_env, "get_nvidia_driver_version", lambda run: "570.86.15")
+    about = machine.describe_cuda()
+    assert about["compute_capability"] == "7.5" and about["cudnn_benchmark"] == "True"
+    assert about["driver_version"] == "570.86.15"
+    assert about["float32_matmul_precision"] == "highest"
+    assert all(about.values())  # pyperf takes no empty string
 
 
 def test_cuda_clock_waits_only_when_it_is_read(monkeypatch):

@@ -36,7 +36,8 @@ every_shell = pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The project's own files in a folder with spaces, and an old result for each wrapper."""
+    """The project's own files in a folder with spaces, an old result for each wrapper, and images
+    so small that a pass of them takes no time."""
     copy = tmp_path / "a check out"
     names = ("backbone", "cpu", "*.py", "*.sh", "requirements.txt")
     for path in (path for name in names for path in ROOT.glob(name)):
@@ -46,6 +47,8 @@ def checkout(tmp_path: Path) -> Path:
         else:
             copy.mkdir(exist_ok=True)
             shutil.copy(path, copy)
+    inputs = copy / "backbone/inputs.py"
+    inputs.write_text(inputs.read_text().replace("1024, 2048", "64, 96"))
     for folder, files, _ in WRAPPERS.values():
         for file in files:
             (copy / folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +88,24 @@ def wait_for(condition, process: subprocess.Popen) -> None:
     pytest.fail("waited in vain")
 
 
+@pytest.fixture
+def stand_in(tmp_path: Path) -> dict[str, str]:
+    """The environment with an interpreter that finds all libraries, and a CUDA device where
+    STAND_IN_CUDA is set, and runs tests/stand_in.py in place of the scripts: what a wrapper does
+    takes no torch to see. All else it leaves to Python."""
+    file = tmp_path / "python of its own"
+    file.write_text(f"""#!/bin/sh
+case "$1 ${{2-}}" in
+  *" "*try:*import*) exit ;;
+  *why_no_cuda*) exit "${{STAND_IN_CUDA-3}}" ;;
+  timer.py* | cpu/timer.py* | mem.py*) exec {sys.executable} {ROOT}/tests/stand_in.py "$@" ;;
+esac
+exec {sys.executable} "$@"
+""")
+    file.chmod(0o755)
+    return {**ENVIRONMENT, "PYTHON": str(file)}
+
+
 @every_wrapper
 def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path):
     folder, files, quick = WRAPPERS[wrapper]
@@ -104,14 +125,39 @@ def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path):
 
 
 @every_shell
-def test_every_shell_and_a_folder_for_another_device(checkout, shell):
-    env = {**ENVIRONMENT, "RESULTS": "devices/a b"}
+def test_every_shell_and_a_folder_for_another_device(checkout, shell, stand_in):
+    env = {**stand_in, "RESULTS": "devices/a b"}
     before = files_in(checkout)
-    result = run("summary.sh", shell=shell, cwd=checkout, env=env)
-    assert result.returncode == 0, result.stderr
-    new = files_in(checkout).keys() - before.keys()
-    assert new == {f"devices/a b/model_structures/{file}" for file in REPORTS}
+    for wrapper, (folder, files, _) in WRAPPERS.items():
+        result = run(wrapper, shell=shell, cwd=checkout, env=env)
+        assert result.returncode == 0, result.stderr
+        new = files_in(checkout).keys() - before.keys()
+        assert {f"devices/a b/{folder}/{file}" for file in files} <= new
+    assert len(new) == len(TIMES) + 2 * len(REPORTS)
     assert before.items() <= files_in(checkout).items()
+
+
+def test_says_how_far_it_is(checkout, stand_in):
+    result = run(checkout / "cpu/stats.sh", env=stand_in)
+    first, *others = result.stderr.splitlines()
+    assert first.startswith("cpu/stats.sh: 1 of 6: cpu/timer.py --i cityscapes --target model")
+    for number, line in enumerate(others, start=2):
+        assert line.startswith(f"cpu/stats.sh: {number} of 6, about 1 min to go: cpu/timer.py")
+    assert len(others) == 5
+
+
+def test_stats_on_a_cuda_device(checkout, stand_in):
+    before = files_in(checkout)
+    result = run(checkout / "stats.sh", "--s", "2", env={**stand_in, "STAND_IN_CUDA": "0"})
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    assert "cpu" not in result.stderr
+    after = files_in(checkout)
+    assert after.keys() - before.keys() == {f"mobilenetv2_stats/{file}" for file in TIMES}
+    assert before.items() <= after.items()
+    for dataset in ("cityscapes", "pascal"):
+        for folder, target in (("", "model"), ("blocks/", "block"), ("layers/", "layer")):
+            text = (checkout / f"mobilenetv2_stats/{folder}mobilenetv2_{dataset}.txt").read_text()
+            assert text.startswith(f"timer.py --i {dataset} --target {target} --s 2 --json ")
 
 
 def test_stats_hands_over_without_a_cuda_device(checkout):
@@ -120,58 +166,66 @@ def test_stats_hands_over_without_a_cuda_device(checkout):
     result = run(checkout / "stats.sh", "--s", "100000000")
     first, second, third, last = result.stderr.splitlines()
     assert result.returncode == 1
-    assert first.startswith("stats.sh: no CUDA device") and "cpu/stats.sh" in first
-    assert second.startswith("cpu/stats.sh: cpu/timer.py --i cityscapes --target model")
+    assert first.startswith("stats.sh: no CUDA device here (PyTorch ") and "cpu/stats.sh" in first
+    assert second.startswith("cpu/stats.sh: 1 of 6: cpu/timer.py --i cityscapes --target model")
     assert third.startswith("cpu/timer.py: out of memory")
     assert "failed (exit status 1)" in last
     assert files_in(checkout) == before
 
 
-def interpreter(folder: Path, words: str, answer: str) -> dict[str, str]:
-    """The environment with an interpreter that answers with a command where the code that it is
-    given starts with some words."""
-    file = folder / "python"
-    file.write_text(
-        f'#!/bin/sh\ncase ${{2-}} in "{words}"*) {answer} ;; esac\nexec "{sys.executable}" "$@"\n'
-    )
-    file.chmod(0o755)
-    return {**ENVIRONMENT, "PYTHON": str(file)}
+def test_handing_over_keeps_the_lock(checkout, stand_in, tmp_path):
+    # Whether another could take it, at each of the interpreter's starts.
+    probe = tmp_path / "probe.py"
+    probe.write_text("""
+import fcntl, sys
+try:
+    fcntl.flock(open("backbone/store.sh"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    print("open", file=open(sys.argv[1], "a"))
+except BlockingIOError:
+    print("held", file=open(sys.argv[1], "a"))
+""")
+    file = Path(stand_in["PYTHON"])
+    started = f"#!/bin/sh\n{sys.executable} {probe} {tmp_path}/log\n"
+    file.write_text(file.read_text().replace("#!/bin/sh\n", started))
+    result = run(checkout / "stats.sh", env=stand_in)
+    assert result.returncode == 0, result.stderr
+    first, *others = (tmp_path / "log").read_text().split()
+    assert first == "open" and set(others) == {"held"} and len(others) > 6
 
 
-def test_stats_does_not_take_a_failing_torch_for_no_cuda_device(checkout, tmp_path):
+def test_stats_does_not_take_a_failing_torch_for_no_cuda_device(checkout, stand_in):
     before = files_in(checkout)
-    env = interpreter(tmp_path, "import sys, torch;", "exit 1")
-    result = run(checkout / "stats.sh", env=env)
+    result = run(checkout / "stats.sh", env={**stand_in, "STAND_IN_CUDA": "1"})
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "stats.sh: cannot ask torch for a CUDA device\n"
     assert files_in(checkout) == before
 
 
-def test_interrupted_before_the_first_run(checkout, tmp_path):
-    started = tmp_path / "started"
-    env = interpreter(tmp_path, "import backbone", f": >{started}; exec sleep 60")
-    process = start(checkout / "summary.sh", env=env)
+def test_interrupted_before_the_first_run(checkout, stand_in, tmp_path):
+    file, started = Path(stand_in["PYTHON"]), tmp_path / "started"
+    file.write_text(file.read_text().replace(") exit ;;", f") : >{started}; exec sleep 60 ;;", 1))
+    process = start(checkout / "summary.sh", env=stand_in)
     wait_for(started.exists, process)
     process.terminate()
     _, stderr = process.communicate(timeout=20)
     assert (process.returncode, stderr) == (143, "summary.sh: interrupted by SIGTERM\n")
 
 
-def test_failing_first_run_leaves_no_folder(checkout):
+def test_failing_first_run_leaves_no_folder(checkout, stand_in):
     shutil.rmtree(checkout / "model_structures")
-    assert run(checkout / "summary.sh", "--s", "1" + "0" * 16).returncode == 1
+    env = {**stand_in, "STAND_IN_FAILS": "mem.py"}
+    assert run(checkout / "summary.sh", env=env).returncode == 3
     assert not (checkout / "model_structures").exists()
 
 
 @every_wrapper
-def test_failing_script(checkout, wrapper):
+def test_failing_script(checkout, wrapper, stand_in):
     before = files_in(checkout)
-    result = run(checkout / wrapper, "--s", "1" + "0" * 16)
-    assert (result.returncode, result.stdout) == (1, "")
-    *_, script, last = result.stderr.splitlines()
-    assert "out of memory" in script
+    result = run(checkout / wrapper, env={**stand_in, "STAND_IN_FAILS": "--i cityscapes"})
+    assert (result.returncode, result.stdout) == (3, "")
+    last = result.stderr.splitlines()[-1]
     assert last.startswith(f"{wrapper}: ") and "--i cityscapes" in last
-    assert "failed (exit status 1)" in last and "as it was" in last
+    assert "failed (exit status 3)" in last and "as it was" in last
     assert files_in(checkout) == before and not list(checkout.rglob(".new"))
 
 
@@ -207,30 +261,30 @@ def test_full_disk(checkout, wrapper):
     assert not list(checkout.rglob("__pycache__"))  # nor a cache that is cut short
 
 
-def interrupt(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+def terminal(number: signal.Signals):
+    """As a terminal signals: the whole group."""
+    return lambda process: os.killpg(process.pid, number)
 
 
-SIGNALS = {"INT": (interrupt, 130), "TERM": (subprocess.Popen.terminate, 143)}
+SIGNALS = {
+    "INT": (terminal(signal.SIGINT), 130),
+    "QUIT": (terminal(signal.SIGQUIT), 131),
+    "TERM": (subprocess.Popen.terminate, 143),
+}
 
 
 def in_mid_run(checkout: Path, wrapper: str) -> bool:
     return (checkout / WRAPPERS[wrapper][0] / ".new/mobilenetv2_cityscapes.txt").exists()
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-@pytest.mark.parametrize(
-    ("wrapper", "shell"),
-    [*((w, SHELLS[0]) for w in WRAPPERS), *(("summary.sh", shell) for shell in SHELLS[1:])],
-    ids=lambda value: value if isinstance(value, str) else value[0],
-)
-def test_interrupted(checkout, wrapper, shell, name):
+def assert_interrupted(checkout: Path, wrapper: str, name: str, **options) -> None:
+    """A signal ends the wrapper and its script, and leaves what was stored."""
     send, status = SIGNALS[name]
     before = files_in(checkout)
-    process = start(checkout / wrapper, shell=shell)
+    process = start(checkout / wrapper, **options)
     wait_for(lambda: in_mid_run(checkout, wrapper), process)
     send(process)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=20)  # which waits for all that have the pipes
     assert (process.returncode, stdout) == (status, "")
     last = stderr.splitlines()[-1]
     assert last.startswith(f"{wrapper}: interrupted by SIG{name} in ") and "--i cityscapes" in last
@@ -238,29 +292,39 @@ def test_interrupted(checkout, wrapper, shell, name):
     assert files_in(checkout) == before and not list(checkout.rglob(".new"))
 
 
+@pytest.mark.parametrize("name", SIGNALS)
 @every_wrapper
-def test_killed_then_two_at_once_then_run_again(checkout, wrapper):
-    quick = WRAPPERS[wrapper][2]
-    before = files_in(checkout)
-    process = start(checkout / wrapper, "--s", "2")
-    wait_for(lambda: in_mid_run(checkout, wrapper), process)
-    (script,) = children(process.pid)
-    os.kill(script, signal.SIGSTOP)  # else the quickest script could end by itself meanwhile
+def test_interrupted(checkout, wrapper, name):
+    assert_interrupted(checkout, wrapper, name)
 
-    second = run(checkout / wrapper, *quick)
+
+@pytest.mark.parametrize("name", SIGNALS)
+@every_shell
+def test_interrupted_in_every_shell(checkout, shell, name, stand_in):
+    env = {**stand_in, "STAND_IN_SLEEPS": "60"}
+    assert_interrupted(checkout, "cpu/stats.sh", name, shell=shell, env=env)
+
+
+def test_killed_then_two_at_once_then_run_again(checkout, stand_in):
+    before = files_in(checkout)
+    process = start(checkout / "cpu/stats.sh", env={**stand_in, "STAND_IN_SLEEPS": "60"})
+    wait_for(lambda: in_mid_run(checkout, "cpu/stats.sh"), process)
+    (script,) = children(process.pid)
+
+    second = run(checkout / "summary.sh", env=stand_in)
     assert (second.returncode, second.stdout) == (1, "")
     assert "another run is at work in this checkout" in second.stderr
 
     process.kill()
     process.wait()
     # The script that the wrapper left behind is still at work, and would disturb another.
-    third = run(checkout / wrapper, *quick)
+    third = run(checkout / "cpu/stats.sh", env=stand_in)
     assert third.returncode == 1 and "another run is at work" in third.stderr
     assert {name: files_in(checkout)[name] for name in before} == before
 
     os.kill(script, signal.SIGKILL)
     process.communicate(timeout=20)
-    fourth = run(checkout / wrapper, *quick)
+    fourth = run(checkout / "cpu/stats.sh", env=stand_in)
     assert fourth.returncode == 0, fourth.stderr
     assert files_in(checkout).keys() == before.keys()
     assert not list(checkout.rglob(".new"))
@@ -312,10 +376,27 @@ def test_first_set_up_interrupted_and_repeated(checkout, tmp_path):
     assert failed.stderr.splitlines()[-1].startswith("summary.sh: cannot install requirements.txt")
 
 
-def test_python_named_from_the_callers_folder(checkout, tmp_path):
-    env = interpreter(tmp_path, "import backbone", f": >{tmp_path}/used")
-    env["PYTHON"] = f"{tmp_path.name}/python"
+def test_python_named_from_the_callers_folder(checkout, stand_in, tmp_path):
+    env = {**stand_in, "PYTHON": f"{tmp_path.name}/python of its own"}
     result = run(checkout / "summary.sh", cwd=tmp_path.parent, env=env)
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "used").exists()
     assert not (checkout / ".venv").exists()
+
+
+def test_named_python_is_used_or_nothing_is(checkout, tmp_path):
+    venv.create(tmp_path / "bare", symlinks=True)
+    bare = f"{tmp_path}/bare/bin/python"
+    before = files_in(checkout)
+    for name, words in (
+        (bare, f"PYTHON={bare} cannot import what is needed; install requirements.txt there"),
+        ("no-such-python", "PYTHON=no-such-python is no program"),
+        ("/bin/true", "printed nothing"),
+    ):
+        # The tests' own interpreter, which could be used, is python3 here.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        env = {**ENVIRONMENT, "PATH": path, "PYTHON": name}
+        result = run(checkout / "summary.sh", env=env)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert words in result.stderr.splitlines()[-1]
+        assert "Traceback" not in result.stderr and result.stderr.count("\n") <= 2
+    assert files_in(checkout) == before

@@ -16,31 +16,33 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from backbone import cli
+from backbone import flags, script
+from backbone.inputs import DATASETS
 
 
 def main() -> None:
-    flags = cli.parser(__doc__.splitlines()[0])
-    flags.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
-    flags.add_argument("--rounds", type=cli.whole_number(2), default=100, help="rounds")
-    args = flags.parse_args()
+    parser = flags.script_parser(__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
+    parser.add_argument("--rounds", type=flags.whole_number(2), default=100, help="rounds")
+    args = parser.parse_args()
     import torch
     from torch.utils.benchmark import Timer
     from tqdm import tqdm
 
-    from backbone import mobilenetv2, timing
+    from backbone import machine, networks, timing
     from cpu.timer import CpuClock
     from timer import CudaClock
 
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise cli.Failure("no CUDA device here")
+    if args.device == "cuda" and (reason := machine.why_no_cuda()):
+        raise script.Failure(reason)
     clock = CudaClock() if args.device == "cuda" else CpuClock()
-    image = torch.rand(args.batch_size, *cli.DATASETS[args.dataset], device=args.device)
-    network = mobilenetv2.build().to(args.device)
+    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=args.device)
+    backbone = networks.build()
+    network = backbone.network.to(args.device)
+    training = backbone._replace(network=deepcopy(network).train())
 
-    def timed(target: str, network: torch.nn.Module = network) -> Callable[[], float]:
-        shape = list(image.shape)
-        forward, _ = timing.instrumented(network, mobilenetv2, shape, target, clock.mark)
+    def timed(target: str, backbone: networks.Backbone = backbone) -> Callable[[], float]:
+        forward, _ = timing.mark_pass(backbone, list(image.shape), target, clock.mark)
 
         def one_pass() -> float:
             forward(image)
@@ -58,7 +60,7 @@ def main() -> None:
         "stock again": timed("model"),
         "block": timed("block"),
         "layer": timed("layer"),
-        "training mode": timed("model", deepcopy(network).train()),
+        "training mode": timed("model", training),
         "Timer": lambda: timer.timeit(1).mean * 1e3,
     }
     ratios = {name: [] for name in passes}
@@ -77,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    script.run(main)

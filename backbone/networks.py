@@ -1,12 +1,14 @@
-"""The network under test: torchvision's MobileNet-V2, its stages and their wording."""
+"""The network under test: torchvision's MobileNet-V2, and its stages."""
 
 import contextlib
 import importlib.util
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-
-NAME = "MobileNetV2"
+from torch import nn
 
 if torch.__version__ < (2, 8):
     raise ImportError(f"torch 2.8 or later is needed, this is {torch.__version__}")
@@ -33,29 +35,50 @@ _library = _declare_missing_operators()  # a declaration lives as long as its li
 import torchvision  # noqa: E402
 
 
-def build() -> torch.nn.Module:
+class Stage(NamedTuple):
+    """A part of a network: what kind of part, the path of its module ("": the network itself), and
+    what a report says of its settings."""
+
+    kind: str
+    path: str
+    settings: dict[str, int | float]
+
+
+class Backbone(NamedTuple):
+    """A network with the name that reports print, and the stage of an operation, which goes by the
+    path of the module that it runs in."""
+
+    name: str
+    network: nn.Module
+    stage_at: Callable[[str], Stage]
+
+
+def build() -> Backbone:
     """torchvision's MobileNet-V2, width 1.0, 1000 classes, random weights, in eval mode.
 
     Input (B, 3, H, W), output (B, 1000). Source: Sandler et al., "MobileNetV2: Inverted Residuals
     and Linear Bottlenecks", CVPR 2018.
     """
-    return torchvision.models.mobilenet_v2(weights=None).eval()
+    network = torchvision.models.mobilenet_v2(weights=None).eval()
+    return Backbone("MobileNetV2", network, partial(_stage_at, network))
 
 
-def stage(network: torch.nn.Module, path: str) -> tuple[str, str]:
-    """Name and detail of the stage that the operation at a module path belongs to.
+def _stage_at(network: nn.Module, path: str) -> Stage:
+    """The stage of MobileNet-V2 that the operation at a module path belongs to.
 
     Called outside any submodule (path ""), an operation is part of the pooling: the network pools
     and flattens in its own forward().
     """
-    if path.startswith("features."):
-        position = int(path.split(".")[1])
+    part, *rest = path.split(".")
+    if part == "features":
+        position = int(rest[0])
+        path = f"features.{position}"
         if 0 < position < len(network.features) - 1:
-            return f"Inverted Residual Block at position {position}", "with"
-        conv = network.features[position][0]
-        name = "ConvLast" if position else "Conv2D"
-        return name, f"with kernel_size={conv.kernel_size[0]}, stride={conv.stride[0]} and"
-    if path.startswith("classifier."):
+            return Stage("Inverted Residual Block", path, {})
+        convolution = network.features[position][0]
+        settings = {"kernel_size": convolution.kernel_size[0], "stride": convolution.stride[0]}
+        return Stage("ConvLast" if position else "Conv2D", path, settings)
+    if part == "classifier":
         dropout, linear = network.classifier
-        return "Classifier", f"with Dropout={dropout.p} and dim={linear.in_features}"
-    return "AvgPool", "with"
+        return Stage("Classifier", part, {"dropout": dropout.p, "dim": linear.in_features})
+    return Stage("AvgPool", "", {})

@@ -1,0 +1,77 @@
+"""Flags that scripts share."""
+
+import argparse
+from collections.abc import Callable
+
+from backbone.inputs import DATASETS
+from backbone.script import PROGRAM
+
+
+def whole_number(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:
+    """A flag's type: a whole number from `least` to `most`, which unsaid is what torch can take."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
+        if number > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {most}")
+        return number
+
+    return parse
+
+
+def script_parser(description: str) -> argparse.ArgumentParser:
+    """The flags that every measuring script has."""
+    flags = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    flags.add_argument(
+        "--i", "--input", dest="dataset", choices=DATASETS, default="cityscapes", help="image size"
+    )
+    flags.add_argument(
+        "--s",
+        "--batch-size",
+        dest="batch_size",
+        type=whole_number(1),
+        default=1,
+        help="images in a pass",
+    )
+    return flags
+
+
+def timer_parser(description: str) -> argparse.ArgumentParser:
+    """The flags that both timers have."""
+    flags = script_parser(description)
+    target = flags.add_mutually_exclusive_group()
+    target.add_argument(
+        "--target",
+        choices=("model", "block", "layer"),
+        default="model",
+        help="time the whole network, its stages, or its stages and operations",
+    )
+    target.add_argument(
+        "--w",
+        dest="target",
+        type=_target_by_old_name,
+        default=argparse.SUPPRESS,
+        metavar="{yes,no}",
+        help="older spelling: yes is --target model, no is --target layer",
+    )
+    flags.add_argument("--iterations", type=whole_number(1), default=300, help="timed passes")
+    flags.add_argument("--warmup", type=whole_number(0), default=25, help="passes before them")
+    flags.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
+    return flags
+
+
+def _target_by_old_name(text: str) -> str:
+    targets = {"yes": "model", "no": "layer", "False": "layer"}
+    if text not in targets:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return targets[text]

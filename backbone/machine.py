@@ -1,0 +1,40 @@
+"""The machine: whether it has a CUDA device, and what a record says of the device."""
+
+import warnings
+
+import torch
+from torch.utils import collect_env
+
+
+def why_no_cuda() -> str | None:
+    """Why nothing can be measured on CUDA here, in one line; None where it can."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return None
+    if torch.version.cuda is None:
+        reason = f"PyTorch {torch.__version__} is built without CUDA"
+    elif caught:  # torch warns of a driver that is too old, or fails
+        reason = " ".join(str(caught[-1].message).split())
+    else:
+        reason = "PyTorch finds no GPU or no driver"
+    return f"no CUDA device here ({reason})"
+
+
+def describe_cuda() -> dict[str, str | int]:
+    """What decides a GPU's time beside the code: the device, its software and their settings."""
+    return {
+        "device": torch.cuda.get_device_name(),
+        "compute_capability": "{}.{}".format(*torch.cuda.get_device_capability()),
+        "driver_version": collect_env.get_nvidia_driver_version(collect_env.run) or "unknown",
+        "cuda_version": str(torch.version.cuda),
+        "cudnn_version": str(torch.backends.cudnn.version()),
+        "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
+        "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+    }
+
+
+def describe_cpu() -> dict[str, str | int]:
+    """What decides a CPU's time beside the code."""
+    return {"threads": torch.get_num_threads()}

@@ -1,0 +1,159 @@
+"""The stored files: read, checked, and taken together by device."""
+
+import functools
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from backbone.inputs import DATASETS
+from backbone.script import ROOT, Failure, importing
+
+if TYPE_CHECKING:
+    from backbone.rows import Row
+
+TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
+# In what the records of one run differ.
+OF_ONE_RECORD = {"date", "dataset", "target"}
+OF_ONE_ROW = {"name", "level", "kind", "path", "stage", "input_shape", "settings"}
+
+
+class Times(NamedTuple):
+    """One device's times: its name, what its records say of it, the rows by (target, dataset)."""
+
+    name: str
+    about: dict
+    rows: dict[tuple[str, str], "list[Row]"]
+
+    def stages(self, dataset: str) -> "list[Row]":
+        """The rows of the 21 stages."""
+        return [row for row in self.rows["block", dataset] if row.level == "block"]
+
+
+class Memory(NamedTuple):
+    """One memory report and the structure of the same pass; memory is in MB of 2**20 bytes, and a
+    peak that nothing measured is empty."""
+
+    dataset: str
+    reported_on: str
+    allocated: str
+    tensors: int
+    parameters: int
+    macs: int
+    predicted_peak: str
+    measured_peak: str
+
+
+def stored_folders(name: str) -> list[Path]:
+    """The folders of a name in which wrappers have left files: here, and of each further device."""
+    roots = (ROOT, *sorted(ROOT.glob("devices/*")))
+    return [root / name for root in roots if any((root / name).glob("mobilenetv2_*"))]
+
+
+def digest_of_stored_files() -> str:
+    """SHA-256 of all that is stored, names and bytes."""
+    names = ("mobilenetv2_stats", "cpu/mobilenetv2_stats", "memory_reports", "model_structures")
+    digest = hashlib.sha256()
+    for folder in (folder for name in names for folder in stored_folders(name)):
+        for file in sorted(folder.rglob("mobilenetv2_*")):
+            if file.parent.name == ".new":  # a run's that was killed, or is at work
+                continue
+            digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def read(file: Path) -> str:
+    """A file's text, read once. Raises script.Failure where there is none."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read {file}: {error}") from error
+    if not text:
+        raise Failure(f"{file} is empty")
+    return text
+
+
+def load_times() -> list[Times]:
+    """The timers' records, device by device."""
+    folders = stored_folders("mobilenetv2_stats") + stored_folders("cpu/mobilenetv2_stats")
+    if not folders:
+        raise Failure(f"no stored times in {ROOT}; see stats.sh")
+    return [load_device(folder) for folder in folders]
+
+
+def load_device(folder: Path) -> Times:
+    """A device's six records, each checked against the text that it lies beside, and against the
+    first to be of the same conditions."""
+    with importing():
+        from backbone import records
+        from backbone.rows import format_rows
+
+    rows, common = {}, {}
+    for dataset in DATASETS:
+        for target, subfolder in TARGETS.items():
+            record = folder / f"{subfolder}mobilenetv2_{dataset}.json"
+            rows[target, dataset], about = records.loads(read(record), record)
+            if (about["target"], about["dataset"]) != (target, dataset):
+                raise Failure(f"{record} is of {about['target']}, {about['dataset']}")
+            text = record.with_suffix(".txt")
+            if read(text) != format_rows(rows[target, dataset]):
+                raise Failure(f"{text} is not what {record.name} says")
+            whole = rows[target, dataset][-1]
+            here = {
+                key: value for key, value in about.items() if key not in OF_ONE_RECORD | OF_ONE_ROW
+            }
+            here |= {"batch size": whole.input_shape[0], "passes": len(whole.samples)}
+            common = common or here
+            if other := sorted(dict(here.items() ^ common.items())):
+                raise Failure(f"{record} is not of the run that the others are of: {other[0]}")
+    return Times(name_of(about["device"], folder), about, rows)
+
+
+def load_memory() -> list[Memory]:
+    """The memory reports, and the MACs of the structures."""
+    folders = stored_folders("memory_reports")
+    if not folders:
+        raise Failure(f"no memory reports in {ROOT}; see mem_report.sh")
+    found = []
+    for dataset in DATASETS:
+        name = f"mobilenetv2_{dataset}.txt"
+        for report in (folder / name for folder in folders):
+            structure = report.parents[1] / "model_structures" / name
+            if not structure.exists():  # it does not depend on the device
+                structure = ROOT / "model_structures" / name
+            macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
+            batch = find(r"\ninput +\((\d+), ", report)
+            if find(r"\n +Conv2d-1 +\[(-?\d+), ", structure).replace("-1", "1") != batch:
+                raise Failure(f"{structure} is not of batch size {batch}, as {report.name} is")
+            device = find(r"\nStorage on (\S+)\n", report)
+            last = r"\n  at: .+\n()$"
+            if device != "cpu":
+                last = r"\nPeak .* \(measured on .+\): ([\d.]+) MiB, .*\n$"
+                device = find(r"\nPeak .* \(measured on (.+)\): ", report)
+            memory = Memory(
+                dataset=dataset,
+                reported_on=name_of(device, report) + f", batch {batch}" * (batch != "1"),
+                allocated=find(r"\nTotal Tensors: \d+ \tUsed Memory: ([\d.]+)M\n", report),
+                tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
+                parameters=int(find(r"\nParameters: (\d+)\n", report)),
+                macs=int(macs.replace(",", "")),
+                predicted_peak=find(r"\nPeak .* \(predicted\): ([\d.]+) MiB\n", report),
+                measured_peak=find(last, report),
+            )
+            found.append(memory)
+    return found
+
+
+def name_of(device: str, path: Path) -> str:
+    """A device's name, with that of its folder where it is of several devices."""
+    parts = path.relative_to(ROOT).parts
+    return f"{device} ({parts[1]})" if parts[0] == "devices" else device
+
+
+def find(pattern: str, file: Path) -> str:
+    """What a pattern's group matches in a file. Raises script.Failure where it is not there."""
+    match = re.search(pattern, read(file))
+    if match is None:
+        raise Failure(f"{file} is cut short, or of another form: no match for {pattern!r}")
+    return match[1]
