@@ -1,15 +1,14 @@
 """The stored files as the README's tables and pictures."""
 
 import argparse
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
 
 from backbone import figures, files, script, stored
 from backbone.inputs import DATASETS
+from backbone.intervals import Interval, mean_of_runs, ratio_of_rounds
 from backbone.script import PROGRAM, ROOT, Failure
-
-if TYPE_CHECKING:
-    from backbone.rows import Row
 
 BEGIN, END = "<!-- results.py: begin -->\n", "<!-- results.py: end -->\n"
 
@@ -26,9 +25,9 @@ def main() -> None:
     times, memory = stored.load_times(), stored.load_memory()
     digest = stored.digest_of_stored_files()
     text = format_results(times, memory, digest)
-    if args.check:
+    if args.check is not None:
         check(Path(args.check), text, digest)
-    elif args.update:
+    elif args.update is not None:
         readme = replace_part(Path(args.update), text)
         figures.draw(times, digest)
         files.write_whole(args.update, readme)
@@ -45,44 +44,73 @@ def check(readme: Path, text: str, digest: str) -> None:
 
 
 def format_results(times: list[stored.Times], memory: list[stored.Memory], digest: str) -> str:
-    """The README's part: a table of times, a table of memory, the pictures."""
-    units = ("Inference Time (ms)", "Std (ms)", "FPS")
-    columns = [f"{device.name}<br>{unit}" for device in times for unit in units]
-    rows = [
-        [
-            "MobileNet-V2",
-            DATASETS[dataset].title,
-            *(cell for device in times for cell in time_cells(device.rows["model", dataset][-1])),
-        ]
-        for dataset in DATASETS
-    ]
+    """The README's part: tables of times and of memory, the pictures."""
+    head = "Model|Dataset|Device|Inference Time (ms)|95 % interval|Std (ms)|FPS|"
+    head += "Page faults|System time (ms)|Peak resident (MB)"
     lines = [f"<!-- stored files: sha256 {digest} -->", "", "#### Inference time", ""]
-    lines += format_table(["Model", "Dataset", *columns], rows)
-    lines += ["", *(f"- {conditions(device)}" for device in times)]
-    if not any("cuda_version" in device.about for device in times):
+    lines += format_table(head, [time_cells(*pair) for pair in product(DATASETS, times)])
+    lines += ["", *(f"- {format_conditions(device)}" for device in times)]
+    if not any("cuda_version" in device.conditions() for device in times):
         lines += ["- No GPU's times are stored here yet."]
+    lines += ["", "#### Sums of the rows against the stock pass", ""]
+    head = "Dataset|Device|Blocks' sum / stock pass|Layers' sum / stock pass"
+    lines += format_table(head, [closure_cells(*pair) for pair in product(DATASETS, times)])
     lines += ["", "#### Memory", ""]
     head = "Model|Dataset|Reported on|Allocated Memory (MB)|# Params (M)|# Tensors (M)|"
     head += "Peak Memory (MB)<br>predicted / measured|MACs (G)"
-    lines += format_table(head.split("|"), [memory_cells(report) for report in memory])
+    lines += format_table(head, [memory_cells(report) for report in memory])
     lines += ["", "MB are 1024² bytes, M and G are 10⁶ and 10⁹.", "", "#### Stage by stage", ""]
     lines += [f"![{alt}](figures/{name})" for name, alt in figures.PICTURES.items()]
     return "\n".join(lines) + "\n"
 
 
-def format_table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+def format_table(head: str, rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table; head: the columns' names, between bars."""
+    names = head.split("|")
+    return [f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows)]
 
 
-def time_cells(row: "Row") -> list[str]:
-    """Mean and population std in ms, and images a second."""
-    mean = row.samples.mean()
-    images = row.input_shape[0]
-    return [f"{mean:.3f}", f"{row.samples.std():.3f}", f"{1000 * images / mean:.2f}"]
+def time_cells(dataset: str, device: stored.Times) -> list[str]:
+    """Mean, its interval and the population std in ms, images a second, and what the process used
+    of the system."""
+    row, run = device.whole("model", dataset), device.records["model", dataset].runs
+    mean, half_width = mean_of_runs(row.samples)
+    used = ["-"] * 3
+    if row.page_faults and "system_time" in run[0]:
+        used = [
+            f"{median(row.page_faults):,.0f}",
+            f"{1000 * median(each['system_time'] for each in run):.0f}",
+            f"{median(each['peak_resident_memory'] for each in run) / 2**20:.0f}",
+        ]
+    return [
+        "MobileNet-V2",
+        DATASETS[dataset].title,
+        device.name,
+        f"{mean:.3f}",
+        "-" if half_width is None else f"± {half_width:.3f}",
+        f"{row.samples.std():.3f}",
+        f"{1000 * row.input_shape[0] / mean:.2f}",
+        *used,
+    ]
+
+
+def closure_cells(dataset: str, device: stored.Times) -> list[str]:
+    """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
+    stock = device.whole("model", dataset).samples
+    ratios = [
+        ratio_of_rounds(device.whole(target, dataset).samples, stock)
+        for target in ("block", "layer")
+    ]
+    return [DATASETS[dataset].title, device.name, *map(format_ratio, ratios)]
+
+
+def format_ratio(ratio: Interval) -> str:
+    width = "" if ratio.half_width is None else f" ± {ratio.half_width:.3f}"
+    return f"{ratio.mean:.3f}{width}"
 
 
 def memory_cells(report: stored.Memory) -> list[str]:
+    """What a memory report and its structure say, in the units of the head."""
     return [
         "MobileNet-V2",
         DATASETS[report.dataset].title,
@@ -95,9 +123,9 @@ def memory_cells(report: stored.Memory) -> list[str]:
     ]
 
 
-def conditions(device: stored.Times) -> str:
+def format_conditions(device: stored.Times) -> str:
     """One line on what a device's times were measured with."""
-    about, row = device.about, device.rows["model", "pascal"][-1]
+    about, row = device.conditions(), device.whole("model", "pascal")
     software = [f"torch {about['torch_version']}", f"torchvision {about['torchvision_version']}"]
     if "cuda_version" in about:
         software += [f"CUDA {about['cuda_version']}", f"cuDNN {about['cudnn_version']}"]
@@ -106,10 +134,13 @@ def conditions(device: stored.Times) -> str:
         software += ["TF32 convolutions"] if tf32 else []
     else:
         software += [f"{about['threads']} threads"]
+        software += ["freed memory kept"] if about.get("keep_memory") == "True" else []
+    runs, iterations = row.samples.shape
+    processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
+    date = device.records["model", "pascal"].runs[0]["date"][:10]
     return (
-        f"{device.name}: batch size {row.input_shape[0]}, {about['warmup']} warm-up and "
-        f"{len(row.samples)} timed passes, {about['dtype']}, {', '.join(software)}; "
-        f"{about['date'][:10]}"
+        f"{device.name}: {processes} of {about['warmup']} warm-up and {iterations} timed passes, "
+        f"batch size {row.input_shape[0]}, {about['dtype']}, {', '.join(software)}; {date}"
     )
 
 

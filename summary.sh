@@ -3,8 +3,14 @@
 # Arguments are mem.py's.
 wrapper=summary.sh
 root=$(dirname -- "$0")
+[ -e "$root/backbone/store.sh" ] || root=${SLURM_SUBMIT_DIR-}
+[ -e "$root/backbone/store.sh" ] || {
+  echo "$wrapper: in no checkout; in Slurm, sbatch it from the checkout's own folder" >&2
+  exit 1
+}
 . "$root/backbone/store.sh"
-prepare mem.py "$@"
+prepare model_structures mem.py "$@"
 for dataset in cityscapes pascal; do
-  store 2 "$dataset" model_structures '' mem.py --struct True --i "$dataset" "$@"
+  measure 2 "$dataset" "mobilenetv2_$dataset" '' mem.py --struct True --i "$dataset" "$@"
 done
+keep_results

@@ -15,16 +15,16 @@ class CudaClock:
         from torch.cuda import Event, current_stream
 
         self.new_event, self.stream = Event, current_stream()
-        self.events, self.marks = [], 0
+        self.events, self.used = [], 0
 
     def mark(self) -> None:
-        if self.marks == len(self.events):
+        if self.used == len(self.events):
             self.events.append(self.new_event(enable_timing=True))
-        self.events[self.marks].record(self.stream)
-        self.marks += 1
+        self.events[self.used].record(self.stream)
+        self.used += 1
 
     def read(self) -> list[float]:
-        events, self.marks = self.events[: self.marks], 0
+        events, self.used = self.events[: self.used], 0
         events[-1].synchronize()
         return [start.elapsed_time(end) for start, end in pairwise(events)]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from backbone.files import write_whole
 from backbone.inputs import DATASETS
+from backbone.intervals import mean_of_runs
 from backbone.script import ROOT, importing
 from backbone.stored import Times, read
 
@@ -31,8 +32,8 @@ PICTURES = {
 
 
 def draw(times: list[Times], digest: str) -> None:
-    """Draw the pictures: the latency of the stages, with their std as error bars, of every device;
-    and their shares of the time and of the memory traffic."""
+    """Draw the pictures: the latency of the stages, with its 95 % interval, of every device; and
+    their shares of the time and of the memory traffic."""
     with importing():
         import matplotlib
 
@@ -44,12 +45,15 @@ def draw(times: list[Times], digest: str) -> None:
     FIGURES.mkdir(exist_ok=True)
     for dataset, (title, _) in DATASETS.items():
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
-        samples = {device.name: [row.samples for row in device.stages(dataset)] for device in times}
-        means = {name: [stage.mean() for stage in stages] for name, stages in samples.items()}
-        stds = {name: [stage.std() for stage in stages] for name, stages in samples.items()}
-        draw_bars(axes, means, stds)
+        latencies = {
+            device.name: [mean_of_runs(row.samples) for row in device.stages(dataset)]
+            for device in times
+        }
+        means = {name: [stage.mean for stage in stages] for name, stages in latencies.items()}
+        widths = {name: [s.half_width or 0 for s in stages] for name, stages in latencies.items()}
+        draw_bars(axes, means, widths)
         label_stages(axes, times[0])
-        axes.set(title=f"{title}: latency by stage", ylabel="ms a pass (bars: std)")
+        axes.set(title=f"{title}: latency by stage", ylabel="ms a pass (bars: 95 % interval)")
         save(figure, f"latency_{dataset}.svg", digest)
     figure, panels = pyplot.subplots(2, figsize=(8, 5), sharex=True, layout="constrained")
     for axes, (dataset, (title, _)) in zip(panels, DATASETS.items(), strict=True):
@@ -57,7 +61,7 @@ def draw(times: list[Times], digest: str) -> None:
             f"time, {device.name}": [row.samples.mean() for row in device.stages(dataset)]
             for device in times
         }
-        parts["activations read"] = activation_bytes(times[0].rows["layer", dataset])
+        parts["activations read"] = activation_bytes(times[0].records["layer", dataset].rows)
         shares = {name: [100 * x / sum(xs) for x in xs] for name, xs in parts.items()}
         draw_bars(axes, shares)
         axes.set(title=f"{title}: time against memory by stage", ylabel="% of the pass")
@@ -85,11 +89,11 @@ def draw_bars(
 
 
 def label_stages(axes: "Axes", device: Times) -> None:
-    """Stages' names below the bars; a block's is its position."""
-    names = [
-        str(row.stage) if row.kind == "Inverted Residual Block" else row.kind
-        for row in device.stages("pascal")
-    ]
+    """Stages' names below the bars."""
+    with importing():
+        from backbone.rows import label_row
+
+    names = [label_row(row) for row in device.stages("pascal")]
     axes.set_xticks(range(len(names)), names, rotation=60)
 
 

@@ -66,7 +66,11 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     )
     flags.add_argument("--iterations", type=whole_number(1), default=300, help="timed passes")
     flags.add_argument("--warmup", type=whole_number(0), default=25, help="passes before them")
-    flags.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
+    record = flags.add_mutually_exclusive_group()
+    record.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
+    record.add_argument(
+        "--append", metavar="FILE", help="add this run to such a record; print all of its runs"
+    )
     return flags
 
 

@@ -22,7 +22,8 @@ class Operation:
 def trace_operations(
     network: nn.Module, input_shape: list[int]
 ) -> tuple[fx.Graph, list[Operation]]:
-    """The network's graph and its operations, in the order in which they run.
+    """The network's graph and its operations, in the order in which they run, for an input of a
+    shape (B, C, H, W).
 
     Shapes come from a twin on the meta device, so that no pass has to run for them. No weight is
     copied for it: the allocator is left as a run without a trace would find it.
@@ -33,22 +34,23 @@ def trace_operations(
 
 
 def insert_marks(
-    network: nn.Module, graph: fx.Graph, rows: Sequence, mark: Callable[[], object]
+    network: nn.Module, graph: fx.Graph, parts: Sequence, mark: Callable[[], object]
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The pass with a mark before its first operation and one wherever a row ends.
+    """The pass with a mark before its first operation and one wherever a part ends.
 
-    rows[i] tells which row operation i is in; with n rows, a pass makes n + 1 marks. The pass runs
-    the network's own modules and returns what the network returns, bit for bit; it also keeps
-    every tensor for as long as the network does, since when memory is given back decides how
-    much of it is at hand for the next operation, and so the time that this one takes.
+    parts[i] tells which part operation i is in; with n parts, a pass makes n + 1 marks. The pass
+    runs the network's own modules on an image (B, C, H, W) and returns what the network returns,
+    bit for bit; it also keeps every tensor for as long as the network does, since when memory is
+    given back decides how much of it is at hand for the next operation, and so the time that this
+    one takes.
     """
     marked, copies, modules = fx.Graph(), {}, {}
     kept = _kept_until(graph)
-    following = [*rows[1:], None]
+    following = [*parts[1:], None]
     ends = {
         node
-        for node, row, next_row in zip(_operation_nodes(graph), rows, following, strict=True)
-        if row != next_row
+        for node, part, next_part in zip(_operation_nodes(graph), parts, following, strict=True)
+        if part != next_part
     }
     for node in graph.nodes:
         copy = copies[node] = marked.node_copy(node, copies.__getitem__)

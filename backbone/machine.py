@@ -1,9 +1,17 @@
 """The machine: whether it has a CUDA device, and what a record says of the device."""
 
+import contextlib
+import os
+import re
 import warnings
+from pathlib import Path
 
 import torch
 from torch.utils import collect_env
+
+# Environment variables that decide how a CPU's threads and memory are managed.
+PREFIXES = ("OMP_", "KMP_", "MKL_", "MALLOC_")
+VARIABLES = ("THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def why_no_cuda() -> str | None:
@@ -36,5 +44,15 @@ def describe_cuda() -> dict[str, str | int]:
 
 
 def describe_cpu() -> dict[str, str | int]:
-    """What decides a CPU's time beside the code."""
-    return {"threads": torch.get_num_threads()}
+    """What decides a CPU's time beside the code: threads, allocator, and their environment."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+    about: dict[str, str | int] = {"threads": torch.get_num_threads(), "cpus": len(allowed)}
+    with contextlib.suppress(OSError):  # on Linux alone: "always [madvise] never"
+        pages = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+        about["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
+    for name, value in sorted(os.environ.items()):
+        if name in VARIABLES or name.startswith(PREFIXES):
+            about[name] = (
+                re.sub(r"[^\s:;,=]*[/\\]", "", value) or "empty"
+            )  # paths' last parts alone
+    return about

@@ -1,42 +1,110 @@
-"""Records: a run as a pyperf suite, one benchmark a row, every sample, in seconds."""
+"""Records: a timer's runs as a pyperf suite, one benchmark a row, one pyperf.Run a process, every
+sample, in seconds."""
 
 import io
 import json
 import platform
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyperf
 
+from backbone.files import write_whole
 from backbone.rows import Row, name_row
 from backbone.script import Failure
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
-COLLECTED = ("cpu_model_name", "date", "python_implementation", "python_version")
+COLLECTED = ("cpu_model_name", "python_implementation", "python_version")
 
 # What a reader may count on, beside what the rows hold.
-NEEDED = ("date", "dataset", "device", "dtype", "target", "warmup")
-NEEDED += ("torch_version", "torchvision_version")
+NEEDED = ("dataset", "device", "dtype", "target", "warmup", "torch_version", "torchvision_version")
 NEEDED_CPU = ("threads",)
 NEEDED_CUDA = ("compute_capability", "cudnn_version", "cudnn_allow_tf32")
+# What is of a process, and stands with the whole pass; and what is of a row.
+OF_A_RUN = ("date", "system_time", "peak_resident_memory")
+OF_A_ROW = ("name", "level", "kind", "path", "stage", "input_shape", "settings", "unit")
+FAULTS = "page_faults"
 
 
-def dumps(rows: list[Row], metadata: dict[str, str | int]) -> str:
-    """The rows, and what the text cannot say of their run, as the JSON text of a pyperf suite.
+class Record(NamedTuple):
+    """The runs of one thing.
 
-    metadata: of the run; where it names no device, the CPU is the device.
+    conditions: what is the same in all runs. runs: what is of each run alone: its `date`, and on a
+    CPU the `system_time` of a pass in seconds (median) and the process's `peak_resident_memory` in
+    bytes.
     """
+
+    rows: list[Row]
+    conditions: dict[str, str | int]
+    runs: list[dict[str, str | int | float]]
+
+
+def start(conditions: dict[str, str | int]) -> Record:
+    """A record of one run that has no rows yet. Where its conditions name no device, the CPU is."""
     collected = pyperf.Run([1.0], collect_metadata=True).get_metadata()
     cpu = {"device": collected.get("cpu_model_name", platform.machine())}
-    metadata = cpu | {key: collected[key] for key in COLLECTED if key in collected} | metadata
-    suite = pyperf.BenchmarkSuite([pyperf.Benchmark([_run(row, metadata)]) for row in rows])
+    kept = {key: collected[key] for key in COLLECTED if key in collected}
+    return Record([], cpu | kept | conditions, [{"date": collected["date"]}])
+
+
+def read_like(file: Path, new: Record) -> Record | None:
+    """The record that stands in a file, to which a new one's runs can be added; None where there is
+    no file. Raises script.Failure where it is no record, or of other conditions."""
+    if not file.exists():
+        return None
+    try:
+        old = loads(file.read_text(encoding="utf-8"), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read {file}: {error}") from error
+    for key in [*new.conditions, *old.conditions]:
+        here, there = new.conditions.get(key, "unset"), old.conditions.get(key, "unset")
+        if here != there:
+            raise Failure(f"cannot add to {file}: {key} is {there} there, {here} here")
+    return old
+
+
+def add(file: Path, new: Record) -> Record:
+    """Add a record's runs to those in a file, or begin the file; what is then in it.
+
+    Raises script.Failure, and leaves the file, where the runs are not alike or nothing can be
+    written.
+    """
+    if old := read_like(file, new):
+        rows = [
+            replace(
+                row,
+                samples=np.concatenate([row.samples, added.samples]),
+                page_faults=[*row.page_faults, *added.page_faults],
+            )
+            for row, added in zip(old.rows, new.rows, strict=True)
+        ]
+        new = Record(rows, old.conditions, [*old.runs, *new.runs])
+    write_whole(str(file), dumps(new))
+    return new
+
+
+def dumps(record: Record) -> str:
+    """A record as the JSON text of a pyperf suite."""
+    whole = record.rows[-1]
+    benchmarks = []
+    for row in record.rows:
+        about = record.conditions | _about(row)
+        runs = []
+        for number, samples in enumerate(row.samples.tolist()):
+            own = record.runs[number] if row is whole else {}
+            faults = {FAULTS: row.page_faults[number]} if row.page_faults else {}
+            seconds = [round(sample / 1e3, 9) for sample in samples]
+            runs.append(pyperf.Run(seconds, metadata=about | own | faults, collect_metadata=False))
+        benchmarks.append(pyperf.Benchmark(runs))
     text = io.StringIO()
-    suite.dump(text)
+    pyperf.BenchmarkSuite(benchmarks).dump(text)
     return text.getvalue()
 
 
-def _run(row: Row, metadata: dict[str, str | int]) -> pyperf.Run:
-    own = {
+def _about(row: Row) -> dict[str, str | int]:
+    about = {
         "name": name_row(row),
         "level": row.level,
         "kind": row.kind,
@@ -46,35 +114,45 @@ def _run(row: Row, metadata: dict[str, str | int]) -> pyperf.Run:
         "settings": json.dumps(row.settings) if row.settings else None,
         "unit": "second",
     }
-    own = {key: value for key, value in own.items() if value not in ("", None)}  # as pyperf wants
-    seconds = [round(sample / 1e3, 9) for sample in row.samples.tolist()]
-    return pyperf.Run(seconds, metadata=metadata | own, collect_metadata=False)
+    return {key: value for key, value in about.items() if value not in ("", None)}  # for pyperf
 
 
-def loads(text: str, file: Path) -> tuple[list[Row], dict]:
-    """The rows of a record's text, and the metadata of its run.
+def loads(text: str, file: Path) -> Record:
+    """The record of a text.
 
     file: where the text is from, for the message. Raises script.Failure where it is no such record.
     """
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
-        rows, about = [_row(benchmark) for benchmark in benchmarks], benchmarks[-1].get_metadata()
-        needed = NEEDED + (NEEDED_CUDA if "cuda_version" in about else NEEDED_CPU)
-        if missing := [key for key in needed if key not in about]:
+        rows = [_row(benchmark) for benchmark in benchmarks]
+        whole = benchmarks[-1]
+        own = {*OF_A_RUN, *OF_A_ROW, FAULTS}
+        conditions = {k: v for k, v in whole.get_metadata().items() if k not in own}
+        runs = [
+            {key: run.get_metadata()[key] for key in OF_A_RUN if key in run.get_metadata()}
+            for run in whole.get_runs()
+        ]
+        needed = NEEDED + (NEEDED_CUDA if "cuda_version" in conditions else NEEDED_CPU)
+        missing = [key for key in needed if key not in conditions]
+        if missing := missing or [key for key in ("date",) if key not in runs[0]]:
             raise KeyError(*missing)
-        return rows, about
+        if len({row.samples.shape for row in rows}) != 1:
+            raise ValueError("its rows are of unlike passes")
+        return Record(rows, conditions, runs)
     except Exception as error:  # pyperf raises whatever a text of another form makes it run into
         raise Failure(f"{file} is no record of a timer: {error!r}") from error
 
 
 def _row(benchmark: pyperf.Benchmark) -> Row:
-    about = benchmark.get_metadata()
+    about, runs = benchmark.get_metadata(), benchmark.get_runs()
+    faults = [run.get_metadata().get(FAULTS) for run in runs]
     return Row(
         level=about["level"],
         kind=about["kind"],
         path=about.get("path", ""),
         stage=about.get("stage"),
         input_shape=json.loads(about["input_shape"]),
-        samples=np.round(np.array(benchmark.get_values()) * 1e3, 6),
+        samples=np.round(np.array([run.values for run in runs]) * 1e3, 6),
         settings=json.loads(about.get("settings", "{}")),
+        page_faults=[] if None in faults else faults,
     )

@@ -1,7 +1,9 @@
 # shellcheck shell=sh
-# What the wrappers share: the interpreter, one run at a time, and results that appear only whole.
-# A wrapper sets $wrapper (its name) and $root (this checkout), and sources this.
+# What the wrappers share: the interpreter, one run at a time, rounds, and results that appear only
+# whole. A wrapper sets $wrapper (its name) and $root (this checkout), and sources this.
+: "${wrapper:?}" "${root:?}"
 
+(: >&2) 2>/dev/null || exec 2>/dev/null # the caller has closed it
 exec 3>&2 # a signal's message gets out where a command's stderr does not
 say() { printf '%s: %s\n' "$wrapper" "$1" >&3; }
 fail() { say "$1"; exit "${2:-1}"; }
@@ -13,13 +15,18 @@ esac
 CDPATH='' cd -- "$root" || exit 1
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
+machine_lock=/tmp/mobilenetv2-profile.lock
 [ -z "${PYTHON-}" ] || command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is no program"
+for base in "${PYTHON-}" .venv/bin/python python3 ''; do # for small things, whatever it can import
+  [ -z "$base" ] || ! command -v "$base" >/dev/null || break
+done
+[ -n "$base" ] || fail "no Python here: install Python 3.10 or later, or name one with PYTHON=..."
 
-# What functions share: the process that attend waits for, the run that an interrupt names, the
-# folder in which its results wait, and how far the wrapper is.
-child='' running='' new='' run=0 began=$(date +%s)
+# What functions share: the process that attend waits for, the run that an interrupt names, where
+# results go and where they wait until then, and how far the wrapper is.
+child='' running='' into='' new='' round=0 rounds=0 run=0 began=0 past=0
 
-trap '[ -z "$new" ] || { rm -rf "$new"; rmdir "${new%/*}" 2>/dev/null; }' EXIT
+trap '[ -z "$new" ] || { rm -rf "$new"; rmdir -p "$into" 2>/dev/null; }' EXIT
 trap 'exit 141' PIPE
 catch_signals() {
   trap 'interrupted INT 130' INT
@@ -49,27 +56,35 @@ attend() {
   return "$1"
 }
 
-# one_at_a_time: two runs at once would disturb each other. The lock is the kernel's, on this open
-# file, which the running script inherits: it ends with the last of them, however they end. A
-# wrapper that another has handed over to is the same process, and has the lock.
-one_at_a_time() {
-  [ "${LOCKED_BY-}" != $$ ] || return 0
-  exec 9<>backbone/store.sh
-  if [ -n "${PYTHON-}" ]; then set -- "$PYTHON"; else set -- .venv/bin/python python3; fi
-  for base; do
-    command -v "$base" >/dev/null || continue
-    "$base" -c 'import fcntl, sys
+# lock FD [wait]: the kernel's lock on an open file; status 75 where another process has it. What a
+# wrapper starts inherits the file: the lock ends with the last of them, however they end.
+lock() {
+  attend "$base" -c 'import fcntl, sys
 try:
-    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX | (0 if sys.argv[2:] else fcntl.LOCK_NB))
 except BlockingIOError:
     sys.exit(75)
 except OSError:
-    pass  # a file system without locks'
-    [ $? -ne 75 ] || fail "another run is at work in this checkout; let it end first"
-    export LOCKED_BY=$$
-    return
-  done
-  fail "no Python here: install Python 3.10 or later, or name one with PYTHON=..."
+    pass  # a file system without locks' "$@"
+}
+
+# one_at_a_time: two runs at once on a machine would disturb each other.
+one_at_a_time() {
+  [ -e "$machine_lock" ] || (umask 022 && : >>"$machine_lock") 2>/dev/null
+  if [ -r "$machine_lock" ]; then
+    exec 8<"$machine_lock"
+    lock 8
+    [ $? -ne 75 ] || fail "another run is at work on this machine; let it end first"
+  fi
+}
+
+# one_writer: two machines must not write the same results.
+one_writer() {
+  mkdir -p "${results:-.}" 2>/dev/null
+  (: >>"${results}.lock") 2>/dev/null || fail "cannot write in ${results:-this checkout}"
+  exec 9<>"${results}.lock"
+  lock 9
+  [ $? -ne 75 ] || fail "a run on another machine writes the same results; name others with RESULTS=..."
 }
 
 # can_import PYTHON MODULES: whether they can be imported; if not, its stderr says why, in one line.
@@ -81,99 +96,158 @@ except ImportError as error:
     raise SystemExit(str(error).partition('\n')[0])" >/dev/null
 }
 
-# use_python MODULES REQUIREMENTS: set $python to $PYTHON; if none is named, to the first of .venv
-# and python3 that can import the modules; failing that, make .venv here and install the
-# requirements in it, once.
+# find_python MODULES: set $python to the first of .venv and python3 that can import them.
+find_python() {
+  for python in .venv/bin/python python3; do
+    if [ "$python" != .venv/bin/python ] || ! [ -e .venv.unfinished ]; then
+      can_import "$python" "$1" 2>/dev/null && return
+    fi
+  done
+  return 1
+}
+
+# use_python MODULES REQUIREMENTS: set $python to $PYTHON; if none is named, to the one that can
+# import the modules; failing that, make .venv here and install the requirements in it, once.
 use_python() {
-  python=${PYTHON-}
-  if [ -n "$python" ]; then
+  if [ -n "${PYTHON-}" ]; then
+    python=$PYTHON
     can_import "$python" "$1" \
       || fail "PYTHON=$python cannot import what is needed; install $2 there, or unset PYTHON"
     return
   fi
-  for python in .venv/bin/python python3; do
-    if [ "$python" != .venv/bin/python ] || ! [ -e .venv/unfinished ]; then
-      can_import "$python" "$1" 2>/dev/null && return
-    fi
-  done
-  if [ -e .venv/unfinished ]; then
+  find_python "$1" && return
+  exec 7<backbone/store.sh
+  if lock 7; [ $? -eq 75 ]; then
+    say "waiting for another machine, which sets up .venv here"
+    lock 7 wait
+    find_python "$1" && return
+  fi
+  if [ -e .venv.unfinished ]; then
     say "starting anew on .venv, whose set-up was interrupted"
-    rm -rf .venv
+    rm -rf .venv || fail "cannot remove .venv"
   fi
   python=.venv/bin/python
   if ! [ -e .venv ]; then
     say "setting up: making .venv and installing $2 in it, which takes minutes, once"
-    mkdir .venv && : >.venv/unfinished || fail "cannot make .venv here"
+    (: >.venv.unfinished) 2>/dev/null || fail "cannot make .venv here"
     attend python3 -m venv .venv >&2 || fail "python3 cannot make .venv"
   else
+    "$python" -c '' || fail ".venv has no Python that works; remove it"
     say "setting up: installing $2 in .venv"
   fi
   attend "$python" -m pip install --quiet --disable-pip-version-check -r "$2" >&2 \
     || fail "cannot install $2; the next run tries again"
   can_import "$python" "$1" || fail "what $2 installs cannot be imported"
-  rm -f .venv/unfinished
+  rm -f .venv.unfinished
+  exec 7<&-
 }
 
-# prepare SCRIPT ARGUMENT...: what each wrapper does first; the arguments are for the script.
+# prepare FOLDER SCRIPT ARGUMENT...: what each wrapper does first; results go to the folder, the
+# arguments are for the script.
 prepare() {
   for argument; do
-    case ${argument%%=*} in
-      -h | --help) exec "${PYTHON:-python3}" "$1" --help ;;
-      --i | --input | --target | --w | --json | --struct)
-        fail "${argument%%=*} is this wrapper's to set; to choose it, run $1 itself" 2
+    case $2,${argument%%=*} in
+      *,-h | *,--help) exec "$base" "$2" --help ;;
+      *,--i | *,--input | mem.py,--struct | *timer.py,--target | *timer.py,--w | *timer.py,--json \
+        | *timer.py,--append)
+        fail "${argument%%=*} is this wrapper's to set; to choose it, run $2 itself" 2
         ;;
     esac
   done
-  one_at_a_time
+  # A wrapper that another has handed over to is the same process, and has the locks.
+  [ "${LOCKED_BY-}" = $$ ] || { one_at_a_time && one_writer; }
+  export LOCKED_BY=$$
   use_python 'backbone.networks, numpy, pyperf, pytorch_memlab, tqdm' requirements.txt
+  into=$results$1 new=$results$1/.new
 }
 
-# progress RUNS DATASET: count this run, and say how far the wrapper is. A run of Cityscapes counts
-# as long as 12 of VOC, which has a twelfth of the pixels.
+# progress RUNS DATASET: count this run of so many, and set $where to how far the wrapper is. A run
+# of Cityscapes counts as 12 of VOC, which has a twelfth of the pixels.
 progress() {
   run=$((run + 1))
-  case $2 in cityscapes) weight=12 ;; *) weight=1 ;; esac
-  where="$run of $1"
+  where="run $(((run - 1) % $1 + 1)) of $1"
+  [ "$rounds" -eq 0 ] || where="round $round of $rounds, $where"
   if [ "$run" -gt 1 ]; then
-    left=$((($(date +%s) - began) * ($1 * 13 / 2 - past) / past))
+    left=$((($(date +%s) - began) * ($1 * (rounds > 0 ? rounds : 1) * 13 / 2 - past) / past))
     where="$where, about $((left / 60 + 1)) min to go"
   else
-    began=$(date +%s) past=0
+    began=$(date +%s)
   fi
-  past=$((past + weight))
+  case $2 in cityscapes) past=$((past + 12)) ;; *) past=$((past + 1)) ;; esac
 }
 
-# store RUNS DATASET FOLDER RECORD SCRIPT FLAG...: run the script on a dataset, one of so many runs;
-# its stdout becomes FOLDER/mobilenetv2_DATASET.txt and, if RECORD is not empty, its record the
-# .json beside it, but only if the script succeeds.
-store() {
+# measure RUNS DATASET FILE RECORD SCRIPT FLAG...: run the script on a dataset, one of so many runs;
+# its stdout becomes FILE.txt among the waiting results and, if RECORD is not empty, the run is added
+# to the record beside it.
+measure() {
   progress "$1" "$2"
-  name=mobilenetv2_$2 into=$results$3 record=$4
+  text=$3.txt record=${4:+$new/$3.json}
   shift 4
   running=$*
-  new=$into/.new
-  say "$where: $running -> $into/$name.txt"
-  rm -rf "$new" && mkdir -p "$new" || fail "cannot make $new"
-  attend "$python" "$@" ${record:+--json "$new/$name.json"} >"$new/$name.txt" || {
+  say "$where: $running -> $into/$text"
+  [ "$run" -gt 1 ] || rm -rf "$new" # of a wrapper that was killed
+  mkdir -p "$(dirname -- "$new/$text")" || fail "cannot make $new"
+  attend "$python" "$@" ${record:+--append "$record"} >"$new/$text" || {
     status=$?
-    fail "$running failed (exit status $status); $into/$name.txt is as it was" "$status"
+    fail "$running failed (exit status $status); what was stored before is as it was" "$status"
   }
-  [ -s "$new/$name.txt" ] || fail "$running printed nothing; $into/$name.txt is as it was"
-  ignore_signals # the text and its record change together
-  mv -f "$new"/* "$into/" || fail "cannot store $into/$name.txt"
+  [ -s "$new/$text" ] || fail "$running printed nothing; what was stored before is as it was"
+}
+
+# keep_results: the waiting results take the place of those that stand, all together.
+keep_results() {
+  ignore_signals
+  for waiting in "$new"/*.txt "$new"/*/*.txt; do
+    [ -e "$waiting" ] || continue
+    place=$into${waiting#"$new"}
+    mkdir -p "${place%/*}"
+    mv -f "${waiting%.txt}".* "${place%/*}/" || fail "cannot store $place"
+  done
   rm -rf "$new"
-  running=''
+  new='' running=''
   catch_signals
 }
 
-# time_all SCRIPT FOLDER FLAG...: store a timer's runs over inputs x targets.
+# share TOTAL: the whole number of passes that is each round's, rounded up; what is no number is the
+# script's to refuse.
+share() {
+  case $1 in
+    '' | *[!0-9]* | 0?* | ????????????????*) printf %s "$1" ;;
+    *) printf %s $((($1 + rounds - 1) / rounds)) ;;
+  esac
+}
+
+# time_all TIMER FLAG...: a timer's runs over rounds x inputs x targets. The timed passes are shared
+# out among the rounds; on a CPU the warm-up passes too, whereas a GPU's clocks rise in each process.
 time_all() {
-  timer=$1 stats=$2
-  shift 2
-  for dataset in cityscapes pascal; do
-    store 6 "$dataset" "$stats" record "$timer" --i "$dataset" --target model "$@"
-    for target in block layer; do
-      store 6 "$dataset" "$stats/${target}s" record "$timer" --i "$dataset" --target "$target" "$@"
+  timer=$1 iterations=300 warmup=25 rounds=${ROUNDS:-5} flag=''
+  shift
+  case $rounds in *[!0-9]* | 0*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
+  for argument; do
+    shift
+    case $flag,$argument in
+      --iterations,*) iterations=$argument flag='' ;;
+      --warmup,*) warmup=$argument flag='' ;;
+      ,--iterations | ,--warmup) flag=$argument ;;
+      ,--iterations=*) iterations=${argument#*=} ;;
+      ,--warmup=*) warmup=${argument#*=} ;;
+      *) set -- "$@" "$argument" ;;
+    esac
+  done
+  iterations=$(share "$iterations")
+  [ "$timer" != cpu/timer.py ] || warmup=$(share "$warmup")
+  set -- "$@" ${flag:+"$flag"} --iterations "$iterations" --warmup "$warmup"
+  while [ "$round" -lt "$rounds" ]; do
+    round=$((round + 1))
+    for dataset in cityscapes pascal; do
+      for target in model block layer; do
+        case $target in model) file='' ;; *) file=${target}s/ ;; esac
+        measure 6 "$dataset" "${file}mobilenetv2_$dataset" record \
+          "$timer" --i "$dataset" --target "$target" "$@"
+      done
     done
   done
+  keep_results
+  cat "$into/mobilenetv2_cityscapes.txt" "$into/mobilenetv2_pascal.txt" >&3
+  say "stored in $into; '$python results.py --update' brings README.md up to date"
 }

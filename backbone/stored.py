@@ -10,24 +10,29 @@ from backbone.inputs import DATASETS
 from backbone.script import ROOT, Failure, importing
 
 if TYPE_CHECKING:
+    from backbone.records import Record
     from backbone.rows import Row
 
 TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
-# In what the records of one run differ.
-OF_ONE_RECORD = {"date", "dataset", "target"}
-OF_ONE_ROW = {"name", "level", "kind", "path", "stage", "input_shape", "settings"}
 
 
 class Times(NamedTuple):
-    """One device's times: its name, what its records say of it, the rows by (target, dataset)."""
+    """One device's times: its name, and its records by target and dataset."""
 
     name: str
-    about: dict
-    rows: dict[tuple[str, str], "list[Row]"]
+    records: dict[tuple[str, str], "Record"]
+
+    def conditions(self) -> dict[str, str | int]:
+        """What its records say of its runs, beside target and dataset."""
+        return self.records["model", "pascal"].conditions
+
+    def whole(self, target: str, dataset: str) -> "Row":
+        """The row of the whole pass in the record of a target."""
+        return self.records[target, dataset].rows[-1]
 
     def stages(self, dataset: str) -> "list[Row]":
         """The rows of the 21 stages."""
-        return [row for row in self.rows["block", dataset] if row.level == "block"]
+        return [row for row in self.records["block", dataset].rows if row.level == "block"]
 
 
 class Memory(NamedTuple):
@@ -56,7 +61,7 @@ def digest_of_stored_files() -> str:
     digest = hashlib.sha256()
     for folder in (folder for name in names for folder in stored_folders(name)):
         for file in sorted(folder.rglob("mobilenetv2_*")):
-            if file.parent.name == ".new":  # a run's that was killed, or is at work
+            if ".new" in file.parts:  # a run's that was killed, or is at work
                 continue
             digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
     return digest.hexdigest()
@@ -75,7 +80,8 @@ def read(file: Path) -> str:
 
 
 def load_times() -> list[Times]:
-    """The timers' records, device by device."""
+    """The timers' records, device by device. Raises script.Failure where there are none, or one is
+    not what it should be."""
     folders = stored_folders("mobilenetv2_stats") + stored_folders("cpu/mobilenetv2_stats")
     if not folders:
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
@@ -84,34 +90,35 @@ def load_times() -> list[Times]:
 
 def load_device(folder: Path) -> Times:
     """A device's six records, each checked against the text that it lies beside, and against the
-    first to be of the same conditions."""
+    first to be of the same conditions and of as many runs. Raises script.Failure where not."""
     with importing():
         from backbone import records
         from backbone.rows import format_rows
 
-    rows, common = {}, {}
+    found, common = {}, {}
     for dataset in DATASETS:
         for target, subfolder in TARGETS.items():
-            record = folder / f"{subfolder}mobilenetv2_{dataset}.json"
-            rows[target, dataset], about = records.loads(read(record), record)
-            if (about["target"], about["dataset"]) != (target, dataset):
-                raise Failure(f"{record} is of {about['target']}, {about['dataset']}")
-            text = record.with_suffix(".txt")
-            if read(text) != format_rows(rows[target, dataset]):
-                raise Failure(f"{text} is not what {record.name} says")
-            whole = rows[target, dataset][-1]
-            here = {
-                key: value for key, value in about.items() if key not in OF_ONE_RECORD | OF_ONE_ROW
-            }
-            here |= {"batch size": whole.input_shape[0], "passes": len(whole.samples)}
+            file = folder / f"{subfolder}mobilenetv2_{dataset}.json"
+            record = found[target, dataset] = records.loads(read(file), file)
+            here = dict(record.conditions)
+            if (here.pop("target"), here.pop("dataset")) != (target, dataset):
+                of = f"{record.conditions['target']}, {record.conditions['dataset']}"
+                raise Failure(f"{file} is of {of}")
+            text = file.with_suffix(".txt")
+            if read(text) != format_rows(record.rows):
+                raise Failure(f"{text} is not what {file.name} says")
+            whole = record.rows[-1]
+            here |= {"batch_size": whole.input_shape[0]}
+            here |= dict(zip(("runs", "iterations"), whole.samples.shape, strict=True))
             common = common or here
             if other := sorted(dict(here.items() ^ common.items())):
-                raise Failure(f"{record} is not of the run that the others are of: {other[0]}")
-    return Times(name_of(about["device"], folder), about, rows)
+                raise Failure(f"{file} is not of the run that the others are of: {other[0]}")
+    return Times(name_of(common["device"], folder), found)
 
 
 def load_memory() -> list[Memory]:
-    """The memory reports, and the MACs of the structures."""
+    """The memory reports, and the MACs of the structures. Raises script.Failure where there are
+    none, or one is not what it should be."""
     folders = stored_folders("memory_reports")
     if not folders:
         raise Failure(f"no memory reports in {ROOT}; see mem_report.sh")
@@ -134,7 +141,7 @@ def load_memory() -> list[Memory]:
             memory = Memory(
                 dataset=dataset,
                 reported_on=name_of(device, report) + f", batch {batch}" * (batch != "1"),
-                allocated=find(r"\nTotal Tensors: \d+ \tUsed Memory: ([\d.]+)M\n", report),
+                allocated=in_mb(find(r"\nTotal Tensors: \d+ \tUsed Memory: (\S+)\n", report)),
                 tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
                 parameters=int(find(r"\nParameters: (\d+)\n", report)),
                 macs=int(macs.replace(",", "")),
@@ -143,6 +150,15 @@ def load_memory() -> list[Memory]:
             )
             found.append(memory)
     return found
+
+
+def in_mb(size: str) -> str:
+    """A size as memlab prints it, such as 37.58M, in MB of 2**20 bytes."""
+    return (
+        size[:-1]
+        if size.endswith("M")
+        else f"{float(size[:-1]) * {'K': 1 / 1024, 'G': 1024}[size[-1]]:.2f}"
+    )
 
 
 def name_of(device: str, path: Path) -> str:
@@ -155,5 +171,5 @@ def find(pattern: str, file: Path) -> str:
     """What a pattern's group matches in a file. Raises script.Failure where it is not there."""
     match = re.search(pattern, read(file))
     if match is None:
-        raise Failure(f"{file} is cut short, or of another form: no match for {pattern!r}")
+        raise Failure(f"{file} is cut short, or of another form; its wrapper makes it anew")
     return match[1]

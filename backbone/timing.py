@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from backbone import files, networks
 from backbone.inputs import DATASETS
 from backbone.instrument import Operation, insert_marks, trace_operations
 from backbone.networks import Backbone, Stage
+from backbone.resources import FaultClock, Usage
 from backbone.rows import Row, format_rows
 from backbone.script import importing
 
@@ -30,35 +32,58 @@ class Clock(Protocol):
 
 
 def report_times(
-    args: argparse.Namespace, device: torch.device, clock: Clock, machine: dict[str, str | int]
+    args: argparse.Namespace,
+    device: torch.device,
+    clock: Clock,
+    machine_conditions: dict[str, str | int],
+    usage: Usage | None = None,
 ) -> None:
-    """A timer from its flags to its report on stdout and, with --json, its record.
+    """A timer from its flags to its report on stdout and, with --json or --append, its record.
 
-    machine: what the record says of the machine beside what all records say.
+    machine_conditions: what the record says of the machine. usage: of the system by a pass, where
+    the process itself makes the pass. Raises script.Failure where the record cannot be written, or
+    stands and is of other conditions.
     """
     image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=device)
     backbone = networks.build()
     backbone.network.to(device)
-    if args.json is not None:
+    file = args.json if args.append is None else args.append
+    if file is not None:
         # What can go wrong with the record is better known before a long run than after it; pyperf
         # is for those who ask for one.
         with importing():
             from backbone import records
 
-        files.check_writable(args.json)
-        about = machine | {
-            "torch_version": torch.__version__,
-            "torchvision_version": version("torchvision"),
-            "network": backbone.name,
-            "dtype": str(image.dtype).removeprefix("torch."),
-            "dataset": args.dataset,
-            "target": args.target,
-            "warmup": args.warmup,
-        }
-    rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations)
-    if args.json is not None:
-        files.write_whole(args.json, records.dumps(rows, about))
+        files.check_writable(file)
+        record = records.start(machine_conditions | _conditions(args, backbone, image))
+        if args.append is not None:
+            records.read_like(Path(file), record)
+    rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations, usage)
+    if file is not None:
+        if usage:
+            record.runs[0].update(usage.of_run(args.iterations))
+        record = record._replace(rows=rows)
+        if args.append is not None:
+            rows = records.add(Path(file), record).rows
+        else:
+            files.write_whole(file, records.dumps(record))
     print(format_rows(rows), end="")
+
+
+def _conditions(
+    args: argparse.Namespace, backbone: Backbone, image: torch.Tensor
+) -> dict[str, str | int]:
+    return {
+        "network": backbone.name,
+        "dataset": args.dataset,
+        "target": args.target,
+        "batch_size": args.batch_size,
+        "warmup": args.warmup,
+        "iterations": args.iterations,
+        "dtype": str(image.dtype).removeprefix("torch."),
+        "torch_version": torch.__version__,
+        "torchvision_version": version("torchvision"),
+    }
 
 
 def time_network(
@@ -68,25 +93,26 @@ def time_network(
     clock: Clock,
     warmup: int,
     iterations: int,
+    usage: Usage | None = None,
 ) -> list[Row]:
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
 
     target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
-    pass comes last; all rows are from the same passes.
+    pass comes last; all rows are from the same passes. With `usage` the whole pass has its page
+    faults, and for "layer" each row, counted in passes of their own after the timed ones.
     """
     shape = list(image.shape)
     forward, operations = mark_pass(backbone, shape, target, clock.mark)
-    passes = []
-    with torch.inference_mode(), tqdm(total=warmup + iterations, disable=None, leave=False) as bar:
-        for _ in range(warmup + iterations):
-            forward(image)
-            passes.append(clock.read())
-            bar.update()
+    watched = usage.watch(forward) if usage else forward
+    passes = run_passes(watched, image, clock, warmup + iterations)[warmup:]
     # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
-    samples = np.maximum(np.round(passes[warmup:], 6), 1e-6)
-    rows, columns = [], iter(samples.T)
-    for number, (stage, group) in enumerate(groupby(operations, key=itemgetter(0))):
-        inside = [operation for _, operation in group]
+    samples = np.maximum(np.round(passes, 6), 1e-6)
+    stages = [
+        (stage, [op for _, op in group]) for stage, group in groupby(operations, itemgetter(0))
+    ]
+    columns = iter(samples.T[:, np.newaxis])
+    rows: list[Row] = []
+    for number, (stage, inside) in enumerate(stages):
         layers = [
             Row("layer", op.kind, op.path, number, op.input_shape, next(columns))
             for op in (inside if target == "layer" else ())
@@ -95,14 +121,50 @@ def time_network(
         first = inside[0].input_shape
         rows += [Row("block", stage.kind, stage.path, number, first, times, stage.settings)]
         rows += layers
-    whole = np.round(samples.sum(axis=1), 6)
-    return [*rows, Row("model", backbone.name, "", None, shape, whole)]
+    whole = np.round(samples.sum(axis=1), 6)[np.newaxis]
+    rows.append(Row("model", backbone.name, "", None, shape, whole))
+    if usage:
+        rows[-1].page_faults.append(usage.page_faults(iterations))
+    if usage and target == "layer":
+        _count_faults(backbone, image, rows)
+    return rows
+
+
+def run_passes(
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    image: torch.Tensor,
+    clock: Clock,
+    passes: int,
+) -> list[list[float]]:
+    """What the clock reads after each pass, with a progress bar on a terminal."""
+    readings = []
+    with torch.inference_mode(), tqdm(total=passes, disable=None, leave=False) as bar:
+        for _ in range(passes):
+            forward(image)
+            readings.append(clock.read())
+            bar.update()
+    return readings
+
+
+def _count_faults(backbone: Backbone, image: torch.Tensor, rows: list[Row]) -> None:
+    """Give the layers' rows their page faults, the median of three passes, and the stages' rows
+    their sums."""
+    clock = FaultClock()
+    forward, _ = mark_pass(backbone, list(image.shape), "layer", clock.mark)
+    counts = np.median(run_passes(forward, image, clock, 3), axis=0)
+    layers = [row for row in rows if row.level == "layer"]
+    for row, count in zip(layers, counts, strict=True):
+        row.page_faults.append(round(count))
+    for stage in (row for row in rows if row.level == "block"):
+        inside = [row for row in layers if row.stage == stage.stage]
+        stage.page_faults.append(sum(row.page_faults[0] for row in inside))
 
 
 def mark_pass(
     backbone: Backbone, input_shape: list[int], target: str, mark: Callable[[], object]
 ) -> tuple[Callable[[torch.Tensor], torch.Tensor], list[tuple[Stage, Operation]]]:
-    """The pass with the marks of a target, and the operations between them, each with its stage.
+    """The pass with the marks of a target, for an input of a shape (B, C, H, W), and the operations
+    between them, each with its stage.
 
     For "model" this is the stock pass between two marks, and there are no operations.
     """

@@ -1,8 +1,13 @@
 #!/bin/sh
-# Inference times on the CPU, both inputs, all targets -> cpu/mobilenetv2_stats/
+# Inference times on the CPU, both inputs, all targets, by rounds -> cpu/mobilenetv2_stats/
 # Arguments are cpu/timer.py's.
 wrapper=cpu/stats.sh
 root=$(dirname -- "$0")/..
+[ -e "$root/backbone/store.sh" ] || root=${SLURM_SUBMIT_DIR-}
+[ -e "$root/backbone/store.sh" ] || {
+  echo "$wrapper: in no checkout; in Slurm, sbatch it from the checkout's own folder" >&2
+  exit 1
+}
 . "$root/backbone/store.sh"
-prepare cpu/timer.py "$@"
-time_all cpu/timer.py cpu/mobilenetv2_stats "$@"
+prepare cpu/mobilenetv2_stats cpu/timer.py "$@"
+time_all cpu/timer.py "$@"

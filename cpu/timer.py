@@ -1,5 +1,6 @@
 """Inference times of MobileNet-V2 on the CPU, by time.perf_counter."""
 
+import ctypes
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,19 @@ class CpuClock:
         return [(end - start) * 1e3 for start, end in pairwise(marks)]
 
 
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed for the next allocation, however large, in place of
+    giving it back to the system and asking for it anew, which costs a page fault a page.
+
+    It holds for what is allocated afterwards. Raises script.Failure where there is no mallopt.
+    Source: mallopt(3) of glibc.
+    """
+    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None or not (mallopt(mmap_max, 0) and mallopt(trim_threshold, -1)):
+        raise script.Failure("--keep-memory needs glibc's mallopt, which the C library here lacks")
+
+
 def main() -> None:
     parser = flags.timer_parser(__doc__)
     parser.add_argument(
@@ -31,15 +45,22 @@ def main() -> None:
         type=flags.whole_number(1, 1024),
         help="intra-op threads; None is PyTorch's choice",
     )
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="freed memory stays with the process"
+    )
     args = parser.parse_args()
+    if args.keep_memory:
+        keep_freed_memory()
     with script.importing():
         import torch
 
         from backbone import machine, timing
+        from backbone.resources import Usage
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    timing.report_times(args, torch.device("cpu"), CpuClock(), machine.describe_cpu())
+    about = machine.describe_cpu() | {"keep_memory": str(args.keep_memory)}
+    timing.report_times(args, torch.device("cpu"), CpuClock(), about, Usage())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
-for name in ("RESULTS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+for name in ("RESULTS", "ROUNDS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     ENVIRONMENT.pop(name, None)
 
 # Most of a short run is the import of torch. A fork of a process that has imported it, and has done

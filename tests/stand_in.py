@@ -1,5 +1,5 @@
 """What the stand-in interpreter of test_wrappers.py runs in place of a script: it leaves what the
-script would leave, without measuring anything."""
+script would leave, without measuring anything. A record is a line a run, the text says them all."""
 
 import os
 import sys
@@ -7,9 +7,15 @@ import time
 from pathlib import Path
 
 words = " ".join(sys.argv[1:])
-if "STAND_IN_FAILS" in os.environ and os.environ["STAND_IN_FAILS"] in words:
+record = Path(sys.argv[sys.argv.index("--append") + 1]) if "--append" in sys.argv else None
+runs = record.read_text().splitlines() if record and record.exists() else []
+at_round = int(os.environ.get("STAND_IN_ROUND", len(runs) + 1)) == len(runs) + 1
+if at_round and os.environ.get("STAND_IN_FAILS", "never") in words:
     sys.exit(3)
-time.sleep(float(os.environ.get("STAND_IN_SLEEPS", 0)))
-if "--json" in sys.argv:
-    Path(sys.argv[sys.argv.index("--json") + 1]).write_text("{}")
-print(words)
+if at_round and "STAND_IN_SLEEPS" in os.environ:
+    Path(os.environ["STAND_IN_SLEEPS"]).touch()
+    time.sleep(60)
+lines = [*runs, words.partition(" --append")[0]]
+if record:
+    record.write_text("\n".join(lines) + "\n")
+print("\n".join(lines))

@@ -1,7 +1,9 @@
 """The wrappers from outside, in a copy of the checkout whose path has spaces."""
 
+import fcntl
 import hashlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,6 +15,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import psutil
 import pyperf
 import pytest
 from conftest import ENVIRONMENT, ROOT
@@ -25,7 +28,7 @@ TIMES = [
 ]
 REPORTS = ["mobilenetv2_cityscapes.txt", "mobilenetv2_pascal.txt"]
 WRAPPERS = {  # what each leaves, and flags that make it quick
-    "cpu/stats.sh": ("cpu/mobilenetv2_stats", TIMES, ["--iterations", "1", "--warmup", "0"]),
+    "cpu/stats.sh": ("cpu/mobilenetv2_stats", TIMES, ["--iterations", "2", "--warmup", "0"]),
     "mem_report.sh": ("memory_reports", REPORTS, []),
     "summary.sh": ("model_structures", REPORTS, []),
 }
@@ -49,6 +52,10 @@ def checkout(tmp_path: Path) -> Path:
             shutil.copy(path, copy)
     inputs = copy / "backbone/inputs.py"
     inputs.write_text(inputs.read_text().replace("1024, 2048", "64, 96"))
+    store = copy / "backbone/store.sh"  # a machine of its own, or another
+    lock = f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'
+    store.write_text(store.read_text().replace("machine_lock=/tmp/mobilenetv2-profile.lock", lock))
+    assert "TEST_MACHINE" in store.read_text()
     for folder, files, _ in WRAPPERS.values():
         for file in files:
             (copy / folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +68,7 @@ def files_in(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.name != ".lock"
     }
 
 
@@ -110,7 +117,7 @@ exec {sys.executable} "$@"
 def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path):
     folder, files, quick = WRAPPERS[wrapper]
     before = files_in(checkout)
-    result = run(checkout / wrapper, *quick, cwd=tmp_path)
+    result = run(checkout / wrapper, *quick, cwd=tmp_path, env={**ENVIRONMENT, "ROUNDS": "1"})
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     after = files_in(checkout)
     assert after.keys() == before.keys()
@@ -120,7 +127,7 @@ def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path):
         assert f"{folder}/{file}".removesuffix(".json").removesuffix(".txt") in result.stderr
         if file.endswith(".json"):
             suite = pyperf.BenchmarkSuite.load(str(checkout / folder / file))
-            assert all(b.get_nvalue() == 1 for b in suite.get_benchmarks())
+            assert all(b.get_nvalue() == 2 for b in suite.get_benchmarks())
     assert not list(checkout.rglob(".new"))
 
 
@@ -137,18 +144,85 @@ def test_every_shell_and_a_folder_for_another_device(checkout, shell, stand_in):
     assert before.items() <= files_in(checkout).items()
 
 
-def test_says_how_far_it_is(checkout, stand_in):
-    result = run(checkout / "cpu/stats.sh", env=stand_in)
-    first, *others = result.stderr.splitlines()
-    assert first.startswith("cpu/stats.sh: 1 of 6: cpu/timer.py --i cityscapes --target model")
-    for number, line in enumerate(others, start=2):
-        assert line.startswith(f"cpu/stats.sh: {number} of 6, about 1 min to go: cpu/timer.py")
-    assert len(others) == 5
+def test_rounds(checkout, stand_in):
+    """Each round has one run of everything; what was stored stands until the last has ended."""
+    env = {**stand_in, "ROUNDS": "3"}
+    result = run(checkout / "cpu/stats.sh", "--iterations", "31", "--warmup=6", env=env)
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    *_, pascal, last = result.stderr.splitlines()
+    said = [line.removeprefix("cpu/stats.sh: round ") for line in result.stderr.splitlines()[:-7]]
+    order = [(d, t) for d in ("cityscapes", "pascal") for t in ("model", "block", "layer")]
+    expected = [
+        (f"{r} of 3, run {i} of 6", f"cpu/timer.py --i {d} --target {t} --iterations 11 --warmup 2")
+        for r in (1, 2, 3)
+        for i, (d, t) in enumerate(order, start=1)
+    ]
+    assert len(said) == len(expected) == 18
+    for number, (line, (where, command)) in enumerate(zip(said, expected, strict=True)):
+        left = ", about 1 min to go" if number else ""
+        assert line.startswith(f"{where}{left}: {command} -> cpu/mobilenetv2_stats/")
+    for file in TIMES:
+        text = (checkout / "cpu/mobilenetv2_stats" / file).read_text()
+        assert text.count("cpu/timer.py --i ") == 3
+    # At its end the whole pass of each input, as stored, and how the README is brought up to date.
+    stored = checkout / "cpu/mobilenetv2_stats/mobilenetv2_pascal.txt"
+    assert pascal == stored.read_text().splitlines()[-1]
+    assert result.stderr.splitlines()[-7].startswith("cpu/timer.py --i cityscapes --target model")
+    assert "results.py --update" in last
+
+
+def test_says_how_long_the_rest_takes(checkout, stand_in, tmp_path):
+    # A clock that goes 65 s ahead at each look, which is one a run.
+    (tmp_path / "bin").mkdir()
+    date = tmp_path / "bin/date"
+    date.write_text(f"""#!/bin/sh
+echo >>"{tmp_path}/ticks"
+echo $(($(wc -l <"{tmp_path}/ticks") * 65))
+""")
+    date.chmod(0o755)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    result = run(checkout / "cpu/stats.sh", env={**stand_in, "ROUNDS": "2", "PATH": path})
+    left = re.findall(r"about (\d+) min to go", result.stderr)
+    # 78 parts in all, 12 for a run of Cityscapes and 1 of VOC: after the first 12, 66 are left.
+    done = [12, 24, 36, 37, 38, 39, 51, 63, 75, 76, 77]
+    assert left == [str(65 * i * (78 - part) // part // 60 + 1) for i, part in enumerate(done, 1)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "rounds", "share"),
+    [
+        ([], "5", "--iterations 60 --warmup 5"),
+        ([], "", "--iterations 60 --warmup 5"),
+        (["--iterations", "3"], "5", "--iterations 1 --warmup 5"),
+        (["--iterations=300", "--threads", "1"], "7", "--threads 1 --iterations 43 --warmup 4"),
+    ],
+)
+def test_passes_are_shared_out_and_rounded_up(checkout, stand_in, flags, rounds, share):
+    env = {**stand_in, "ROUNDS": rounds, "STAND_IN_FAILS": "cpu/timer.py"}
+    result = run(checkout / "cpu/stats.sh", *flags, env=env)
+    assert result.returncode == 3
+    first = f"round 1 of {rounds or 5}, run 1 of 6: cpu/timer.py --i cityscapes --target model "
+    assert result.stderr.startswith(f"cpu/stats.sh: {first}{share} -> ")
+
+
+@pytest.mark.parametrize("rounds", ["0", "x", "-1", "1.5", "05"])
+def test_wrong_rounds(checkout, stand_in, rounds):
+    result = run(checkout / "cpu/stats.sh", env={**stand_in, "ROUNDS": rounds})
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"cpu/stats.sh: ROUNDS={rounds} is no whole number from 1 up\n"
+
+
+@pytest.mark.parametrize("flags", [["--iterations", "many"], ["--warmup"], ["--iterations="]])
+def test_wrong_passes_are_the_scripts_to_refuse(checkout, flags):
+    result = run(checkout / "cpu/stats.sh", *flags)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "usage: cpu/timer.py" in result.stderr and "failed (exit status 2)" in result.stderr
 
 
 def test_stats_on_a_cuda_device(checkout, stand_in):
     before = files_in(checkout)
-    result = run(checkout / "stats.sh", "--s", "2", env={**stand_in, "STAND_IN_CUDA": "0"})
+    env = {**stand_in, "STAND_IN_CUDA": "0", "ROUNDS": "2"}
+    result = run(checkout / "stats.sh", "--s", "2", env=env)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     assert "cpu" not in result.stderr
     after = files_in(checkout)
@@ -157,7 +231,9 @@ def test_stats_on_a_cuda_device(checkout, stand_in):
     for dataset in ("cityscapes", "pascal"):
         for folder, target in (("", "model"), ("blocks/", "block"), ("layers/", "layer")):
             text = (checkout / f"mobilenetv2_stats/{folder}mobilenetv2_{dataset}.txt").read_text()
-            assert text.startswith(f"timer.py --i {dataset} --target {target} --s 2 --json ")
+            # Each process has all warm-up passes: a GPU's clocks rise in each.
+            line = f"timer.py --i {dataset} --target {target} --s 2 --iterations 150 --warmup 25\n"
+            assert text == 2 * line
 
 
 def test_stats_hands_over_without_a_cuda_device(checkout):
@@ -167,7 +243,7 @@ def test_stats_hands_over_without_a_cuda_device(checkout):
     first, second, third, last = result.stderr.splitlines()
     assert result.returncode == 1
     assert first.startswith("stats.sh: no CUDA device here (PyTorch ") and "cpu/stats.sh" in first
-    assert second.startswith("cpu/stats.sh: 1 of 6: cpu/timer.py --i cityscapes --target model")
+    assert second.startswith("cpu/stats.sh: round 1 of 5, run 1 of 6: cpu/timer.py --i cityscapes")
     assert third.startswith("cpu/timer.py: out of memory")
     assert "failed (exit status 1)" in last
     assert files_in(checkout) == before
@@ -178,19 +254,25 @@ def test_handing_over_keeps_the_lock(checkout, stand_in, tmp_path):
     probe = tmp_path / "probe.py"
     probe.write_text("""
 import fcntl, sys
-try:
-    fcntl.flock(open("backbone/store.sh"), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    print("open", file=open(sys.argv[1], "a"))
-except BlockingIOError:
-    print("held", file=open(sys.argv[1], "a"))
+said = ""
+for lock in (sys.argv[1] + "/machine", ".lock"):
+    try:
+        fcntl.flock(open(lock), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        said += "open"
+    except FileNotFoundError:
+        said += "none"
+    except BlockingIOError:
+        said += "held"
+print(said, file=open(sys.argv[1] + "/log", "a"))
 """)
     file = Path(stand_in["PYTHON"])
-    started = f"#!/bin/sh\n{sys.executable} {probe} {tmp_path}/log\n"
+    started = f"#!/bin/sh\n{sys.executable} {probe} {tmp_path}\n"
     file.write_text(file.read_text().replace("#!/bin/sh\n", started))
     result = run(checkout / "stats.sh", env=stand_in)
     assert result.returncode == 0, result.stderr
-    first, *others = (tmp_path / "log").read_text().split()
-    assert first == "open" and set(others) == {"held"} and len(others) > 6
+    first, second, *others = (tmp_path / "log").read_text().split()
+    assert (first, second) == ("opennone", "heldopen")
+    assert set(others) == {"heldheld"} and len(others) > 30
 
 
 def test_stats_does_not_take_a_failing_torch_for_no_cuda_device(checkout, stand_in):
@@ -229,13 +311,25 @@ def test_failing_script(checkout, wrapper, stand_in):
     assert files_in(checkout) == before and not list(checkout.rglob(".new"))
 
 
+def test_failing_in_a_later_round(checkout, stand_in):
+    before = files_in(checkout)
+    env = {**stand_in, "STAND_IN_FAILS": "pascal --target block", "STAND_IN_ROUND": "2"}
+    result = run(checkout / "cpu/stats.sh", env=env)
+    assert (result.returncode, result.stdout) == (3, "")
+    *_, at, last = result.stderr.splitlines()
+    assert "round 2 of 5, run 5 of 6" in at
+    assert "cpu/timer.py --i pascal --target block" in last and "failed (exit status 3)" in last
+    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
+
+
 @every_wrapper
 def test_wrong_flags(checkout, wrapper):
     before = files_in(checkout)
     result = run(checkout / wrapper, "--speed")
     assert (result.returncode, result.stdout) == (2, "")
     assert "unrecognized arguments: --speed" in result.stderr
-    for flag in ("--i", "--input=pascal", "--json", "--struct"):
+    timers = ("--json", "--append=x", "--target", "--w=yes")
+    for flag in ("--i", "--input=pascal", *(timers if "stats" in wrapper else ("--struct",))):
         result = run(checkout / wrapper, flag)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith(f"{wrapper}: {flag.split('=')[0]} is this wrapper's")
@@ -301,19 +395,20 @@ def test_interrupted(checkout, wrapper, name):
 @pytest.mark.parametrize("name", SIGNALS)
 @every_shell
 def test_interrupted_in_every_shell(checkout, shell, name, stand_in):
-    env = {**stand_in, "STAND_IN_SLEEPS": "60"}
+    env = {**stand_in, "STAND_IN_SLEEPS": str(checkout.parent / "asleep")}
     assert_interrupted(checkout, "cpu/stats.sh", name, shell=shell, env=env)
 
 
-def test_killed_then_two_at_once_then_run_again(checkout, stand_in):
-    before = files_in(checkout)
-    process = start(checkout / "cpu/stats.sh", env={**stand_in, "STAND_IN_SLEEPS": "60"})
-    wait_for(lambda: in_mid_run(checkout, "cpu/stats.sh"), process)
-    (script,) = children(process.pid)
+def test_killed_in_a_later_round_then_two_at_once_then_run_again(checkout, stand_in, tmp_path):
+    before, asleep = files_in(checkout), tmp_path / "asleep"
+    env = {**stand_in, "STAND_IN_SLEEPS": str(asleep), "STAND_IN_ROUND": "2"}
+    process = start(checkout / "cpu/stats.sh", env=env)
+    wait_for(asleep.exists, process)
+    (child,) = psutil.Process(process.pid).children()
 
     second = run(checkout / "summary.sh", env=stand_in)
     assert (second.returncode, second.stdout) == (1, "")
-    assert "another run is at work in this checkout" in second.stderr
+    assert "another run is at work on this machine" in second.stderr
 
     process.kill()
     process.wait()
@@ -322,16 +417,76 @@ def test_killed_then_two_at_once_then_run_again(checkout, stand_in):
     assert third.returncode == 1 and "another run is at work" in third.stderr
     assert {name: files_in(checkout)[name] for name in before} == before
 
-    os.kill(script, signal.SIGKILL)
+    child.kill()
     process.communicate(timeout=20)
     fourth = run(checkout / "cpu/stats.sh", env=stand_in)
     assert fourth.returncode == 0, fourth.stderr
     assert files_in(checkout).keys() == before.keys()
     assert not list(checkout.rglob(".new"))
+    for file in TIMES:  # nothing of the killed rounds is in it
+        assert (checkout / "cpu/mobilenetv2_stats" / file).read_text().count("timer.py") == 5
 
 
-def children(pid: int) -> list[int]:
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+def test_two_machines_on_one_checkout(checkout, stand_in, tmp_path):
+    asleep = tmp_path / "asleep"
+    one = {**stand_in, "RESULTS": "devices/one", "STAND_IN_SLEEPS": str(asleep)}
+    process = start(checkout / "cpu/stats.sh", env=one)
+    wait_for(asleep.exists, process)
+    another = {**stand_in, "TEST_MACHINE": str(tmp_path / "another machine")}
+
+    same = run(checkout / "cpu/stats.sh", env={**another, "RESULTS": "devices/one/"})
+    assert (same.returncode, same.stdout) == (1, "")
+    assert same.stderr == (
+        "cpu/stats.sh: a run on another machine writes the same results; "
+        "name others with RESULTS=...\n"
+    )
+    other = run(checkout / "cpu/stats.sh", env={**another, "RESULTS": "devices/two"})
+    assert other.returncode == 0, other.stderr
+    stored = {str(file.relative_to(checkout)) for file in checkout.glob("devices/two/**/*.*n")}
+    assert len(stored) == 6
+    process.terminate()
+    process.communicate(timeout=20)
+
+
+def test_two_machines_set_up_one_after_the_other(checkout, tmp_path):
+    # A python3 that finds the libraries when the other machine has installed them.
+    ready, bin_folder = tmp_path / "ready", tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "python3").write_text(f"""#!/bin/sh
+case "$2" in *try:*import*) [ -e "{ready}" ]; exit ;; esac
+case "$1" in mem.py) exec {sys.executable} {ROOT}/tests/stand_in.py "$@" ;; esac
+exec {sys.executable} "$@"
+""")
+    (bin_folder / "python3").chmod(0o755)
+    env = {**ENVIRONMENT, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
+    del env["PYTHON"]
+    with open(checkout / "backbone/store.sh") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        process = start(checkout / "summary.sh", env=env)
+        line = process.stderr.readline()
+        assert line == "summary.sh: waiting for another machine, which sets up .venv here\n"
+        ready.touch()
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0 and "setting up" not in stderr
+    assert not (checkout / ".venv").exists()
+
+
+WHERE = pytest.mark.parametrize("wrapper", ["stats.sh", *WRAPPERS])
+
+
+@WHERE
+def test_wrapper_copied_elsewhere(checkout, stand_in, wrapper, tmp_path):
+    copy = tmp_path / "elsewhere/slurm_script"
+    copy.parent.mkdir()
+    shutil.copy(checkout / wrapper, copy)
+    for folder in ({}, {"SLURM_SUBMIT_DIR": str(tmp_path)}):
+        result = run(copy, cwd=tmp_path, env={**stand_in, **folder})
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"{wrapper}: in no checkout; ")
+        assert result.stderr.count("\n") == 1
+    # Slurm runs a copy of the script, and says from where it was submitted.
+    result = run(copy, cwd=tmp_path, env={**stand_in, "SLURM_SUBMIT_DIR": str(checkout)})
+    assert result.returncode == 0, result.stderr
 
 
 def test_first_set_up_interrupted_and_repeated(checkout, tmp_path):
@@ -364,12 +519,12 @@ def test_first_set_up_interrupted_and_repeated(checkout, tmp_path):
     again = run(checkout / "summary.sh", env=env)
     assert (again.returncode, again.stdout) == (0, ""), again.stderr
     assert "starting anew on .venv" in again.stderr
-    assert not (checkout / ".venv/unfinished").exists()
+    assert not (checkout / ".venv.unfinished").exists()
     third = run(checkout / "summary.sh", env=env)
     assert third.returncode == 0 and "setting up" not in third.stderr
 
     # Interrupted while libraries were installed: what can be imported already may not be whole.
-    (checkout / ".venv/unfinished").touch()
+    (checkout / ".venv.unfinished").touch()
     (checkout / "requirements.txt").write_text("./missing-1.0-py3-none-any.whl\n")
     failed = run(checkout / "summary.sh", env=env)
     assert failed.returncode == 1 and "starting anew on .venv" in failed.stderr

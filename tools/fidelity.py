@@ -1,10 +1,10 @@
 """What the marks cost: the instrumented passes against the stock pass, interleaved.
 
 A program for people, not a test. Each round runs, in random order, the stock pass, the block and
-the layer pass, and torch.utils.benchmark.Timer on the stock pass; printed is the median of the
-rounds' ratios to the stock pass, with its quartiles. "stock again" shows what noise alone does,
-"training mode" what a forgotten eval() does. On CUDA, Timer's time has launches and synchronisation
-in it too.
+the layer pass, and torch.utils.benchmark.Timer on the stock pass, after two passes of its own to
+warm up; printed is the median of the rounds' ratios to the stock pass, with its quartiles. "stock
+again" shows what noise alone does, "training mode" what a forgotten eval() does. On CUDA, Timer's
+time has launches and synchronisation in it too.
 """
 
 import random
@@ -25,16 +25,17 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
     parser.add_argument("--rounds", type=flags.whole_number(2), default=100, help="rounds")
     args = parser.parse_args()
-    import torch
-    from torch.utils.benchmark import Timer
-    from tqdm import tqdm
+    with script.importing():
+        import torch
+        from torch.utils.benchmark import Timer
+        from tqdm import tqdm
 
-    from backbone import machine, networks, timing
-    from cpu.timer import CpuClock
-    from timer import CudaClock
+        from backbone import machine, networks, timing
+        from cpu.timer import CpuClock
+        from timer import CudaClock
 
     if args.device == "cuda" and (reason := machine.why_no_cuda()):
-        raise script.Failure(reason)
+        raise script.Failure(f"{reason}; --device cpu measures the CPU")
     clock = CudaClock() if args.device == "cuda" else CpuClock()
     image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=args.device)
     backbone = networks.build()
