@@ -154,11 +154,8 @@ def load_memory() -> list[Memory]:
 
 def in_mb(size: str) -> str:
     """A size as memlab prints it, such as 37.58M, in MB of 2**20 bytes."""
-    return (
-        size[:-1]
-        if size.endswith("M")
-        else f"{float(size[:-1]) * {'K': 1 / 1024, 'G': 1024}[size[-1]]:.2f}"
-    )
+    unit = {"K": 1 / 1024, "M": 1, "G": 1024}[size[-1]]
+    return f"{float(size[:-1]) * unit:.2f}"
 
 
 def name_of(device: str, path: Path) -> str:

@@ -1,18 +1,21 @@
 """results.py, on the repository's own stored files."""
 
 import json
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pyperf
 import pytest
 from conftest import ENVIRONMENT, ROOT, assert_one_line, python
 
-from backbone import peak
+from backbone import peak, records
 from backbone.files import write_whole
 from backbone.script import Failure
 
@@ -63,18 +66,17 @@ def test_repository_is_what_its_stored_files_say():
 
 @pytest.mark.usefixtures("committed")
 def test_stored_records_are_of_the_full_protocol():
-    records = list((ROOT / "cpu/mobilenetv2_stats").rglob("*.json"))
-    records += (ROOT / "mobilenetv2_stats").rglob("*.json")
-    assert len(records) >= 6
-    for file in records:
-        suite = json.loads(file.read_text())
-        assert suite["metadata"]["device"] and suite["metadata"]["warmup"] == 25
+    files = list((ROOT / "cpu/mobilenetv2_stats").rglob("*.json"))
+    files += (ROOT / "mobilenetv2_stats").rglob("*.json")
+    assert len(files) >= 6
+    for file in files:
         sums = {"block": 0.0, "layer": 0.0, "model": 0.0}
-        for benchmark in suite["benchmarks"]:
-            (run,) = benchmark["runs"]
-            assert len(run["values"]) == 300
-            about = suite["metadata"] | benchmark.get("metadata", {}) | run.get("metadata", {})
-            sums[about["level"]] += sum(run["values"])
+        for benchmark in pyperf.BenchmarkSuite.load(str(file)).get_benchmarks():
+            about, runs = benchmark.get_metadata(), benchmark.get_runs()
+            assert sum(len(run.values) for run in runs) == 300
+            shared = len(runs) if "threads" in about else 1  # a GPU warms up in each process
+            assert about["device"] and about["warmup"] * shared == 25
+            sums[about["level"]] += sum(benchmark.get_values())
         for level in ("block", "layer"):
             if sums[level]:
                 assert sums[level] == pytest.approx(sums["model"], rel=1e-3)
@@ -156,10 +158,53 @@ def rewrite_records(checkout: Path, folder: str, **metadata: str | int | None) -
         file.write_text(json.dumps(suite))
 
 
+def table(result: subprocess.CompletedProcess, title: str) -> list[list[str]]:
+    """The cells of the rows of the table under a title."""
+    _, _, text = result.stdout.partition(f"{title}\n\n")
+    assert text, result
+    lines = text.partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def rounds_of(checkout: Path, runs: int) -> None:
+    """Make the stored records of one process of 300 passes records of so many processes."""
+    for file in (checkout / "cpu/mobilenetv2_stats").rglob("*.json"):
+        record = records.loads(file.read_text(), file)
+        rows = [replace(row, samples=row.samples.reshape(runs, -1)) for row in record.rows]
+        used = {"system_time": 0.25, "peak_resident_memory": 900 * 2**20}
+        rows[-1].page_faults.extend([1000] * runs)
+        own = [record.runs[0] | used for _ in range(runs)]
+        file.write_text(records.dumps(records.Record(rows, record.conditions, own)))
+
+
+def test_intervals_come_from_processes(checkout):
+    for cells in table(results(checkout), "#### Inference time"):
+        assert cells[4] == "-" and cells[7:] == ["-"] * 3
+    rounds_of(checkout, 5)
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    file = checkout / "cpu/mobilenetv2_stats/mobilenetv2_pascal.json"
+    means = records.loads(file.read_text(), file).rows[-1].samples.mean(axis=1)
+    half_width = 2.776 * means.std(ddof=1) / 5**0.5
+    cells = table(result, "#### Inference time")[1]
+    assert cells[3:5] == [f"{means.mean():.3f}", f"± {half_width:.3f}"]
+    assert cells[7:] == ["1,000", "250", "900"]
+    assert ": 5 processes of 25 warm-up and 60 timed passes" in result.stdout
+    for cells in table(result, "#### Sums of the rows against the stock pass"):
+        for cell in cells[2:]:
+            assert re.fullmatch(r"[01]\.\d{3} ± 0\.\d{3}", cell)
+
+
+def test_records_of_unlike_rounds(checkout):
+    rounds_of(checkout, 5)
+    file = checkout / RECORD
+    shutil.copy(ROOT / RECORD, file)
+    assert_one_line(results(checkout), str(file), "is not of the run that the others are of: ")
+
+
 def test_frames_a_second_of_a_batch_are_images(checkout):
     def frames() -> list[float]:
-        lines = results(checkout).stdout.splitlines()
-        return [float(line.split(" | ")[4].strip("| ")) for line in lines[6:8]]
+        return [float(cells[6]) for cells in table(results(checkout), "#### Inference time")]
 
     single = frames()
     for file in (checkout / "cpu/mobilenetv2_stats").rglob("mobilenetv2_*"):
@@ -226,13 +271,14 @@ def test_update_on_a_full_disk_leaves_the_readme(checkout):
     assert not [path for path in checkout.rglob("*.new")]
 
 
-def test_each_device_has_its_columns(checkout):
+def test_each_device_has_its_rows(checkout):
     other = checkout / "devices/other"
     for folder in ("cpu/mobilenetv2_stats", "memory_reports"):
         shutil.copytree(checkout / folder, other / folder)
     result = results(checkout)
-    head = next(line for line in result.stdout.splitlines() if line.startswith("| Model"))
-    assert head.count("FPS") == 2 and head.count(" (other)<br>") == 3
+    for title in ("#### Inference time", "#### Sums of the rows against the stock pass"):
+        rows = table(result, title)
+        assert [any("(other)" in cell for cell in row) for row in rows] == [False, True] * 2
     assert result.stdout.count("| cpu |") == result.stdout.count("| cpu (other) |") == 2
     assert results(checkout, "--update").returncode == 0
     assert " (other)" in (checkout / "README.md").read_text()
@@ -264,10 +310,16 @@ def test_memory_of_another_batch_size(checkout):
     assert result.returncode == 0 and "| cpu, batch 4 |" in result.stdout
 
 
+def test_memory_of_more_than_a_gigabyte(checkout):
+    file = checkout / REPORT
+    file.write_text(file.read_text().replace("Used Memory: 15.49M", "Used Memory: 1.50G"))
+    assert table(results(checkout), "#### Memory")[1][3] == "1536.00"
+
+
 def test_files_of_a_run_that_was_killed_are_no_results(checkout):
-    for folder in ("cpu/mobilenetv2_stats/blocks", "devices/other/mobilenetv2_stats"):
-        (checkout / folder / ".new").mkdir(parents=True)
-        (checkout / folder / ".new/mobilenetv2_pascal.txt").touch()
+    for folder in ("cpu/mobilenetv2_stats", "devices/other/mobilenetv2_stats"):
+        (checkout / folder / ".new/blocks").mkdir(parents=True)
+        (checkout / folder / ".new/blocks/mobilenetv2_pascal.txt").touch()
     assert results(checkout, "--check").returncode == 0
 
 

@@ -1,0 +1,195 @@
+"""Records: runs added to runs, what they say of the machine, and their arithmetic."""
+
+import json
+import os
+import re
+import resource
+from pathlib import Path
+
+import numpy as np
+import pyperf
+import pytest
+from conftest import ENVIRONMENT, assert_one_line, python, script
+
+from backbone import records
+from backbone.intervals import interval, mean_of_runs, ratio_of_rounds
+from backbone.rows import Row
+
+QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "1")
+
+
+@pytest.fixture(scope="module")
+def block_record(tmp_path_factory) -> Path:
+    """A record of one run of the blocks."""
+    file = tmp_path_factory.mktemp("records") / "block.json"
+    result = script(*QUICK, "--target", "block", "--append", file)
+    assert (result.returncode, result.stderr) == (0, "")
+    return file
+
+
+@pytest.fixture
+def record(block_record: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    file = tmp_path / "record.json"
+    file.write_bytes(block_record.read_bytes())
+    return file
+
+
+def test_append_adds_a_run_and_prints_all_of_them(record):
+    first = pyperf.BenchmarkSuite.load(str(record)).get_benchmarks()
+    result = script(*QUICK, "--target", "block", "--append", record)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [line for line in result.stdout.splitlines() if line]
+    benchmarks = pyperf.BenchmarkSuite.load(str(record)).get_benchmarks()
+    assert len(benchmarks) == len(lines) == 22
+    for before, benchmark, line in zip(first, benchmarks, lines, strict=True):
+        assert f" {benchmark.get_name()} " in line
+        old, new = benchmark.get_runs()
+        assert old.values == before.get_values() and len(new.values) == 2
+        mean, std = map(float, re.search(r"is ([\d.]+) ms with std = ([\d.]+) ms", line).groups())
+        milliseconds = 1e3 * np.array(benchmark.get_values())
+        assert mean == pytest.approx(milliseconds.mean(), abs=6e-4)
+        assert std == pytest.approx(milliseconds.std(), abs=6e-4)
+    dates = [run.get_metadata()["date"] for run in benchmarks[-1].get_runs()]
+    assert dates == sorted(set(dates))
+
+
+CONDITIONS = """
+dataset target network device torch_version torchvision_version batch_size iterations warmup dtype
+threads cpus keep_memory transparent_huge_pages
+"""
+
+
+@pytest.mark.parametrize("key", CONDITIONS.split())
+def test_append_refuses_runs_of_unlike_conditions(record, key):
+    suite = json.loads(record.read_text())
+    suite["metadata"][key] = "something else"
+    text = json.dumps(suite)
+    record.write_text(text)
+    result = script(*QUICK, "--target", "block", "--append", record)
+    assert_one_line(result, f"cannot add to {record}: {key} is something else there, ")
+    assert record.read_text() == text
+
+
+def test_append_refuses_an_environment_that_is_not_the_same(record):
+    before = "import os; os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'"
+    result = script(*QUICK, "--target", "block", "--append", record, before=before)
+    assert_one_line(result, "OMP_WAIT_POLICY is unset there, ACTIVE here")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no record", '{"version": "1.0", "benchmarks": []}'])
+def test_append_to_what_is_no_record(tmp_path, text):
+    file = tmp_path / "notes.txt"
+    file.write_text(text)
+    assert_one_line(script(*QUICK, "--append", file), f"{file} is no record of a timer")
+    assert file.read_text() == text
+
+
+def test_append_on_a_full_disk_keeps_the_old_record(record):
+    text, size = record.read_text(), record.stat().st_size
+    result = python(
+        *QUICK,
+        *("--target", "block", "--append", record),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9, size + 9)),
+    )
+    assert_one_line(result, f"cannot write {record}: File too large")
+    assert record.read_text() == text and list(record.parent.iterdir()) == [record]
+
+
+def test_append_and_json_are_one_or_the_other(tmp_path):
+    result = script(*QUICK, "--append", tmp_path / "a", "--json", tmp_path / "b")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "not allowed with argument --append" in result.stderr.splitlines()[-1]
+
+
+def metadata(file: Path) -> dict:
+    return pyperf.BenchmarkSuite.load(str(file)).get_benchmarks()[-1].get_metadata()
+
+
+def test_page_faults_of_every_row(tmp_path):
+    file = tmp_path / "layers.json"
+    flags = ("--target", "layer", "--json", file)
+    assert script(*QUICK, *flags).returncode == 0
+    rows = records.loads(file.read_text(), file).rows
+    assert all(len(row.page_faults) == 1 and row.page_faults[0] >= 0 for row in rows)
+    for stage in (row for row in rows if row.level == "block"):
+        inside = [row for row in rows if row.level == "layer" and row.stage == stage.stage]
+        assert stage.page_faults[0] == sum(row.page_faults[0] for row in inside)
+    about = metadata(file)
+    assert about["peak_resident_memory"] > 2**27 and about["system_time"] >= 0
+
+
+def test_memory_that_is_kept_faults_no_more(tmp_path):
+    # A pass of four images asks for tensors that the C library would map, and give back.
+    flags = ("cpu/timer.py", "--i", "pascal", "--s", "4", "--iterations", "3", "--warmup", "3")
+    faults = {}
+    for kept in ([], ["--keep-memory"]):
+        file = tmp_path / f"{len(kept)}.json"
+        result = python(*flags, *kept, "--json", file)
+        assert (result.returncode, result.stderr) == (0, "")
+        about = metadata(file)
+        assert about["keep_memory"] == str(bool(kept))
+        faults[about["keep_memory"]] = about["page_faults"]
+    assert faults["True"] < 100 < 10_000 < faults["False"]
+
+
+@pytest.mark.parametrize("library", ["object()", "type('', (), {'mallopt': lambda *a: 0})"])
+def test_keep_memory_without_mallopt(library):
+    # As musl has it, and a mallopt that does nothing.
+    before = f"import ctypes; ctypes.CDLL = lambda name: {library}"
+    result = script(*QUICK, "--keep-memory", before=before)
+    assert_one_line(result, "cpu/timer.py: --keep-memory needs glibc's mallopt")
+
+
+def test_record_says_what_decides_the_time_of_a_cpu(tmp_path):
+    file = tmp_path / "record.json"
+    variables = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "MALLOC_ARENA_MAX": "1",
+        "KMP_AFFINITY": "",
+        "THP_MEM_ALLOC_ENABLE": "1",
+        "GLIBC_TUNABLES": "glibc.malloc.check=0",
+        "LD_PRELOAD": "/no/such/path/libone.so:/nor/this/libtwo.so",
+        "UNRELATED": "1",
+    }
+    result = python(*QUICK, "--json", file, env={**ENVIRONMENT, **variables})
+    assert result.returncode == 0, result.stderr
+    about = metadata(file)
+    expected = variables | {"LD_PRELOAD": "libone.so:libtwo.so", "KMP_AFFINITY": "empty"}
+    del expected["UNRELATED"]
+    assert {key: str(about[key]) for key in expected} == expected
+    assert "UNRELATED" not in about and "/" not in file.read_text()
+    assert about["cpus"] == len(os.sched_getaffinity(0))
+    assert about["transparent_huge_pages"] in ("always", "madvise", "never")
+
+
+def test_record_of_300_passes_stays_under_1500_kilobytes():
+    samples = np.round(np.random.default_rng(0).gamma(9, size=(175, 5, 60)), 6)
+    rows = [
+        Row("layer", "Conv2d", f"features.{i}.conv.0.0", 1, [1, 32, 512, 1024], samples[i])
+        for i in range(175)
+    ]
+    for row in rows:
+        row.page_faults.extend(range(10_000, 10_005))
+    runs = [{"date": "2026-11-23 12:00:00", "system_time": 0.1}] * 5
+    text = records.dumps(records.Record(rows, {"dataset": "pascal"}, runs))
+    first = json.loads(text)["benchmarks"][0]["runs"][0]["values"]
+    assert first == pytest.approx(samples[0, 0] / 1e3, abs=1e-9)
+    assert len(text) < 1.5e6
+
+
+def test_intervals_come_from_the_means_of_runs():
+    samples = np.array([[9.0, 11.0], [11.0, 13.0], [13.0, 15.0]])  # means 10, 12, 14: s is 2
+    mean, half_width = mean_of_runs(samples)
+    assert (mean, half_width) == pytest.approx((12.0, 4.303 * 2 / 3**0.5))
+    mean, half_width = ratio_of_rounds(samples, np.array([[10.0], [10.0], [10.0]]))
+    assert (mean, half_width) == pytest.approx((1.2, 4.303 * 0.2 / 3**0.5))
+    # Passes say nothing of the interval: one run, however long, has none.
+    assert mean_of_runs(np.arange(300.0)[np.newaxis]) == (149.5, None)
+
+
+@pytest.mark.parametrize(("runs", "t"), [(2, 12.706), (5, 2.776), (31, 2.042), (36, 2.042)])
+def test_students_t(runs, t):
+    values = [0.0, 2.0] * runs
+    s = np.std(values[:runs], ddof=1)
+    assert interval(values[:runs]).half_width == pytest.approx(t * s / runs**0.5)
