@@ -105,7 +105,7 @@ def activation_bytes(rows: "list[Row]") -> list[int]:
         if row.level == "block":
             sums.append(0)
         elif row.level == "layer":
-            sums[-1] += prod(row.input_shape) * 4 * (2 if row.kind == "add" else 1)
+            sums[-1] += prod(row.input_shape) * 4 * (2 if row.type == "add" else 1)
     return sums
 
 

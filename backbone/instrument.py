@@ -6,17 +6,21 @@ from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+
+from backbone.costs import CostInterpreter
+from backbone.roofline import Cost
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of the pass: its kind, the path of the module it runs in ("": the network's
-    own forward), and the shape of its (first) input."""
+    """One operation of the pass: its type (of module, or the function's name), the path of the
+    module that it runs in ("": the network's own forward), the shape of its (first) input, and what
+    it costs."""
 
-    kind: str
+    type: str
     path: str
     input_shape: list[int]
+    cost: Cost
 
 
 def trace_operations(
@@ -25,11 +29,11 @@ def trace_operations(
     """The network's graph and its operations, in the order in which they run, for an input of a
     shape (B, C, H, W).
 
-    Shapes come from a twin on the meta device, so that no pass has to run for them. No weight is
-    copied for it: the allocator is left as a run without a trace would find it.
+    Shapes and costs come from a twin on the meta device, so that no pass has to run for them. No
+    weight is copied for it: the allocator is left as a run without a trace would find it.
     """
     twin = fx.symbolic_trace(_on_meta(network))
-    ShapeProp(twin).propagate(torch.empty(input_shape, device="meta"))
+    CostInterpreter(twin).run(torch.empty(input_shape, device="meta"))
     return twin.graph, [_operation(twin, node) for node in _operation_nodes(twin.graph)]
 
 
@@ -88,11 +92,11 @@ def _modules_around(node: fx.Node) -> list[str]:
 
 def _operation(network: fx.GraphModule, node: fx.Node) -> Operation:
     if node.op == "call_module":
-        kind = type(network.get_submodule(node.target)).__name__
+        type_name = type(network.get_submodule(node.target)).__name__
     else:
-        kind = getattr(node.target, "__name__", node.target)
+        type_name = getattr(node.target, "__name__", node.target)
     path = (_modules_around(node) or [""])[-1]
-    return Operation(kind, path, list(node.all_input_nodes[0].meta["tensor_meta"].shape))
+    return Operation(type_name, path, node.meta["shape"], node.meta["cost"])
 
 
 def _kept_until(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:

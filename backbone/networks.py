@@ -36,10 +36,10 @@ import torchvision  # noqa: E402
 
 
 class Stage(NamedTuple):
-    """A part of a network: what kind of part, the path of its module ("": the network itself), and
+    """A part of a network: what type of part, the path of its module ("": the network itself), and
     what a report says of its settings."""
 
-    kind: str
+    type: str
     path: str
     settings: dict[str, int | float]
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyperf
 
 from backbone.files import write_whole
+from backbone.roofline import Ceilings, Cost
 from backbone.rows import Row, name_row
 from backbone.script import Failure
 
@@ -23,8 +24,9 @@ NEEDED = ("dataset", "device", "dtype", "target", "warmup", "torch_version", "to
 NEEDED_CPU = ("threads",)
 NEEDED_CUDA = ("compute_capability", "cudnn_version", "cudnn_allow_tf32")
 # What is of a process, and stands with the whole pass; and what is of a row.
-OF_A_RUN = ("date", "system_time", "peak_resident_memory")
-OF_A_ROW = ("name", "level", "kind", "path", "stage", "input_shape", "settings", "unit")
+OF_A_RUN = ("date", "system_time", "peak_resident_memory", *Ceilings._fields)
+OF_A_ROW = ("name", "level", "type", "path", "stage", "input_shape", "settings", "unit")
+OF_A_ROW += Cost._fields
 FAULTS = "page_faults"
 
 
@@ -33,7 +35,7 @@ class Record(NamedTuple):
 
     conditions: what is the same in all runs. runs: what is of each run alone: its `date`, and on a
     CPU the `system_time` of a pass in seconds (median) and the process's `peak_resident_memory` in
-    bytes.
+    bytes; of the layer target the machine's ceilings.
     """
 
     rows: list[Row]
@@ -107,13 +109,13 @@ def _about(row: Row) -> dict[str, str | int]:
     about = {
         "name": name_row(row),
         "level": row.level,
-        "kind": row.kind,
+        "type": row.type,
         "path": row.path,
         "stage": row.stage,
         "input_shape": str(row.input_shape),
         "settings": json.dumps(row.settings) if row.settings else None,
         "unit": "second",
-    }
+    } | (row.cost._asdict() if row.cost else {})
     return {key: value for key, value in about.items() if value not in ("", None)}  # for pyperf
 
 
@@ -148,11 +150,14 @@ def _row(benchmark: pyperf.Benchmark) -> Row:
     faults = [run.get_metadata().get(FAULTS) for run in runs]
     return Row(
         level=about["level"],
-        kind=about["kind"],
+        type=about["type"],
         path=about.get("path", ""),
         stage=about.get("stage"),
         input_shape=json.loads(about["input_shape"]),
         samples=np.round(np.array([run.values for run in runs]) * 1e3, 6),
         settings=json.loads(about.get("settings", "{}")),
         page_faults=[] if None in faults else faults,
+        cost=Cost(about.get("kind", ""), about["macs"], about["bytes_moved"])
+        if "macs" in about
+        else None,
     )

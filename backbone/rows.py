@@ -4,30 +4,34 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backbone.roofline import Cost
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
     """One line of a report.
 
-    level: "model", "block" or "layer". kind: of network, stage, module or function. path: of the
+    level: "model", "block" or "layer". type: of network, stage, module or function. path: of the
     module ("": the network itself). stage: which of the pass's stages, from 0; None for the whole
     pass. samples: one elapsed time a pass, in milliseconds, shape (runs, iterations). settings:
     what else the line of a stage says. page_faults: minor page faults of a pass, the median of each
-    run; none where they were not counted.
+    run; none where they were not counted. cost: of its operations together; its kind is "" where
+    they are not of one.
     """
 
     level: str
-    kind: str
+    type: str
     path: str
     stage: int | None
     input_shape: list[int]
     samples: np.ndarray
     settings: dict[str, int | float] = field(default_factory=dict)
     page_faults: list[int] = field(default_factory=list)
+    cost: Cost | None = None
 
 
 # How MobileNet-V2's stages are worded: their name, and what stands between it and the input's
-# shape. All else goes by kind and path.
+# shape. All else goes by type and path.
 STAGES = {
     "Conv2D": ("Conv2D", "kernel_size={kernel_size}, stride={stride} and "),
     "Inverted Residual Block": ("Inverted Residual Block at position {stage}", ""),
@@ -39,19 +43,19 @@ STAGES = {
 
 def name_row(row: Row) -> str:
     """A row's name, which no other row of its report has."""
-    if row.level == "block" and row.kind in STAGES:
-        return STAGES[row.kind][0].format(stage=row.stage)
-    return f"{row.kind} {row.path}".strip()
+    if row.level == "block" and row.type in STAGES:
+        return STAGES[row.type][0].format(stage=row.stage)
+    return f"{row.type} {row.path}".strip()
 
 
 def label_row(row: Row) -> str:
     """A stage's name where there is little room: a block's is its position."""
-    return str(row.stage) if name_row(row).endswith(f" {row.stage}") else row.kind
+    return str(row.stage) if name_row(row).endswith(f" {row.stage}") else row.type
 
 
 def format_row(row: Row) -> str:
     """Mean and population standard deviation over all passes, in milliseconds."""
-    settings = STAGES[row.kind][1].format(**row.settings) if row.kind in STAGES else ""
+    settings = STAGES[row.type][1].format(**row.settings) if row.type in STAGES else ""
     return (
         f"{'  ' if row.level == 'layer' else ''}Average Execution Time for {name_row(row)} "
         f"with {settings}input shape: {row.input_shape} "

@@ -75,11 +75,17 @@ def run(main: Callable[[], None]) -> None:
     sys.exit(status)
 
 
+def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether an error of Python's or of torch's says that memory does not suffice."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
+
+
 def _message_of(error: MemoryError | RuntimeError) -> str | None:
     """What to tell of an error of torch's; None of one that nobody has foreseen."""
     text = str(error).lower()
     first_line = str(error).partition("\n")[0]
-    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return "out of memory; a smaller batch (--s) needs less"
     if any(words in text for words in NO_ALGORITHM):
         return f"{first_line}; too little memory (--s), or a cuDNN that does not fit the GPU"

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
@@ -13,10 +14,12 @@ import torch
 from tqdm import tqdm
 
 from backbone import files, networks
+from backbone.ceilings import measure_ceilings
 from backbone.inputs import DATASETS
 from backbone.instrument import Operation, insert_marks, trace_operations
 from backbone.networks import Backbone, Stage
 from backbone.resources import FaultClock, Usage
+from backbone.roofline import Cost, sum_costs
 from backbone.rows import Row, format_rows
 from backbone.script import importing
 
@@ -59,9 +62,13 @@ def report_times(
         if args.append is not None:
             records.read_like(Path(file), record)
     rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations, usage)
+    if file is not None and args.target == "model":
+        rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
     if file is not None:
         if usage:
             record.runs[0].update(usage.of_run(args.iterations))
+        if args.target == "layer" and (found := measure_ceilings(device, image.dtype, clock)):
+            record.runs[0].update(found._asdict())
         record = record._replace(rows=rows)
         if args.append is not None:
             rows = records.add(Path(file), record).rows
@@ -114,15 +121,17 @@ def time_network(
     rows: list[Row] = []
     for number, (stage, inside) in enumerate(stages):
         layers = [
-            Row("layer", op.kind, op.path, number, op.input_shape, next(columns))
+            Row("layer", op.type, op.path, number, op.input_shape, next(columns), cost=op.cost)
             for op in (inside if target == "layer" else ())
         ]
         times = np.round(sum(layer.samples for layer in layers), 6) if layers else next(columns)
         first = inside[0].input_shape
-        rows += [Row("block", stage.kind, stage.path, number, first, times, stage.settings)]
-        rows += layers
+        cost = sum_costs(op.cost for op in inside)
+        stage_row = Row("block", stage.type, stage.path, number, first, times, stage.settings)
+        rows += [replace(stage_row, cost=cost), *layers]
     whole = np.round(samples.sum(axis=1), 6)[np.newaxis]
-    rows.append(Row("model", backbone.name, "", None, shape, whole))
+    cost = sum_costs(op.cost for _, op in operations) if operations else None
+    rows.append(Row("model", backbone.name, "", None, shape, whole, cost=cost))
     if usage:
         rows[-1].page_faults.append(usage.page_faults(iterations))
     if usage and target == "layer":
@@ -144,6 +153,12 @@ def run_passes(
             readings.append(clock.read())
             bar.update()
     return readings
+
+
+def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost:
+    """What a pass costs, for an input of a shape (B, C, H, W)."""
+    _, operations = trace_operations(backbone.network, input_shape)
+    return sum_costs(operation.cost for operation in operations)
 
 
 def _count_faults(backbone: Backbone, image: torch.Tensor, rows: list[Row]) -> None:

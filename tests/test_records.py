@@ -90,6 +90,7 @@ def test_append_on_a_full_disk_keeps_the_old_record(record):
     result = python(
         *QUICK,
         *("--target", "block", "--append", record),
+        env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"},  # a cache would be cut short
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9, size + 9)),
     )
     assert_one_line(result, f"cannot write {record}: File too large")
