@@ -8,8 +8,14 @@ from statistics import median
 from backbone import figures, files, script, stored
 from backbone.inputs import DATASETS
 from backbone.intervals import Interval, mean_of_runs, ratio_of_rounds
+from backbone.roofline import Total, floor, total, total_by_kind
 from backbone.script import PROGRAM, ROOT, Failure
 
+FLOORS = (
+    "A floor is the least time that the machine's two measured ceilings, a matrix product's "
+    "GFLOP/s and a copy's GB/s, allow the operations one by one. One that finds its data in the "
+    "caches can be faster."
+)
 BEGIN, END = "<!-- results.py: begin -->\n", "<!-- results.py: end -->\n"
 
 
@@ -21,12 +27,21 @@ def main() -> None:
         "--check": "exit 1 where these are not what the stored files say",
     }.items():
         action.add_argument(name, metavar="README", nargs="?", const=ROOT / "README.md", help=does)
+    action.add_argument(
+        "--layers",
+        choices=DATASETS,
+        help="list the operations by the time that they lose against the floor",
+    )
     args = parser.parse_args()
-    times, memory = stored.load_times(), stored.load_memory()
+    times = stored.load_times()
+    if args.layers:
+        print("\n".join(format_layers(device, args.layers) for device in times), end="")
+        return
+    memory = stored.load_memory()
     digest = stored.digest_of_stored_files()
     text = format_results(times, memory, digest)
     if args.check is not None:
-        check(Path(args.check), text, digest)
+        check(Path(args.check), times, text, digest)
     elif args.update is not None:
         readme = replace_part(Path(args.update), text)
         figures.draw(times, digest)
@@ -35,10 +50,10 @@ def main() -> None:
         print(text, end="")
 
 
-def check(readme: Path, text: str, digest: str) -> None:
+def check(readme: Path, times: list[stored.Times], text: str, digest: str) -> None:
     """Raise script.Failure where the README or a picture is not what the stored files say."""
     stale = [readme] if replace_part(readme, text) != stored.read(readme) else []
-    stale += figures.stale_pictures(digest)
+    stale += figures.stale_pictures(times, digest)
     if stale:
         raise Failure(f"{stale[0]} is not what the stored files say; see results.py --update")
 
@@ -55,12 +70,17 @@ def format_results(times: list[stored.Times], memory: list[stored.Memory], diges
     lines += ["", "#### Sums of the rows against the stock pass", ""]
     head = "Dataset|Device|Blocks' sum / stock pass|Layers' sum / stock pass"
     lines += format_table(head, [closure_cells(*pair) for pair in product(DATASETS, times)])
-    lines += ["", "#### Memory", ""]
+    lines += ["", "#### Where the time goes", ""]
+    for dataset, device in product(DATASETS, times):
+        lines += [*kind_lines(dataset, device), ""]
+    if any(device.lack(dataset) is None for dataset, device in product(DATASETS, times)):
+        lines += [FLOORS, ""]
+    lines += ["#### Memory", ""]
     head = "Model|Dataset|Reported on|Allocated Memory (MB)|# Params (M)|# Tensors (M)|"
     head += "Peak Memory (MB)<br>predicted / measured|MACs (G)"
     lines += format_table(head, [memory_cells(report) for report in memory])
-    lines += ["", "MB are 1024² bytes, M and G are 10⁶ and 10⁹.", "", "#### Stage by stage", ""]
-    lines += [f"![{alt}](figures/{name})" for name, alt in figures.PICTURES.items()]
+    lines += ["", "MB are 1024² bytes, M and G are 10⁶ and 10⁹.", "", "#### Pictures", ""]
+    lines += [f"![{alt}](figures/{name})" for name, alt in figures.pictures(times).items()]
     return "\n".join(lines) + "\n"
 
 
@@ -102,6 +122,63 @@ def closure_cells(dataset: str, device: stored.Times) -> list[str]:
         for target in ("block", "layer")
     ]
     return [DATASETS[dataset].title, device.name, *map(format_ratio, ratios)]
+
+
+def kind_lines(dataset: str, device: stored.Times) -> list[str]:
+    """A device's operations by kind, and what its floor is; or why there is no such table."""
+    if lack := device.lack(dataset):
+        return [f"- {lack}"]
+    ceilings, rows = device.ceilings(dataset), device.layers(dataset)
+    whole = total("all", rows, ceilings)
+    head = "Kind|Operations|Time (ms)|% of the time|% of the MACs|GFLOP/s|GB/s|Floor (ms)|"
+    head += "Floor / time|Page faults"
+    kinds = [*total_by_kind(rows, ceilings), whole]
+    return [
+        f"{DATASETS[dataset].title}, {device.name}:",
+        "",
+        *format_table(head, [kind_cells(kind, whole) for kind in kinds]),
+        "",
+        f"The pass takes {whole.time:.1f} ms, its floor is {whole.floor:.1f} ms, at "
+        f"{ceilings.flops_per_second / 1e9:.0f} GFLOP/s and "
+        f"{ceilings.bytes_per_second / 1e9:.1f} GB/s.",
+    ]
+
+
+def kind_cells(kind: Total, whole: Total) -> list[str]:
+    """A kind's share of the pass, what it attains, and how close that is to its floor."""
+    seconds = kind.time / 1e3
+    return [
+        kind.kind,
+        str(kind.operations),
+        f"{kind.time:.2f}",
+        f"{100 * kind.time / whole.time:.1f}",
+        f"{100 * kind.macs / whole.macs:.1f}",
+        f"{2 * kind.macs / seconds / 1e9:.1f}" if kind.macs else "-",
+        f"{kind.bytes_moved / seconds / 1e9:.1f}" if kind.bytes_moved else "-",
+        f"{kind.floor:.2f}",
+        f"{kind.floor / kind.time:.2f}",
+        "-" if kind.page_faults is None else f"{kind.page_faults:,}",
+    ]
+
+
+def format_layers(device: stored.Times, dataset: str) -> str:
+    """A device's operations by the time that they lose against the floor, the ten worst apart.
+    Raises script.Failure where there is no floor."""
+    if lack := device.lack(dataset):
+        raise Failure(lack)
+    ceilings = device.ceilings(dataset)
+    times = {row: float(row.samples.mean()) for row in device.layers(dataset)}
+    lost = {row: time - floor(row.cost, ceilings) for row, time in times.items()}
+    lines = [
+        f"{lost[row]:9.3f} {times[row]:9.3f} {times[row] - lost[row]:9.3f}  "
+        f"{row.cost.kind:<22} {row.path or '-':<22} {row.input_shape}"
+        for row in sorted(lost, key=lost.get, reverse=True)
+    ]
+    head = (
+        f"{'lost, ms':>9} {'time, ms':>9} {'floor, ms':>9}  {'kind':<22} {'path':<22} input shape"
+    )
+    title = f"{DATASETS[dataset].title}, {device.name}"
+    return "\n".join([title, head, *lines[:10], "", *lines[10:]]) + "\n"
 
 
 def format_ratio(ratio: Interval) -> str:

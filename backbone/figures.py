@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,23 +16,39 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from backbone.rows import Row
-
 FIGURES = ROOT / "figures"
 BLANK = "0" * 64  # in place of a picture's own digest, while it is made
 
-PICTURES = {
-    **{
+# A colour (Okabe and Ito's, which the colour-blind can tell apart) and a marker for each kind.
+LOOKS = {
+    "pointwise convolution": ("#0072B2", "o"),
+    "depthwise convolution": ("#D55E00", "^"),
+    "convolution": ("#000000", "s"),
+    "batch norm": ("#009E73", "v"),
+    "ReLU6": ("#CC79A7", "D"),
+    "addition": ("#E69F00", "P"),
+    "pooling": ("#56B4E9", "X"),
+    "linear": ("#F0E442", "*"),
+}
+OTHER = ("#999999", ".")
+
+
+def pictures(times: list[Times]) -> dict[str, str]:
+    """The pictures that the stored files make, file by file, and what they show."""
+    latency = {
         f"latency_{name}.svg": f"Latency of the 21 stages, {dataset.title}"
         for name, dataset in DATASETS.items()
-    },
-    "time_memory.svg": "Time against memory of the 21 stages",
-}
+    }
+    return latency | {
+        f"roofline_{name}.svg": f"Roofline of the operations, {dataset.title}"
+        for name, dataset in DATASETS.items()
+        if any(device.lack(name) is None for device in times)
+    }
 
 
 def draw(times: list[Times], digest: str) -> None:
     """Draw the pictures: the latency of the stages, with its 95 % interval, of every device; and
-    their shares of the time and of the memory traffic."""
+    the rooflines."""
     with importing():
         import matplotlib
 
@@ -45,68 +60,77 @@ def draw(times: list[Times], digest: str) -> None:
     FIGURES.mkdir(exist_ok=True)
     for dataset, (title, _) in DATASETS.items():
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
-        latencies = {
-            device.name: [mean_of_runs(row.samples) for row in device.stages(dataset)]
-            for device in times
-        }
-        means = {name: [stage.mean for stage in stages] for name, stages in latencies.items()}
-        widths = {name: [s.half_width or 0 for s in stages] for name, stages in latencies.items()}
-        draw_bars(axes, means, widths)
-        label_stages(axes, times[0])
+        draw_latency(axes, times, dataset)
         axes.set(title=f"{title}: latency by stage", ylabel="ms a pass (bars: 95 % interval)")
         save(figure, f"latency_{dataset}.svg", digest)
-    figure, panels = pyplot.subplots(2, figsize=(8, 5), sharex=True, layout="constrained")
-    for axes, (dataset, (title, _)) in zip(panels, DATASETS.items(), strict=True):
-        parts = {
-            f"time, {device.name}": [row.samples.mean() for row in device.stages(dataset)]
-            for device in times
-        }
-        parts["activations read"] = activation_bytes(times[0].records["layer", dataset].rows)
-        shares = {name: [100 * x / sum(xs) for x in xs] for name, xs in parts.items()}
-        draw_bars(axes, shares)
-        axes.set(title=f"{title}: time against memory by stage", ylabel="% of the pass")
-    label_stages(axes, times[0])
-    save(figure, "time_memory.svg", digest)
+        devices = [device for device in times if device.lack(dataset) is None]
+        if devices:
+            figure = pyplot.figure(figsize=(8, 4.4 * len(devices)), layout="constrained")
+            panels = figure.subplots(len(devices), 2, squeeze=False, width_ratios=(1, 3))
+            for (left, right), device in zip(panels, devices, strict=True):
+                draw_roofline(left, right, device, dataset)
+                right.set(title=f"{title}, {device.name}: roofline")
+            save(figure, f"roofline_{dataset}.svg", digest)
 
 
-def draw_bars(
-    axes: "Axes", heights: dict[str, list[float]], errors: dict[str, list[float]] | None = None
-) -> None:
-    """Bars side by side at each stage, one of each name."""
-    width = 0.8 / len(heights)
-    for index, (name, values) in enumerate(heights.items()):
+def draw_latency(axes: "Axes", times: list[Times], dataset: str) -> None:
+    """Bars of the stages' latency, one of each device at each stage."""
+    with importing():
+        from backbone.rows import label_row
+
+    width = 0.8 / len(times)
+    for index, device in enumerate(times):
+        latencies = [mean_of_runs(row.samples) for row in device.stages(dataset)]
         axes.bar(
-            [place + (index + 0.5) * width - 0.4 for place in range(len(values))],
-            values,
+            [place + (index + 0.5) * width - 0.4 for place in range(len(latencies))],
+            [latency.mean for latency in latencies],
             width,
-            yerr=errors and errors[name],
-            label=name,
+            yerr=[latency.half_width or 0 for latency in latencies],
+            label=device.name,
             error_kw={"elinewidth": 1, "capsize": 2},
         )
+    names = [label_row(row) for row in times[0].stages(dataset)]
+    axes.set_xticks(range(len(names)), names, rotation=60)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.4)
     axes.legend()
 
 
-def label_stages(axes: "Axes", device: Times) -> None:
-    """Stages' names below the bars."""
-    with importing():
-        from backbone.rows import label_row
-
-    names = [label_row(row) for row in device.stages("pascal")]
-    axes.set_xticks(range(len(names)), names, rotation=60)
-
-
-def activation_bytes(rows: "list[Row]") -> list[int]:
-    """For each stage, the bytes of the activations (float32) that its operations read; an addition
-    reads two of one shape."""
-    sums: list[int] = []
-    for row in rows:
-        if row.level == "block":
-            sums.append(0)
-        elif row.level == "layer":
-            sums[-1] += prod(row.input_shape) * 4 * (2 if row.type == "add" else 1)
-    return sums
+def draw_roofline(left: "Axes", right: "Axes", device: Times, dataset: str) -> None:
+    """Operations as points under the machine's lines: on the right what they attain against their
+    operations a byte; on the left, kind by kind, those without multiply-accumulates, by the bytes
+    that they move."""
+    flops_ceiling, bytes_ceiling = (ceiling / 1e9 for ceiling in device.ceilings(dataset))
+    kinds: dict[str, list[tuple[float, float]]] = {}
+    for row in device.layers(dataset):
+        kind, macs, moved = row.cost
+        seconds = float(row.samples.mean()) / 1e3
+        if macs:
+            point = (2 * macs / moved, 2 * macs / seconds / 1e9)
+            kinds.setdefault(kind, []).append(point)
+        elif moved:
+            kinds.setdefault(kind, []).append((0, moved / seconds / 1e9))
+    without = [kind for kind, points in kinds.items() if points[0][0] == 0]
+    for kind, points in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        colour, marker = LOOKS.get(kind, OTHER)
+        axes, x = right, [x for x, _ in points]
+        if kind in without:
+            axes, x = left, [without.index(kind)] * len(points)
+        look = {"c": colour, "marker": marker, "s": 24, "linewidths": 0.3, "edgecolors": "black"}
+        axes.scatter(x, [y for _, y in points], label=kind, **look)
+    left.axhline(bytes_ceiling, color="black", linewidth=1)
+    left.set(yscale="log", ylabel="GB/s", title="without MACs")
+    left.set_xlim(-0.6, len(without) - 0.4)
+    left.set_xticks(range(len(without)), without, rotation=60)
+    ridge = flops_ceiling / bytes_ceiling
+    right.plot([ridge / 100, ridge, ridge * 30], [flops_ceiling / 100, *[flops_ceiling] * 2], "k-")
+    ceilings = f"{bytes_ceiling:.1f} GB/s, {flops_ceiling:.0f} GFLOP/s"
+    right.annotate(ceilings, (0.03, 0.94), xycoords="axes fraction")
+    right.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="GFLOP/s")
+    right.legend(loc="lower right", fontsize=8)
+    for axes in (left, right):
+        axes.margins(y=0.1)
+        axes.grid(alpha=0.3)
 
 
 def save(figure: "Figure", name: str, digest: str) -> None:
@@ -121,10 +145,10 @@ def save(figure: "Figure", name: str, digest: str) -> None:
     write_whole(str(FIGURES / name), blank.replace(BLANK, _sha256(blank), 1))
 
 
-def stale_pictures(digest: str) -> list[Path]:
+def stale_pictures(times: list[Times], digest: str) -> list[Path]:
     """The pictures that are not of the stored files, or not as they were drawn."""
     stale = []
-    for file in (FIGURES / name for name in PICTURES):
+    for file in (FIGURES / name for name in pictures(times)):
         text = read(file)
         own = re.search("this picture: sha256 ([0-9a-f]{64})", text)
         as_drawn = own and _sha256(text.replace(own[1], BLANK, 1)) == own[1]

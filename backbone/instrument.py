@@ -33,7 +33,8 @@ def trace_operations(
     weight is copied for it: the allocator is left as a run without a trace would find it.
     """
     twin = fx.symbolic_trace(_on_meta(network))
-    CostInterpreter(twin).run(torch.empty(input_shape, device="meta"))
+    dtype = next(network.parameters()).dtype
+    CostInterpreter(twin).run(torch.empty(input_shape, device="meta", dtype=dtype))
     return twin.graph, [_operation(twin, node) for node in _operation_nodes(twin.graph)]
 
 

@@ -56,9 +56,9 @@ def floor(cost: Cost, ceilings: Ceilings) -> float:
 
 
 def total_by_kind(rows: "list[Row]", ceilings: Ceilings) -> list[Total]:
-    """The layers' rows of a pass, kind by kind, the longest first."""
+    """Layers' rows, kind by kind, the one that takes longest first."""
     kinds: dict[str, list[Row]] = {}
-    for row in (row for row in rows if row.level == "layer"):
+    for row in rows:
         kinds.setdefault(row.cost.kind, []).append(row)
     totals = [total(kind, inside, ceilings) for kind, inside in kinds.items()]
     return sorted(totals, key=lambda total: total.time, reverse=True)
@@ -66,14 +66,14 @@ def total_by_kind(rows: "list[Row]", ceilings: Ceilings) -> list[Total]:
 
 def total(kind: str, rows: "list[Row]", ceilings: Ceilings) -> Total:
     """Layers' rows as one."""
-    _, macs, bytes_moved = sum_costs(row.cost for row in rows)
+    cost = sum_costs(row.cost for row in rows)
     faults = [median(row.page_faults) for row in rows if row.page_faults]
     return Total(
         kind,
         len(rows),
         sum(float(row.samples.mean()) for row in rows),
         sum(floor(row.cost, ceilings) for row in rows),
-        macs,
-        bytes_moved,
+        cost.macs,
+        cost.bytes_moved,
         round(sum(faults)) if len(faults) == len(rows) else None,
     )

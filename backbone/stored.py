@@ -4,9 +4,11 @@ import functools
 import hashlib
 import re
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from backbone.inputs import DATASETS
+from backbone.roofline import Ceilings
 from backbone.script import ROOT, Failure, importing
 
 if TYPE_CHECKING:
@@ -33,6 +35,28 @@ class Times(NamedTuple):
     def stages(self, dataset: str) -> "list[Row]":
         """The rows of the 21 stages."""
         return [row for row in self.records["block", dataset].rows if row.level == "block"]
+
+    def layers(self, dataset: str) -> "list[Row]":
+        """The rows of the operations."""
+        return [row for row in self.records["layer", dataset].rows if row.level == "layer"]
+
+    def ceilings(self, dataset: str) -> Ceilings | None:
+        """The machine's ceilings, medians over the runs of the layers; None where one has none."""
+        runs = self.records["layer", dataset].runs
+        if not all(field in run for run in runs for field in Ceilings._fields):
+            return None
+        return Ceilings(*(median(run[field] for run in runs) for field in Ceilings._fields))
+
+    def lack(self, dataset: str) -> str | None:
+        """What the record of the layers lacks for a roofline, and what to run; None if nothing."""
+        cuda = "cuda_version" in self.conditions()
+        wrapper, folder = ("stats.sh", "") if cuda else ("cpu/stats.sh", "cpu/")
+        file = f"{folder}mobilenetv2_stats/layers/mobilenetv2_{dataset}.json of {self.name}"
+        if any(row.cost is None for row in self.layers(dataset)):
+            return f"{file} has no costs, being made before they were recorded; run {wrapper}"
+        if self.ceilings(dataset) is None:
+            return f"{file} has no ceilings, for lack of memory perhaps; run {wrapper}"
+        return None
 
 
 class Memory(NamedTuple):

@@ -9,5 +9,5 @@ use_python 'backbone.networks, matplotlib, numpy, pyperf, pytest, pytorch_memlab
 scripts=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 "$python" -m ruff check || exit
 "$python" -m ruff format --check || exit
-"$scripts/shellcheck" -x backbone/store.sh ./*.sh cpu/*.sh tests/*.sh .ci/run || exit
+"$scripts/shellcheck" -x backbone/*.sh ./*.sh cpu/*.sh tests/*.sh .ci/run || exit
 "$python" -m pytest -n 2 "$@" tests

@@ -17,6 +17,7 @@ from conftest import ENVIRONMENT, ROOT, assert_one_line, python
 
 from backbone import peak, records
 from backbone.files import write_whole
+from backbone.roofline import Ceilings
 from backbone.script import Failure
 
 STORED = ["cpu/mobilenetv2_stats", "memory_reports", "model_structures"]
@@ -134,8 +135,8 @@ def test_readme_without_markers(checkout):
 
 
 def test_stale_picture_fails_the_check(checkout):
-    (checkout / "figures/time_memory.svg").write_text("<svg/>")
-    assert_one_line(results(checkout, "--check"), "time_memory.svg is not what")
+    (checkout / "figures/roofline_pascal.svg").write_text("<svg/>")
+    assert_one_line(results(checkout, "--check"), "roofline_pascal.svg is not what")
 
 
 def test_changed_picture_fails_the_check(checkout):
@@ -166,21 +167,29 @@ def table(result: subprocess.CompletedProcess, title: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def rounds_of(checkout: Path, runs: int) -> None:
-    """Make the stored records of one process of 300 passes records of so many processes."""
-    for file in (checkout / "cpu/mobilenetv2_stats").rglob("*.json"):
+def rewrite(checkout: Path, change, folder: str = "cpu/mobilenetv2_stats") -> None:
+    """Give the stored records of a folder other rows and runs; their texts stay true."""
+    for file in (checkout / folder).rglob("*.json"):
         record = records.loads(file.read_text(), file)
-        rows = [replace(row, samples=row.samples.reshape(runs, -1)) for row in record.rows]
-        used = {"system_time": 0.25, "peak_resident_memory": 900 * 2**20}
-        rows[-1].page_faults.extend([1000] * runs)
-        own = [record.runs[0] | used for _ in range(runs)]
-        file.write_text(records.dumps(records.Record(rows, record.conditions, own)))
+        file.write_text(records.dumps(change(record)))
+
+
+def in_runs(record: records.Record, runs: int) -> records.Record:
+    """The samples of a record as if so many processes had taken them."""
+    rows = [
+        replace(row, samples=row.samples.reshape(runs, -1), page_faults=[]) for row in record.rows
+    ]
+    rows[-1].page_faults.extend([1000] * runs)
+    own = {"date": "2026-11-23", "system_time": 0.25, "peak_resident_memory": 900 * 2**20}
+    return record._replace(rows=rows, runs=[own] * runs)
 
 
 def test_intervals_come_from_processes(checkout):
-    for cells in table(results(checkout), "#### Inference time"):
-        assert cells[4] == "-" and cells[7:] == ["-"] * 3
-    rounds_of(checkout, 5)
+    rewrite(checkout, lambda record: in_runs(record, 1))
+    result = results(checkout)
+    assert all(cells[4] == "-" for cells in table(result, "#### Inference time"))
+    assert ": one process (which gives no interval) of " in result.stdout
+    rewrite(checkout, lambda record: in_runs(record, 5))
     result = results(checkout)
     assert result.returncode == 0, result.stderr
     file = checkout / "cpu/mobilenetv2_stats/mobilenetv2_pascal.json"
@@ -189,16 +198,82 @@ def test_intervals_come_from_processes(checkout):
     cells = table(result, "#### Inference time")[1]
     assert cells[3:5] == [f"{means.mean():.3f}", f"± {half_width:.3f}"]
     assert cells[7:] == ["1,000", "250", "900"]
-    assert ": 5 processes of 25 warm-up and 60 timed passes" in result.stdout
+    assert re.search(r": 5 processes of \d+ warm-up and 60 timed passes", result.stdout)
     for cells in table(result, "#### Sums of the rows against the stock pass"):
         for cell in cells[2:]:
-            assert re.fullmatch(r"[01]\.\d{3} ± 0\.\d{3}", cell)
+            assert re.fullmatch(r"[01]\.\d{3} ± \d\.\d{3}", cell)
+
+
+def without_costs(record: records.Record) -> records.Record:
+    return record._replace(rows=[replace(row, cost=None) for row in record.rows])
+
+
+def without_ceilings(record: records.Record) -> records.Record:
+    gone = Ceilings._fields
+    runs = [{k: v for k, v in run.items() if k not in gone} for run in record.runs]
+    return record._replace(runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without_costs, "has no costs, being made before they were recorded; run cpu/stats.sh"),
+        (without_ceilings, "has no ceilings, for lack of memory perhaps; run cpu/stats.sh"),
+    ],
+)
+def test_records_without_costs_or_ceilings(checkout, change, words):
+    rewrite(checkout, change)
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    for dataset in ("cityscapes", "pascal"):
+        assert f"- cpu/mobilenetv2_stats/layers/mobilenetv2_{dataset}.json of " in result.stdout
+    assert result.stdout.count(words) == 2 and "roofline" not in result.stdout
+    assert_one_line(
+        results(checkout, "--layers", "pascal"), "layers/mobilenetv2_pascal.json", words
+    )
+    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--check").returncode == 0
+
+
+def test_time_by_kind_is_all_of_the_pass(checkout):
+    result = results(checkout)
+    for dataset, title in (("cityscapes", "Cityscapes"), ("pascal", "PASCAL VOC 2012")):
+        file = checkout / f"cpu/mobilenetv2_stats/layers/mobilenetv2_{dataset}.json"
+        whole = records.loads(file.read_text(), file).rows[-1]
+        section = next(part for part in result.stdout.split("\n\n| Kind") if title in part[-200:])
+        text = result.stdout[result.stdout.index(section) + len(section) :]
+        lines = text.strip().split("\n\n")[0].splitlines()[2:]
+        *kinds, total = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
+        assert total[:2] == ["all", "153"] and len(kinds) == 10
+        assert float(total[2]) == pytest.approx(whole.samples.mean(), rel=1e-3)
+        times = [float(kind[2]) for kind in kinds]
+        assert sum(times) == pytest.approx(float(total[2]), rel=1e-3)
+        assert times == sorted(times, reverse=True)
+        floored = sum(time for time, kind in zip(times, kinds, strict=True) if float(kind[7]) > 0)
+        assert floored >= 0.99 * sum(times)
+        assert f"The pass takes {float(total[2]):.1f} ms, its floor is " in text
+
+
+def test_layers_by_the_time_that_they_lose(checkout):
+    result = results(checkout, "--layers", "pascal")
+    assert (result.returncode, result.stderr) == (0, "")
+    title, head, *lines = result.stdout.splitlines()
+    assert title.startswith("PASCAL VOC 2012, ") and head.split()[:2] == ["lost,", "ms"]
+    assert lines[10] == "" and len(lines) == 154
+    rows = [line.split() for line in lines if line]
+    lost = [float(row[0]) for row in rows]
+    assert lost == sorted(lost, reverse=True)
+    for row in rows:
+        assert float(row[0]) == pytest.approx(float(row[1]) - float(row[2]), abs=0.0011)
+    assert len({line.index("[") for line in lines if line}) == 1  # aligned
+    result = results(checkout, "--layers", "imagenet")
+    assert result.returncode == 2 and "invalid choice: 'imagenet'" in result.stderr
 
 
 def test_records_of_unlike_rounds(checkout):
-    rounds_of(checkout, 5)
     file = checkout / RECORD
-    shutil.copy(ROOT / RECORD, file)
+    record = records.loads(file.read_text(), file)
+    file.write_text(records.dumps(in_runs(record, 2)))
     assert_one_line(results(checkout), str(file), "is not of the run that the others are of: ")
 
 
