@@ -1,70 +1,8 @@
-"""How the tests reach the project: through its scripts, run as a user runs them."""
+"""Fixtures that several test files share."""
 
-import io
-import multiprocessing
-import os
-import runpy
-import signal
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-# Where the tests run in the background SIGINT is ignored, and what they start would inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
-ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
-for name in ("RESULTS", "ROUNDS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
-    ENVIRONMENT.pop(name, None)
-
-# Most of a short run is the import of torch. A fork of a process that has imported it, and has done
-# nothing else, saves that.
-preloaded = multiprocessing.get_context("forkserver")
-preloaded.set_forkserver_preload(["numpy", "torch", "torch._dynamo", "tqdm"])
-
-
-def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
-    """Run `python ARGUMENT...` in the project's folder; stdout and stderr as text."""
-    options = {"cwd": ROOT, "env": ENVIRONMENT, "stdout": subprocess.PIPE} | options
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, **options)
-
-
-def script(*command: str | Path, before: str = "") -> subprocess.CompletedProcess:
-    """Run a script with its flags, in a process of its own in which torch is imported already;
-    before: code to run first."""
-    with tempfile.TemporaryDirectory() as folder:
-        process = preloaded.Process(target=_run, args=(list(map(str, command)), before, folder))
-        process.start()
-        process.join(timeout=120)
-        assert process.exitcode is not None, f"{command} did not end"
-        stdout, stderr = (Path(folder, name).read_text() for name in ("stdout", "stderr"))
-    return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
-
-
-def _run(command: list[str], before: str, folder: str) -> None:
-    os.chdir(ROOT)
-    os.environ.clear()
-    os.environ.update(ENVIRONMENT)
-    for stream, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT), stream)
-    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=False)
-    # As `python SCRIPT` has them: the script's folder is on the path, the tests' is not.
-    sys.argv, sys.path[0] = command, str(Path(command[0]).resolve().parent)
-    exec(before, {})
-    try:
-        runpy.run_path(command[0], run_name="__main__")
-    finally:
-        sys.stdout.flush()
-
-
-def assert_one_line(result: subprocess.CompletedProcess, *words: str, status: int = 1) -> None:
-    """It ended with this status, an empty stdout, and one line on stderr that has the words."""
-    assert (result.returncode, result.stdout or "") == (status, ""), result
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr
+from wrappers import checkout, stand_in  # noqa: F401

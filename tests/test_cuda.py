@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from conftest import ENVIRONMENT, python
+from project import ENVIRONMENT, python
 
 from backbone import networks, timing
 

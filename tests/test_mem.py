@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from conftest import assert_one_line, python, script
+from project import assert_one_line, python, script
 from torch._subclasses import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 

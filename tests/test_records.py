@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyperf
 import pytest
-from conftest import ENVIRONMENT, assert_one_line, python, script
+from project import ENVIRONMENT, assert_one_line, python, script
 
 from backbone import records
 from backbone.intervals import interval, mean_of_runs, ratio_of_rounds

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyperf
 import pytest
-from conftest import ENVIRONMENT, ROOT, assert_one_line, python
+from project import ENVIRONMENT, ROOT, assert_one_line, python
 
 from backbone import peak, records
 from backbone.files import write_whole

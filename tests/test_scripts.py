@@ -15,7 +15,7 @@ from statistics import fmean
 
 import pyperf
 import pytest
-from conftest import ENVIRONMENT, ROOT, assert_one_line, python, script
+from project import ENVIRONMENT, ROOT, assert_one_line, python, script
 
 QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
 

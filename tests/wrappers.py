@@ -1,0 +1,103 @@
+"""How tests run wrappers: in a copy of the checkout whose path has spaces."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from project import ENVIRONMENT, ROOT
+
+TIMES = [
+    f"{folder}mobilenetv2_{dataset}.{kind}"
+    for folder in ("", "blocks/", "layers/")
+    for dataset in ("cityscapes", "pascal")
+    for kind in ("txt", "json")
+]
+REPORTS = ["mobilenetv2_cityscapes.txt", "mobilenetv2_pascal.txt"]
+WRAPPERS = {  # what each leaves, and flags that make it quick
+    "cpu/stats.sh": ("cpu/mobilenetv2_stats", TIMES, ["--iterations", "2", "--warmup", "0"]),
+    "mem_report.sh": ("memory_reports", REPORTS, []),
+    "summary.sh": ("model_structures", REPORTS, []),
+}
+SHELLS = [["dash"], ["busybox", "sh"], ["bash", "--posix"], ["bash"]]
+every_wrapper = pytest.mark.parametrize("wrapper", WRAPPERS)
+every_shell = pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The project's own files in a folder with spaces, an old result for each wrapper, and images
+    so small that a pass of them takes no time."""
+    copy = tmp_path / "a check out"
+    names = ("backbone", "cpu", "*.py", "*.sh", "requirements.txt")
+    for path in (path for name in names for path in ROOT.glob(name)):
+        if path.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", "mobilenetv2_stats")
+            shutil.copytree(path, copy / path.name, ignore=ignore)
+        else:
+            copy.mkdir(exist_ok=True)
+            shutil.copy(path, copy)
+    inputs = copy / "backbone/inputs.py"
+    inputs.write_text(inputs.read_text().replace("1024, 2048", "64, 96"))
+    store = copy / "backbone/store.sh"  # a machine of its own, or another
+    lock = f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'
+    store.write_text(store.read_text().replace("machine_lock=/tmp/mobilenetv2-profile.lock", lock))
+    assert "TEST_MACHINE" in store.read_text()
+    for folder, files, _ in WRAPPERS.values():
+        for file in files:
+            (copy / folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (copy / folder / file).write_text(f"old {file}\n")
+    return copy
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    """Every file in a folder but Python's caches, with a digest of its bytes."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.name != ".lock"
+    }
+
+
+def start(wrapper: Path | str, *flags: str, shell=("sh",), **options) -> subprocess.Popen:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"no {shell[0]} here")
+    options = {"env": ENVIRONMENT, "start_new_session": True} | options
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*shell, str(wrapper), *flags], **pipes, **options)
+
+
+def run(wrapper: Path | str, *flags: str, **options) -> subprocess.CompletedProcess:
+    process = start(wrapper, *flags, **options)
+    stdout, stderr = process.communicate(timeout=150)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def wait_for(condition, process: subprocess.Popen) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    pytest.fail("waited in vain")
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> dict[str, str]:
+    """The environment with an interpreter that finds all libraries, and a CUDA device where
+    STAND_IN_CUDA is set, and runs tests/stand_in.py in place of the scripts: what a wrapper does
+    takes no torch to see. All else it leaves to Python."""
+    file = tmp_path / "python of its own"
+    file.write_text(f"""#!/bin/sh
+case "$1 ${{2-}}" in
+  *" "*try:*import*) exit ;;
+  *why_no_cuda*) exit "${{STAND_IN_CUDA-3}}" ;;
+  timer.py* | cpu/timer.py* | mem.py*) exec {sys.executable} {ROOT}/tests/stand_in.py "$@" ;;
+esac
+exec {sys.executable} "$@"
+""")
+    file.chmod(0o755)
+    return {**ENVIRONMENT, "PYTHON": str(file)}
