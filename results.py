@@ -35,6 +35,8 @@ def main() -> None:
     args = parser.parse_args()
     times = stored.load_times()
     if args.layers:
+        if all(lacks := [device.lack(args.layers) for device in times]):
+            raise Failure(lacks[0])
         print("\n".join(format_layers(device, args.layers) for device in times), end="")
         return
     memory = stored.load_memory()
@@ -93,14 +95,14 @@ def format_table(head: str, rows: list[list[str]]) -> list[str]:
 def time_cells(dataset: str, device: stored.Times) -> list[str]:
     """Mean, its interval and the population std in ms, images a second, and what the process used
     of the system."""
-    row, run = device.whole("model", dataset), device.records["model", dataset].runs
+    row, runs = device.whole("model", dataset), device.records["model", dataset].runs
     mean, half_width = mean_of_runs(row.samples)
     used = ["-"] * 3
-    if row.page_faults and "system_time" in run[0]:
+    if row.page_faults and "system_time" in runs[0]:
         used = [
             f"{median(row.page_faults):,.0f}",
-            f"{1000 * median(each['system_time'] for each in run):.0f}",
-            f"{median(each['peak_resident_memory'] for each in run) / 2**20:.0f}",
+            f"{1000 * median(each['system_time'] for each in runs):.0f}",
+            f"{median(each['peak_resident_memory'] for each in runs) / 2**20:.0f}",
         ]
     return [
         "MobileNet-V2",
@@ -162,10 +164,10 @@ def kind_cells(kind: Total, whole: Total) -> list[str]:
 
 
 def format_layers(device: stored.Times, dataset: str) -> str:
-    """A device's operations by the time that they lose against the floor, the ten worst apart.
-    Raises script.Failure where there is no floor."""
+    """A device's operations by the time that they lose against the floor, the ten worst apart; or
+    why there is no such list."""
     if lack := device.lack(dataset):
-        raise Failure(lack)
+        return f"{lack}\n"
     ceilings = device.ceilings(dataset)
     times = {row: float(row.samples.mean()) for row in device.layers(dataset)}
     lost = {row: time - floor(row.cost, ceilings) for row, time in times.items()}

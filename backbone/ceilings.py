@@ -1,5 +1,6 @@
 """The machine's two ceilings: how fast it multiplies matrices, and how fast it copies memory."""
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: "Clock") -
             source = torch.ones(COPIED // dtype.itemsize, device=device, dtype=dtype)
             target = torch.ones_like(source)
             if device.type == "cuda":
+                warnings.filterwarnings("ignore", "Please use the new API settings to control TF32")
                 matmul.allow_tf32 = cudnn.allow_tf32
             matmul_ms = _least(lambda: torch.mm(a, b, out=product), clock)
             copy_ms = _least(lambda: target.copy_(source), clock)

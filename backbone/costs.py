@@ -1,6 +1,6 @@
 """What the operations of a traced pass cost, from shapes alone.
 
-Multiply-accumulates are half of the operations that torch.utils.flop_counter counts. Bytes are
+Multiply-accumulates are half of the FLOPs that torch.utils.flop_counter counts. Bytes are
 those that must be moved at the least: each input, weight and output once, in the network's dtype,
 so that an operation in place moves its tensor twice; a view and an inactive dropout move none.
 """

@@ -98,8 +98,8 @@ def draw_latency(axes: "Axes", times: list[Times], dataset: str) -> None:
 
 def draw_roofline(left: "Axes", right: "Axes", device: Times, dataset: str) -> None:
     """Operations as points under the machine's lines: on the right what they attain against their
-    operations a byte; on the left, kind by kind, those without multiply-accumulates, by the bytes
-    that they move."""
+    arithmetic intensity; on the left, kind by kind, those without multiply-accumulates, by the
+    bytes that they move."""
     flops_ceiling, bytes_ceiling = (ceiling / 1e9 for ceiling in device.ceilings(dataset))
     kinds: dict[str, list[tuple[float, float]]] = {}
     for row in device.layers(dataset):
@@ -126,7 +126,9 @@ def draw_roofline(left: "Axes", right: "Axes", device: Times, dataset: str) -> N
     right.plot([ridge / 100, ridge, ridge * 30], [flops_ceiling / 100, *[flops_ceiling] * 2], "k-")
     ceilings = f"{bytes_ceiling:.1f} GB/s, {flops_ceiling:.0f} GFLOP/s"
     right.annotate(ceilings, (0.03, 0.94), xycoords="axes fraction")
-    right.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="GFLOP/s")
+    right.set(
+        xscale="log", yscale="log", xlabel="arithmetic intensity, FLOP a byte", ylabel="GFLOP/s"
+    )
     right.legend(loc="lower right", fontsize=8)
     for axes in (left, right):
         axes.margins(y=0.1)

@@ -15,7 +15,7 @@ def whole_number(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:
             number = int(text)
         except ValueError:
             number = least - 1
-        if number < least:
+        if number < least or text != str(number):  # nor +5, 05 or 1_000, which a shell reads apart
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
         if number > most:
             raise argparse.ArgumentTypeError(f"{text!r} is more than {most}")

@@ -52,7 +52,6 @@ def describe_cpu() -> dict[str, str | int]:
         about["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
     for name, value in sorted(os.environ.items()):
         if name in VARIABLES or name.startswith(PREFIXES):
-            about[name] = (
-                re.sub(r"[^\s:;,=]*[/\\]", "", value) or "empty"
-            )  # paths' last parts alone
+            value = re.sub(r"[^\s:;,=]*[/\\]", "", value)  # of paths the last parts alone
+            about[name] = " ".join(value.split()) or "empty"
     return about

@@ -17,7 +17,7 @@ MIB = 2**20
 
 
 class Peak(NamedTuple):
-    """The worst moment of a pass: bytes that are live then, by kind, and the operation."""
+    """The worst moment of a pass: bytes that are live then, part by part, and the operation."""
 
     parameters: int
     buffers: int
@@ -56,8 +56,8 @@ def format_peak(predicted: Peak, measured: int | None, device: str | None) -> st
     """The peaks as lines of text, in MiB; `measured` is in bytes, on a device of this name, and
     both are None where nothing measures."""
     lines = [f"Peak memory during inference (predicted): {predicted.total / MIB:.1f} MiB"]
-    for kind in ("parameters", "buffers", "input", "activations"):
-        lines.append(f"  {kind + ':':<12} {getattr(predicted, kind) / MIB:>8.1f} MiB")
+    for part in ("parameters", "buffers", "input", "activations"):
+        lines.append(f"  {part + ':':<12} {getattr(predicted, part) / MIB:>8.1f} MiB")
     lines.append(f"  at: {predicted.operation}")
     if measured is not None:
         lines.append(
@@ -92,6 +92,6 @@ class _Activations(TorchDispatchMode):
         live = sum(storage.nbytes() for storage in self.live if storage not in self.held)
         if live > self.peak:
             path = max(self.modules.parents - {"Global"}, key=len).partition(".")[2]
-            kind = type(self.network.get_submodule(path)).__name__
-            self.peak, self.operation = live, f"{path} ({kind}), {func.overloadpacket}".lstrip()
+            module = type(self.network.get_submodule(path)).__name__
+            self.peak, self.operation = live, f"{path} ({module}), {func.overloadpacket}".lstrip()
         return result

@@ -30,11 +30,12 @@ use_python() {
     return
   fi
   find_python "$1" && return
-  exec 7<backbone/store.sh
+  (: >>.venv.lock) 2>/dev/null || fail "cannot make .venv here"
+  exec 7<>.venv.lock # open for writing, which a lock on a network file system needs
   if lock 7; [ $? -eq 75 ]; then
     say "waiting for another machine, which sets up .venv here"
     lock 7 wait
-    find_python "$1" && return
+    find_python "$1" && { exec 7<&-; return; }
   fi
   if [ -e .venv.unfinished ]; then
     say "starting anew on .venv, whose set-up was interrupted"

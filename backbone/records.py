@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import pyperf
 
-from backbone.files import write_whole
 from backbone.roofline import Ceilings, Cost
 from backbone.rows import Row, name_row
 from backbone.script import Failure
@@ -68,23 +67,20 @@ def read_like(file: Path, new: Record) -> Record | None:
 
 
 def add(file: Path, new: Record) -> Record:
-    """Add a record's runs to those in a file, or begin the file; what is then in it.
-
-    Raises script.Failure, and leaves the file, where the runs are not alike or nothing can be
-    written.
-    """
-    if old := read_like(file, new):
-        rows = [
-            replace(
-                row,
-                samples=np.concatenate([row.samples, added.samples]),
-                page_faults=[*row.page_faults, *added.page_faults],
-            )
-            for row, added in zip(old.rows, new.rows, strict=True)
-        ]
-        new = Record(rows, old.conditions, [*old.runs, *new.runs])
-    write_whole(str(file), dumps(new))
-    return new
+    """The runs of the record in a file, if there is one, and a new record's. Raises script.Failure
+    where they are not alike."""
+    old = read_like(file, new)
+    if old is None:
+        return new
+    rows = [
+        replace(
+            row,
+            samples=np.concatenate([row.samples, added.samples]),
+            page_faults=[*row.page_faults, *added.page_faults],
+        )
+        for row, added in zip(old.rows, new.rows, strict=True)
+    ]
+    return Record(rows, old.conditions, [*old.runs, *new.runs])
 
 
 def dumps(record: Record) -> str:

@@ -22,8 +22,8 @@ class Cost(NamedTuple):
 
 
 class Ceilings(NamedTuple):
-    """What a machine attains in a second: operations of a matrix product (2 a multiply-accumulate),
-    and bytes of a copy, read and written."""
+    """What a machine attains in a second: FLOPs of a matrix product (2 a multiply-accumulate), and
+    bytes of a copy, read and written."""
 
     flops_per_second: float
     bytes_per_second: float

@@ -67,8 +67,8 @@ try:
     fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX | (0 if sys.argv[2:] else fcntl.LOCK_NB))
 except BlockingIOError:
     sys.exit(75)
-except OSError:
-    pass  # a file system without locks' "$@"
+except OSError as error:
+    print("no lock can be had here:", error.strerror, file=sys.stderr)' "$@"
 }
 
 # one_at_a_time: two runs at once on a machine would disturb each other.
@@ -93,6 +93,10 @@ one_writer() {
 # prepare FOLDER SCRIPT ARGUMENT...: what each wrapper does first; results go to the folder, the
 # arguments are for the script.
 prepare() {
+  case $2,${ROUNDS:-5} in
+    mem.py,*) ;;
+    *,*[!0-9]* | *,0*) fail "ROUNDS=$ROUNDS is no whole number from 1 up" 2 ;;
+  esac
   for argument; do
     case $2,${argument%%=*} in
       *,-h | *,--help) exec "$base" "$2" --help ;;
@@ -170,7 +174,6 @@ share() {
 time_all() {
   timer=$1 iterations=300 warmup=25 rounds=${ROUNDS:-5} flag=''
   shift
-  case $rounds in *[!0-9]* | 0*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
   for argument; do
     shift
     case $flag,$argument in

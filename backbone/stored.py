@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from backbone.records import Record
     from backbone.rows import Row
 
+MEASURED = set(Ceilings._fields)
 TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
 
 
 class Times(NamedTuple):
-    """One device's times: its name, and its records by target and dataset."""
+    """One device's times: its name, their folder, and its records by target and dataset."""
 
     name: str
+    folder: Path
     records: dict[tuple[str, str], "Record"]
 
     def conditions(self) -> dict[str, str | int]:
@@ -41,17 +43,19 @@ class Times(NamedTuple):
         return [row for row in self.records["layer", dataset].rows if row.level == "layer"]
 
     def ceilings(self, dataset: str) -> Ceilings | None:
-        """The machine's ceilings, medians over the runs of the layers; None where one has none."""
+        """The machine's ceilings, medians over the runs of the layers that have them, if any."""
         runs = self.records["layer", dataset].runs
-        if not all(field in run for run in runs for field in Ceilings._fields):
-            return None
-        return Ceilings(*(median(run[field] for run in runs) for field in Ceilings._fields))
+        found = [
+            [run[field] for field in Ceilings._fields] for run in runs if run.keys() >= MEASURED
+        ]
+        return Ceilings(*map(median, zip(*found, strict=True))) if found else None
 
     def lack(self, dataset: str) -> str | None:
-        """What the record of the layers lacks for a roofline, and what to run; None if nothing."""
-        cuda = "cuda_version" in self.conditions()
-        wrapper, folder = ("stats.sh", "") if cuda else ("cpu/stats.sh", "cpu/")
-        file = f"{folder}mobilenetv2_stats/layers/mobilenetv2_{dataset}.json of {self.name}"
+        """What the record of the layers lacks for a floor, and what to run; None if nothing."""
+        file = (self.folder / f"layers/mobilenetv2_{dataset}.json").relative_to(ROOT)
+        wrapper = "sh cpu/stats.sh" if "threads" in self.conditions() else "sh stats.sh"
+        if file.parts[0] == "devices":
+            wrapper = f"RESULTS=devices/{file.parts[1]} {wrapper}"
         if any(row.cost is None for row in self.layers(dataset)):
             return f"{file} has no costs, being made before they were recorded; run {wrapper}"
         if self.ceilings(dataset) is None:
@@ -137,7 +141,7 @@ def load_device(folder: Path) -> Times:
             common = common or here
             if other := sorted(dict(here.items() ^ common.items())):
                 raise Failure(f"{file} is not of the run that the others are of: {other[0]}")
-    return Times(name_of(common["device"], folder), found)
+    return Times(name_of(common["device"], folder), folder, found)
 
 
 def load_memory() -> list[Memory]:

@@ -12,9 +12,9 @@ MB = 2**20  # as torchsummary has it
 
 
 class Layer(NamedTuple):
-    """One call of a module: its kind, its output's shape, its weight's and bias's elements."""
+    """One call of a module: its type, its output's shape, its weight's and bias's elements."""
 
-    kind: str
+    type: str
     output_shape: list[int]
     parameters: int
     trainable: bool
@@ -60,7 +60,7 @@ def format_layers(layers: list[Layer], input_shape: list[int]) -> str:
     for number, layer in enumerate(layers, start=1):
         batch, *rest = layer.output_shape
         shape = str([-1 if batch == 1 else batch, *rest])
-        rows.append(f"{f'{layer.kind}-{number}':>20}  {shape:>25} {layer.parameters:>15,}")
+        rows.append(f"{f'{layer.type}-{number}':>20}  {shape:>25} {layer.parameters:>15,}")
     total = sum(layer.parameters for layer in layers)
     trainable = sum(layer.parameters for layer in layers if layer.trainable)
     input_mb = prod(input_shape) * 4 / MB

@@ -67,13 +67,15 @@ def report_times(
     if file is not None:
         if usage:
             record.runs[0].update(usage.of_run(args.iterations))
-        if args.target == "layer" and (found := measure_ceilings(device, image.dtype, clock)):
-            record.runs[0].update(found._asdict())
         record = record._replace(rows=rows)
         if args.append is not None:
-            rows = records.add(Path(file), record).rows
-        else:
+            record = records.add(Path(file), record)
+        files.write_whole(file, records.dumps(record))
+        # Not before the run is stored: it needs memory that a system may end a process for.
+        if args.target == "layer" and (found := measure_ceilings(device, image.dtype, clock)):
+            record.runs[-1].update(found._asdict())
             files.write_whole(file, records.dumps(record))
+        rows = record.rows
     print(format_rows(rows), end="")
 
 

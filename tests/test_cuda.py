@@ -7,7 +7,7 @@ import pytest
 import torch
 from project import ENVIRONMENT, python
 
-from backbone import networks, timing
+from backbone import networks, records, timing
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -39,6 +39,20 @@ def test_rows_sum_to_the_pass(dataset):
     assert (len(layers), len(means)) == (153, 175)
     # Each printed mean is rounded to a microsecond.
     assert sum(layers) == pytest.approx(float(means[-1][1]), rel=1e-3, abs=0.02)
+
+
+def test_record_of_two_runs(tmp_path):
+    file = tmp_path / "record.json"
+    flags = ("--i", "pascal", "--target", "layer", "--iterations", "5", "--append", str(file))
+    for runs in (1, 2):
+        result = python("timer.py", *flags, env=VISIBLE)
+        assert (result.returncode, result.stderr) == (0, "")
+        record = records.loads(file.read_text(), file)
+        assert len(record.runs) == runs
+    for run in record.runs:  # what the CPU's process uses says nothing of the GPU's pass
+        assert set(run) == {"date", "flops_per_second", "bytes_per_second"}
+    assert not any(row.page_faults for row in record.rows)
+    assert record.rows[-1].cost.macs == 1031535392
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ every_file = pytest.mark.parametrize("name", [RECORD, TIMES, REPORT, STRUCTURE])
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what results.py is made of, reads and writes."""
-    for name in ("backbone", "figures", *STORED):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("backbone", "figures", *STORED, "mobilenetv2_stats", "devices"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("results.py", "README.md"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -51,7 +52,7 @@ def results(checkout: Path, *flags: str, **options) -> subprocess.CompletedProce
 @pytest.fixture
 def committed() -> None:
     """Who has measured anew has yet to update the README: that is no fault of the project."""
-    folders = [*STORED, "mobilenetv2_stats"]
+    folders = [*STORED, "mobilenetv2_stats", "devices"]
     status = subprocess.run(
         ["git", "status", "--porcelain", "--", *folders], cwd=ROOT, capture_output=True, text=True
     )
@@ -217,8 +218,8 @@ def without_ceilings(record: records.Record) -> records.Record:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without_costs, "has no costs, being made before they were recorded; run cpu/stats.sh"),
-        (without_ceilings, "has no ceilings, for lack of memory perhaps; run cpu/stats.sh"),
+        (without_costs, "has no costs, being made before they were recorded; run sh cpu/stats.sh"),
+        (without_ceilings, "has no ceilings, for lack of memory perhaps; run sh cpu/stats.sh"),
     ],
 )
 def test_records_without_costs_or_ceilings(checkout, change, words):
@@ -233,6 +234,23 @@ def test_records_without_costs_or_ceilings(checkout, change, words):
     )
     assert results(checkout, "--update").returncode == 0
     assert results(checkout, "--check").returncode == 0
+
+
+def test_device_without_costs_beside_one_with_them(checkout):
+    other = "devices/other/cpu/mobilenetv2_stats"
+    shutil.copytree(checkout / "cpu/mobilenetv2_stats", checkout / other)
+    rewrite(checkout, without_costs, other)
+    lack = f"{other}/layers/mobilenetv2_pascal.json has no costs, being made before they were "
+    lack += "recorded; run RESULTS=devices/other sh cpu/stats.sh"
+    assert f"- {lack}\n" in results(checkout).stdout
+    listed = results(checkout, "--layers", "pascal")
+    assert listed.returncode == 0 and listed.stdout.startswith("PASCAL VOC 2012, ")
+    assert listed.stdout.endswith(f"\n{lack}\n")
+    shutil.rmtree(checkout / other)
+    shutil.copytree(checkout / "cpu/mobilenetv2_stats", checkout / other)
+    assert results(checkout).stdout.count("The pass takes ") == 4
+    assert results(checkout, "--update").returncode == 0
+    assert (checkout / "figures/roofline_pascal.svg").read_text().count("without MACs") == 2
 
 
 def test_time_by_kind_is_all_of_the_pass(checkout):
@@ -305,7 +323,8 @@ CUDA = {
     ],
 )
 def test_tf32_is_said_of_gpus_that_have_it(checkout, capability, allowed, said):
-    shutil.copytree(checkout / "cpu/mobilenetv2_stats", checkout / "mobilenetv2_stats")
+    cpu, cuda = checkout / "cpu/mobilenetv2_stats", checkout / "mobilenetv2_stats"
+    shutil.copytree(cpu, cuda, dirs_exist_ok=True)
     about = CUDA | {"compute_capability": capability, "cudnn_allow_tf32": allowed}
     rewrite_records(checkout, "mobilenetv2_stats", **about, threads=None)
     result = results(checkout)

@@ -30,6 +30,8 @@ QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
         (["--iterations", "0"], "'0' is not a whole number from 1 up"),
         (["--iterations", "-3"], "'-3' is not a whole number"),
         (["--iterations", "many"], "'many' is not a whole number"),
+        (["--iterations", "+5"], "'+5' is not a whole number"),
+        (["--iterations", "1_000"], "'1_000' is not a whole number"),
         (["--warmup", "-1"], "'-1' is not a whole number from 0 up"),
         (["--batch-size", "0"], "'0' is not a whole number from 1 up"),
         (["--batch-size", str(2**63)], "is more than"),
