@@ -14,7 +14,7 @@ from backbone.script import PROGRAM, ROOT, Failure
 FLOORS = (
     "A floor is the least time that the machine's two measured ceilings, a matrix product's "
     "GFLOP/s and a copy's GB/s, allow the operations one by one. One that finds its data in the "
-    "caches can be faster."
+    "caches can be faster, and one in place, which need not fetch what it overwrites."
 )
 BEGIN, END = "<!-- results.py: begin -->\n", "<!-- results.py: end -->\n"
 
