@@ -192,7 +192,7 @@ torch.cuda.is_available = is_available
     ],
 )
 def test_says_why_there_is_no_cuda_device(code, reason):
-    result = script("timer.py", before=f"import torch\n{code}")
+    result = script("timer.py", before=f"import torch.utils.flop_counter\n{code}")
     assert_one_line(result, "timer.py: no CUDA device here (", reason, "; cpu/timer.py measures")
 
 
