@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from wrappers import TIMES, WRAPPERS, every_shell, every_wrapper, files_in, run, start, wait_for
+from wrappers import TIMES, WRAPPERS, every_shell, files_in, run, start, wait_for
 
 
 def test_handing_over_keeps_the_lock(checkout, stand_in, tmp_path):
@@ -78,8 +78,8 @@ def assert_interrupted(checkout: Path, wrapper: str, name: str, **options) -> No
     assert files_in(checkout) == before and not list(checkout.rglob(".new"))
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-@every_wrapper
+# Every signal in every shell is the next test's, with the stand-in.
+@pytest.mark.parametrize(("wrapper", "name"), zip(WRAPPERS, SIGNALS, strict=True))
 def test_interrupted(checkout, wrapper, name):
     assert_interrupted(checkout, wrapper, name)
 
