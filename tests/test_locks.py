@@ -79,7 +79,7 @@ def assert_interrupted(checkout: Path, wrapper: str, name: str, **options) -> No
 
 
 # Every signal in every shell is the next test's, with the stand-in.
-@pytest.mark.parametrize(("wrapper", "name"), zip(WRAPPERS, SIGNALS, strict=True))
+@pytest.mark.parametrize(("wrapper", "name"), list(zip(WRAPPERS, SIGNALS, strict=True)))
 def test_interrupted(checkout, wrapper, name):
     assert_interrupted(checkout, wrapper, name)
 
