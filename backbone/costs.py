@@ -33,6 +33,7 @@ class CostInterpreter(fx.Interpreter):
     def run_node(self, node: fx.Node) -> object:
         if node.op in ("placeholder", "get_attr", "output"):
             return super().run_node(node)
+        module = self.fetch_attr(node.target) if node.op == "call_module" else None
         args, kwargs = self.fetch_args_kwargs_from_env(node)
         inputs = _tensors((args, kwargs))
         versions = [tensor._version for tensor in inputs]
@@ -45,19 +46,11 @@ class CostInterpreter(fx.Interpreter):
         if not touched and all(out.untyped_storage()._cdata in memory for out in outputs):
             moved = 0
         else:
-            moved = _bytes([*inputs, *self._weights(node), *outputs])
-        module = self.fetch_attr(node.target) if node.op == "call_module" else None
+            moved = _bytes([*inputs, *_weights(module), *outputs])
         kind = kind_of(module, getattr(node.target, "__name__", str(node.target)))
         node.meta["cost"] = Cost(kind, self.counter.flops // 2, moved)
         node.meta["shape"] = list(inputs[0].shape)
         return result
-
-    def _weights(self, node: fx.Node) -> list[Tensor]:
-        if node.op != "call_module":
-            return []
-        module = self.fetch_attr(node.target)
-        # What is no array, a batch norm's count of batches, takes no part in a pass.
-        return [t for t in (*module.parameters(), *module.buffers()) if t.ndim]
 
 
 class _Flops(TorchDispatchMode):
@@ -91,6 +84,13 @@ def kind_of(module: nn.Module | None, function: str) -> str:
     return {"Linear": "linear", "linear": "linear", "add": "addition", "iadd": "addition"}.get(
         name, name
     )
+
+
+def _weights(module: nn.Module | None) -> list[Tensor]:
+    if module is None:
+        return []
+    # What is no array, a batch norm's count of batches, takes no part in a pass.
+    return [t for t in (*module.parameters(), *module.buffers()) if t.ndim]
 
 
 def _tensors(values: object) -> list[Tensor]:

@@ -20,6 +20,7 @@ COLLECTED = ("cpu_model_name", "python_implementation", "python_version")
 
 # What a reader may count on, beside what the rows hold.
 NEEDED = ("dataset", "device", "dtype", "target", "warmup", "torch_version", "torchvision_version")
+NEEDED += ("date",)
 NEEDED_CPU = ("threads",)
 NEEDED_CUDA = ("compute_capability", "cudnn_version", "cudnn_allow_tf32")
 # What is of a process, and stands with the whole pass; and what is of a row.
@@ -131,8 +132,7 @@ def loads(text: str, file: Path) -> Record:
             for run in whole.get_runs()
         ]
         needed = NEEDED + (NEEDED_CUDA if "cuda_version" in conditions else NEEDED_CPU)
-        missing = [key for key in needed if key not in conditions]
-        if missing := missing or [key for key in ("date",) if key not in runs[0]]:
+        if missing := [key for key in needed if key not in conditions | runs[0]]:
             raise KeyError(*missing)
         if len({row.samples.shape for row in rows}) != 1:
             raise ValueError("its rows are of unlike passes")

@@ -50,7 +50,8 @@ def name_row(row: Row) -> str:
 
 def label_row(row: Row) -> str:
     """A stage's name where there is little room: a block's is its position."""
-    return str(row.stage) if name_row(row).endswith(f" {row.stage}") else row.type
+    named_by_position = "{stage}" in STAGES.get(row.type, ("",))[0]
+    return str(row.stage) if named_by_position else row.type
 
 
 def format_row(row: Row) -> str:

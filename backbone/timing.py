@@ -62,9 +62,9 @@ def report_times(
         if args.append is not None:
             records.read_like(Path(file), record)
     rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations, usage)
-    if file is not None and args.target == "model":
-        rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
     if file is not None:
+        if args.target == "model":  # the other targets' passes are traced anyway
+            rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
         if usage:
             record.runs[0].update(usage.of_run(args.iterations))
         record = record._replace(rows=rows)
@@ -129,8 +129,8 @@ def time_network(
         times = np.round(sum(layer.samples for layer in layers), 6) if layers else next(columns)
         first = inside[0].input_shape
         cost = sum_costs(op.cost for op in inside)
-        stage_row = Row("block", stage.type, stage.path, number, first, times, stage.settings)
-        rows += [replace(stage_row, cost=cost), *layers]
+        about = (stage.type, stage.path, number, first)
+        rows += [Row("block", *about, times, stage.settings, cost=cost), *layers]
     whole = np.round(samples.sum(axis=1), 6)[np.newaxis]
     cost = sum_costs(op.cost for _, op in operations) if operations else None
     rows.append(Row("model", backbone.name, "", None, shape, whole, cost=cost))
