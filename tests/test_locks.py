@@ -28,7 +28,7 @@ for lock in (sys.argv[1] + "/machine", ".lock"):
 print(said, file=open(sys.argv[1] + "/log", "a"))
 """)
     file = Path(stand_in["PYTHON"])
-    started = f"#!/bin/sh\n{sys.executable} {probe} {tmp_path}\n"
+    started = f'#!/bin/sh\n"{sys.executable}" "{probe}" "{tmp_path}"\n'
     file.write_text(file.read_text().replace("#!/bin/sh\n", started))
     result = run(checkout / "stats.sh", env=stand_in)
     assert result.returncode == 0, result.stderr

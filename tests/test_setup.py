@@ -23,8 +23,8 @@ def test_two_machines_set_up_one_after_the_other(checkout, tmp_path):
     bin_folder.mkdir()
     (bin_folder / "python3").write_text(f"""#!/bin/sh
 case "$2" in *try:*import*) [ -e "{ready}" ]; exit ;; esac
-case "$1" in mem.py) exec {sys.executable} {ROOT}/tests/stand_in.py "$@" ;; esac
-exec {sys.executable} "$@"
+case "$1" in mem.py) exec "{sys.executable}" "{ROOT}/tests/stand_in.py" "$@" ;; esac
+exec "{sys.executable}" "$@"
 """)
     (bin_folder / "python3").chmod(0o755)
     env = {**ENVIRONMENT, "PATH": f"{bin_folder}:{os.environ['PATH']}"}

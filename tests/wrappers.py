@@ -95,9 +95,9 @@ def stand_in(tmp_path: Path) -> dict[str, str]:
 case "$1 ${{2-}}" in
   *" "*try:*import*) exit ;;
   *why_no_cuda*) exit "${{STAND_IN_CUDA-3}}" ;;
-  timer.py* | cpu/timer.py* | mem.py*) exec {sys.executable} {ROOT}/tests/stand_in.py "$@" ;;
+  timer.py* | cpu/timer.py* | mem.py*) exec "{sys.executable}" "{ROOT}/tests/stand_in.py" "$@" ;;
 esac
-exec {sys.executable} "$@"
+exec "{sys.executable}" "$@"
 """)
     file.chmod(0o755)
     return {**ENVIRONMENT, "PYTHON": str(file)}
