@@ -9,8 +9,9 @@ root=$(dirname -- "$0")
   exit 1
 }
 . "$root/backbone/store.sh"
-prepare memory_reports mem.py "$@"
+prepare mem.py "$@"
+store_in memory_reports
 for dataset in cityscapes pascal; do
-  measure 2 "$dataset" "mobilenetv2_$dataset" '' mem.py --i "$dataset" "$@"
+  measure 2 "$dataset" "${network}_$dataset" '' mem.py --i "$dataset" "$@"
 done
 keep_results

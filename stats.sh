@@ -9,14 +9,7 @@ root=$(dirname -- "$0")
   exit 1
 }
 . "$root/backbone/store.sh"
-prepare mobilenetv2_stats timer.py "$@"
-attend "$python" -c 'import sys
-from backbone.machine import why_no_cuda
-if reason := why_no_cuda():
-    print(f"stats.sh: {reason}: handing over to cpu/stats.sh, which measures the CPU", file=sys.stderr)
-    sys.exit(3)'
-case $? in
-  0) time_all timer.py "$@" ;;
-  3) exec sh cpu/stats.sh "$@" ;;
-  *) fail "cannot ask torch for a CUDA device" ;;
-esac
+prepare timer.py "$@"
+has_cuda "handing over to cpu/stats.sh, which measures the CPU" || exec sh cpu/stats.sh "$@"
+store_in "${network}_stats"
+time_targets timer.py "$@"

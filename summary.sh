@@ -9,8 +9,9 @@ root=$(dirname -- "$0")
   exit 1
 }
 . "$root/backbone/store.sh"
-prepare model_structures mem.py "$@"
+prepare mem.py "$@"
+store_in model_structures
 for dataset in cityscapes pascal; do
-  measure 2 "$dataset" "mobilenetv2_$dataset" '' mem.py --struct True --i "$dataset" "$@"
+  measure 2 "$dataset" "${network}_$dataset" '' mem.py --struct True --i "$dataset" "$@"
 done
 keep_results

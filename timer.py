@@ -30,7 +30,7 @@ class CudaClock:
 
 
 def main() -> None:
-    args = flags.timer_parser(__doc__).parse_args()
+    args = flags.parse_timer(flags.timer_parser(__doc__))
     with script.importing():
         import torch
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from backbone.roofline import Ceilings
-from backbone.script import is_out_of_memory
 
 if TYPE_CHECKING:
     from backbone.timing import Clock
@@ -16,31 +15,26 @@ COPIED = 2**29  # bytes: with the copy, far more than the caches hold
 REPEATS = 15
 
 
-def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: "Clock") -> Ceilings | None:
+def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: "Clock") -> Ceilings:
     """The best of 30 products of two square matrices, and of 15 copies of 512 MiB, all memory
-    touched before; with the process's threads. None where the memory does not suffice.
+    touched before; with the process's threads.
 
     Side of the matrices: 2048 on a CPU, 8192 on a GPU. Half of the products are torch.mm's, half a
     pointwise convolution's in channels_last, which is the same product by another library (and may
     use TF32 where the network's own may): neither is the faster one on all machines.
     """
     side = SIDES[device.type]
-    try:
-        with torch.inference_mode():
-            a, b = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
-            image = a.view(1, side // 32, 32, side).permute(0, 3, 1, 2)  # pixel by pixel
-            filters = b.view(side, 1, 1, side).permute(0, 3, 1, 2)
-            source = torch.ones(COPIED // dtype.itemsize, device=device, dtype=dtype)
-            target = torch.ones_like(source)
-            product_ms = min(
-                _least(lambda: torch.mm(a, b), clock),
-                _least(lambda: torch.conv2d(image, filters), clock),
-            )
-            copy_ms = _least(lambda: target.copy_(source), clock)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
+    with torch.inference_mode():
+        a, b = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
+        image = a.view(1, side // 32, 32, side).permute(0, 3, 1, 2)  # pixel by pixel
+        filters = b.view(side, 1, 1, side).permute(0, 3, 1, 2)
+        source = torch.ones(COPIED // dtype.itemsize, device=device, dtype=dtype)
+        target = torch.ones_like(source)
+        product_ms = min(
+            _least(lambda: torch.mm(a, b), clock),
+            _least(lambda: torch.conv2d(image, filters), clock),
+        )
+        copy_ms = _least(lambda: target.copy_(source), clock)
     return Ceilings(2 * side**3 / product_ms * 1e3, 2 * COPIED / copy_ms * 1e3)
 
 

@@ -3,14 +3,16 @@
 import hashlib
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from backbone.files import write_whole
 from backbone.inputs import DATASETS
-from backbone.intervals import mean_of_runs
+from backbone.intervals import interval, mean_of_runs
 from backbone.script import ROOT, importing
-from backbone.stored import Times, read
+from backbone.stored import FIRST, Modes, Times, read, speed_ups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,24 +33,28 @@ LOOKS = {
     "linear": ("#F0E442", "*"),
 }
 OTHER = ("#999999", ".")
+BARS = ("#0072B2", "#E69F00")
 
 
-def pictures(times: list[Times]) -> dict[str, str]:
+def pictures(times: list[Times], modes: list[Modes]) -> dict[str, str]:
     """The pictures that the stored files make, file by file, and what they show."""
+    times = [device for device in times if device.network == FIRST]
     latency = {
         f"latency_{name}.svg": f"Latency of the 21 stages, {dataset.title}"
         for name, dataset in DATASETS.items()
     }
-    return latency | {
+    rooflines = {
         f"roofline_{name}.svg": f"Roofline of the operations, {dataset.title}"
         for name, dataset in DATASETS.items()
         if any(device.lack(name) is None for device in times)
     }
+    compared = {"modes.svg": "Speed-up of the modes over the stock pass"} if modes else {}
+    return latency | rooflines | compared
 
 
-def draw(times: list[Times], digest: str) -> None:
-    """Draw the pictures: the latency of the stages, with its 95 % interval, of every device; and
-    the rooflines."""
+def draw(times: list[Times], modes: list[Modes], digest: str) -> None:
+    """Draw the pictures: the latency of the stages, with its 95 % interval, of every device; the
+    rooflines; and the modes."""
     with importing():
         import matplotlib
 
@@ -58,6 +64,13 @@ def draw(times: list[Times], digest: str) -> None:
     style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
     matplotlib.rcParams.update(style)
     FIGURES.mkdir(exist_ok=True)
+    times = [device for device in times if device.network == FIRST]
+    if modes:
+        figure = pyplot.figure(figsize=(8, 4.8 * len(modes)), layout="constrained")
+        panels = figure.subplots(len(modes), squeeze=False)
+        for (axes,), device in zip(panels, modes, strict=True):
+            draw_modes(axes, device)
+        save(figure, "modes.svg", digest)
     for dataset, (title, _) in DATASETS.items():
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
         draw_latency(axes, times, dataset)
@@ -135,6 +148,33 @@ def draw_roofline(left: "Axes", right: "Axes", device: Times, dataset: str) -> N
         axes.grid(alpha=0.3)
 
 
+def draw_modes(axes: "Axes", device: Modes) -> None:
+    """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset."""
+    names = list({mode: None for records in device.records.values() for mode in records})
+    width = 0.8 / len(device.records)
+    for index, (dataset, records) in enumerate(device.records.items()):
+        ratios = {mode: speed_ups(record, records["stock"]) for mode, record in records.items()}
+        shown = [mode for mode in names if ratios.get(mode)]
+        axes.barh(
+            [names.index(mode) + (index + 0.5) * width - 0.4 for mode in shown],
+            [median(ratios[mode]) for mode in shown],
+            width,
+            xerr=[interval(ratios[mode]).half_width or 0 for mode in shown],
+            label=DATASETS[dataset].title,
+            color=BARS[index],
+            error_kw={"elinewidth": 1, "capsize": 2},
+        )
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.4)
+    axes.set(
+        title=f"{device.name}: speed-up over the stock pass",
+        xlabel="times as fast (bars: 95 % interval)",
+    )
+    axes.legend()
+
+
 def save(figure: "Figure", name: str, digest: str) -> None:
     """Write a picture whole, the same bytes for the same stored files. It carries their digest, and
     one of its own bytes."""
@@ -147,10 +187,10 @@ def save(figure: "Figure", name: str, digest: str) -> None:
     write_whole(str(FIGURES / name), blank.replace(BLANK, _sha256(blank), 1))
 
 
-def stale_pictures(times: list[Times], digest: str) -> list[Path]:
+def stale_pictures(pictures: Iterable[str], digest: str) -> list[Path]:
     """The pictures that are not of the stored files, or not as they were drawn."""
     stale = []
-    for file in (FIGURES / name for name in pictures(times)):
+    for file in (FIGURES / name for name in pictures):
         text = read(file)
         own = re.search("this picture: sha256 ([0-9a-f]{64})", text)
         as_drawn = own and _sha256(text.replace(own[1], BLANK, 1)) == own[1]

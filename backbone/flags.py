@@ -6,6 +6,13 @@ from collections.abc import Callable
 from backbone.inputs import DATASETS
 from backbone.script import PROGRAM
 
+MODES = {
+    "--channels-last": "weights and image in channels_last memory format",
+    "--fold": "batch norm folded into the convolution before it",
+    "--compile": "compiled by torch.compile, with its default settings",
+    "--train": "the network left in training mode",
+}
+
 
 def whole_number(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:
     """A flag's type: a whole number from `least` to `most`, which unsaid is what torch can take."""
@@ -66,12 +73,34 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     )
     flags.add_argument("--iterations", type=whole_number(1), default=300, help="timed passes")
     flags.add_argument("--warmup", type=whole_number(0), default=25, help="passes before them")
+    for mode, does in MODES.items():
+        flags.add_argument(mode, action="store_true", help=does)
+    flags.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="of network and image",
+    )
     record = flags.add_mutually_exclusive_group()
     record.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
     record.add_argument(
         "--append", metavar="FILE", help="add this run to such a record; print all of its runs"
     )
     return flags
+
+
+def parse_timer(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """A timer's flags, and its mode: the flags that set it, as one would type them. Modes that do
+    not go together are usage errors."""
+    args = parser.parse_args()
+    if args.compile and args.target != "model":
+        parser.error("--compile fuses operations, and leaves none to time; use --target model")
+    if args.fold and args.train:
+        parser.error("--fold fixes the statistics that --train computes anew; use one of the two")
+    words = ["--keep-memory", *MODES]
+    flags = [word for word in words if getattr(args, word[2:].replace("-", "_"), False)]
+    args.mode = " ".join(flags + ([f"--dtype {args.dtype}"] if args.dtype != "float32" else []))
+    return args
 
 
 def _target_by_old_name(text: str) -> str:

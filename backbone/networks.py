@@ -54,13 +54,35 @@ class Backbone(NamedTuple):
 
 
 def build() -> Backbone:
-    """torchvision's MobileNet-V2, width 1.0, 1000 classes, random weights, in eval mode.
+    """torchvision's MobileNet-V2, width 1.0, 1000 classes, in eval mode; its weights, and what
+    torch draws next, are random, and the same each time.
 
     Input (B, 3, H, W), output (B, 1000). Source: Sandler et al., "MobileNetV2: Inverted Residuals
     and Linear Bottlenecks", CVPR 2018.
     """
+    torch.manual_seed(0)
     network = torchvision.models.mobilenet_v2(weights=None).eval()
+    _set_statistics(network)
     return Backbone("MobileNetV2", network, partial(_stage_at, network))
+
+
+def _set_statistics(network: nn.Module) -> None:
+    # As they are made, batch norms change nothing, and activations shrink to 1e-9 by the last of
+    # them: what a mode does to the output could not be told.
+    norms = [
+        each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)
+    ]
+    if not norms or norms[0].weight.is_meta:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0  # the statistics are this pass's alone
+        norm.train()
+    with torch.no_grad():
+        network(torch.rand(2, 3, 96, 96))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
 
 
 def _stage_at(network: nn.Module, path: str) -> Stage:

@@ -24,7 +24,8 @@ NEEDED += ("date",)
 NEEDED_CPU = ("threads",)
 NEEDED_CUDA = ("compute_capability", "cudnn_version", "cudnn_allow_tf32")
 # What is of a process, and stands with the whole pass; and what is of a row.
-OF_A_RUN = ("date", "system_time", "peak_resident_memory", *Ceilings._fields)
+OF_A_RUN = ("date", "system_time", "peak_resident_memory", "peak_allocated_memory")
+OF_A_RUN += ("compile_time", "output_difference", *Ceilings._fields)
 OF_A_ROW = ("name", "level", "type", "path", "stage", "input_shape", "settings", "unit")
 OF_A_ROW += Cost._fields
 FAULTS = "page_faults"
@@ -35,7 +36,8 @@ class Record(NamedTuple):
 
     conditions: what is the same in all runs. runs: what is of each run alone: its `date`, and on a
     CPU the `system_time` of a pass in seconds (median) and the process's `peak_resident_memory` in
-    bytes; of the layer target the machine's ceilings.
+    bytes, on a GPU its `peak_allocated_memory`; of the layer target the machine's ceilings; of a
+    mode that changes arithmetic its `output_difference`, and the `compile_time` in seconds.
     """
 
     rows: list[Row]

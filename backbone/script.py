@@ -81,6 +81,16 @@ def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
     return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
+@contextlib.contextmanager
+def allowing_for_memory() -> Iterator[None]:
+    """What memory does not suffice for is left out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+
+
 def _message_of(error: MemoryError | RuntimeError) -> str | None:
     """What to tell of an error of torch's; None of one that nobody has foreseen."""
     text = str(error).lower()
@@ -89,6 +99,8 @@ def _message_of(error: MemoryError | RuntimeError) -> str | None:
         return "out of memory; a smaller batch (--s) needs less"
     if any(words in text for words in NO_ALGORITHM):
         return f"{first_line}; too little memory (--s), or a cuDNN that does not fit the GPU"
+    if "not implemented for" in text:
+        return f"{first_line}; this PyTorch has no such operation here: choose another --dtype"
     if first_line.startswith(("CUDA ", "cuDNN ")):
         return f"{first_line}; does this torch fit the GPU and its driver?"
     return None

@@ -15,6 +15,7 @@ esac
 CDPATH='' cd -- "$root" || exit 1
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
+network=mobilenetv2
 machine_lock=/tmp/mobilenetv2-profile.lock
 [ -z "${PYTHON-}" ] || command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is no program"
 for base in "${PYTHON-}" .venv/bin/python python3 ''; do # for small things, whatever it can import
@@ -22,9 +23,10 @@ for base in "${PYTHON-}" .venv/bin/python python3 ''; do # for small things, wha
 done
 [ -n "$base" ] || fail "no Python here: install Python 3.10 or later, or name one with PYTHON=..."
 
-# What functions share: the process that attend waits for, the run that an interrupt names, where
-# results go and where they wait until then, and how far the wrapper is.
-child='' running='' into='' new='' round=0 rounds=0 run=0 began=0 past=0
+# What functions share: the process that attend waits for, the run that an interrupt names, the files
+# whose runs failed (where empty, none may), where results go and where they wait until then, and how
+# far the wrapper is.
+child='' running='' failed='' into='' new='' round=0 rounds=0 run=0 began=0 past=0
 
 trap '[ -z "$new" ] || { rm -rf "$new"; rmdir -p "$into" 2>/dev/null; }' EXIT
 trap 'exit 141' PIPE
@@ -90,19 +92,19 @@ one_writer() {
   [ $? -ne 75 ] || fail "a run on another machine writes the same results; name others with RESULTS=..."
 }
 
-# prepare FOLDER SCRIPT ARGUMENT...: what each wrapper does first; results go to the folder, the
-# arguments are for the script.
+# prepare SCRIPT ARGUMENT...: what each wrapper does first; the arguments are for the script.
 prepare() {
-  case $2,${ROUNDS:-5} in
+  case $1,${ROUNDS:-5} in
     mem.py,*) ;;
     *,*[!0-9]* | *,0*) fail "ROUNDS=$ROUNDS is no whole number from 1 up" 2 ;;
   esac
   for argument; do
-    case $2,${argument%%=*} in
-      *,-h | *,--help) exec "$base" "$2" --help ;;
-      *,--i | *,--input | mem.py,--struct | *timer.py,--target | *timer.py,--w | *timer.py,--json \
-        | *timer.py,--append)
-        fail "${argument%%=*} is this wrapper's to set; to choose it, run $2 itself" 2
+    case $wrapper,${argument%%=*} in
+      *,-h | *,--help) exec "$base" "$1" --help ;;
+      *,--i | *,--input | summary.sh,--struct | mem_report.sh,--struct | *s.sh,--target | *s.sh,--w \
+        | *s.sh,--json | *s.sh,--append | modes.sh,--channels-last | modes.sh,--fold \
+        | modes.sh,--dtype | modes.sh,--compile | modes.sh,--train | modes.sh,--keep-memory)
+        fail "${argument%%=*} is this wrapper's to set; to choose it, run $1 itself" 2
         ;;
     esac
   done
@@ -110,8 +112,10 @@ prepare() {
   [ "${LOCKED_BY-}" = $$ ] || { one_at_a_time && one_writer; }
   export LOCKED_BY=$$
   use_python 'backbone.networks, numpy, pyperf, pytorch_memlab, tqdm' requirements.txt
-  into=$results$1 new=$results$1/.new
 }
+
+# store_in FOLDER: where results go.
+store_in() { into=$results$1 new=$results$1/.new; }
 
 # progress RUNS DATASET: count this run of so many, and set $where to how far the wrapper is. A run
 # of Cityscapes counts as 12 of VOC, which has a twelfth of the pixels.
@@ -130,20 +134,31 @@ progress() {
 
 # measure RUNS DATASET FILE RECORD SCRIPT FLAG...: run the script on a dataset, one of so many runs;
 # its stdout becomes FILE.txt among the waiting results and, if RECORD is not empty, the run is added
-# to the record beside it.
+# to the record beside it. A run that fails ends the wrapper, or, where $failed says so, is noted
+# there and has no results.
 measure() {
   progress "$1" "$2"
-  text=$3.txt record=${4:+$new/$3.json}
+  file=$3 text=$3.txt record=${4:+$new/$3.json}
   shift 4
+  case $failed in *" $file "*) return ;; esac # in an earlier round
   running=$*
   say "$where: $running -> $into/$text"
   [ "$run" -gt 1 ] || rm -rf "$new" # of a wrapper that was killed
   mkdir -p "$(dirname -- "$new/$text")" || fail "cannot make $new"
-  attend "$python" "$@" ${record:+--append "$record"} >"$new/$text" || {
-    status=$?
-    fail "$running failed (exit status $status); what was stored before is as it was" "$status"
-  }
-  [ -s "$new/$text" ] || fail "$running printed nothing; what was stored before is as it was"
+  attend "$python" "$@" ${record:+--append "$record"} >"$new/$text"
+  status=$?
+  if [ "$status" -ne 0 ]; then
+    why="failed (exit status $status)"
+  elif ! [ -s "$new/$text" ]; then
+    why='printed nothing' status=1
+  else
+    return
+  fi
+  as_it_was="$running $why; what was stored before is as it was"
+  [ -n "$failed" ] || fail "$as_it_was" "$status"
+  say "$as_it_was"
+  rm -f "$new/$text" "$new/$file.json"
+  failed="$failed$file "
 }
 
 # keep_results: the waiting results take the place of those that stand, all together.
@@ -169,11 +184,28 @@ share() {
   esac
 }
 
-# time_all TIMER FLAG...: a timer's runs over rounds x inputs x targets. The timed passes are shared
-# out among the rounds; on a CPU the warm-up passes too, whereas a GPU's clocks rise in each process.
+# has_cuda: whether torch finds a CUDA device; if not, it is said why, and that what follows happens.
+has_cuda() {
+  attend "$python" -c 'import sys
+from backbone.machine import why_no_cuda
+if reason := why_no_cuda():
+    print(f"{sys.argv[1]}: {reason}: {sys.argv[2]}", file=sys.stderr)
+    sys.exit(3)' "$wrapper" "$1"
+  case $? in
+    0) ;;
+    3) return 1 ;;
+    *) fail "cannot ask torch for a CUDA device" ;;
+  esac
+}
+
+# time_all TIMER ITERATIONS WARMUP FLAG...: a timer's runs over rounds x inputs x $cases, each a line
+# of a file's name, in which % stands for network and input, and flags. The timed passes, so many
+# unless a flag says another number, are shared out among the rounds; on a CPU the warm-up passes
+# too, whereas a GPU's clocks rise in each process.
 time_all() {
-  timer=$1 iterations=300 warmup=25 rounds=${ROUNDS:-5} flag=''
-  shift
+  timer=$1 iterations=$2 warmup=$3 rounds=${ROUNDS:-5} flag='' line='
+'
+  shift 3
   for argument; do
     shift
     case $flag,$argument in
@@ -188,17 +220,31 @@ time_all() {
   iterations=$(share "$iterations")
   [ "$timer" != cpu/timer.py ] || warmup=$(share "$warmup")
   set -- "$@" ${flag:+"$flag"} --iterations "$iterations" --warmup "$warmup"
+  runs=$(($(printf '%s\n' "$cases" | wc -l) * 2))
   while [ "$round" -lt "$rounds" ]; do
     round=$((round + 1))
     for dataset in cityscapes pascal; do
-      for target in model block layer; do
-        case $target in model) file='' ;; *) file=${target}s/ ;; esac
-        measure 6 "$dataset" "${file}mobilenetv2_$dataset" record \
-          "$timer" --i "$dataset" --target "$target" "$@"
+      IFS=$line
+      for case in $cases; do
+        unset IFS
+        name=${case%% *} flags=${case#"${case%% *}"}
+        # shellcheck disable=SC2086 # each word a flag
+        measure "$runs" "$dataset" "${name%\%*}${network}_$dataset${name#*%}" record \
+          "$timer" --i "$dataset" $flags "$@"
       done
     done
   done
   keep_results
-  cat "$into/mobilenetv2_cityscapes.txt" "$into/mobilenetv2_pascal.txt" >&3
   say "stored in $into; '$python results.py --update' brings README.md up to date"
+}
+
+# time_targets TIMER FLAG...: the full protocol, all targets.
+time_targets() {
+  timer=$1
+  shift
+  cases='% --target model
+blocks/% --target block
+layers/% --target layer'
+  time_all "$timer" 300 25 "$@"
+  cat "$into/${network}_cityscapes.txt" "$into/${network}_pascal.txt" >&3
 }

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import re
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,13 +15,17 @@ if TYPE_CHECKING:
     from backbone.rows import Row
 
 MEASURED = set(Ceilings._fields)
+FIRST = "mobilenetv2"  # of the networks, by the name of its files
+TIMES = ("*_stats", "cpu/*_stats")
 TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
 
 
 class Times(NamedTuple):
-    """One device's times: its name, their folder, and its records by target and dataset."""
+    """One network's times on one device: the device's name, the network's and their folder, and the
+    records by target and dataset."""
 
     name: str
+    network: str
     folder: Path
     records: dict[tuple[str, str], "Record"]
 
@@ -52,7 +55,7 @@ class Times(NamedTuple):
 
     def lack(self, dataset: str) -> str | None:
         """What the record of the layers lacks for a floor, and what to run; None if nothing."""
-        file = (self.folder / f"layers/mobilenetv2_{dataset}.json").relative_to(ROOT)
+        file = (self.folder / f"layers/{self.network}_{dataset}.json").relative_to(ROOT)
         wrapper = "sh cpu/stats.sh" if "threads" in self.conditions() else "sh stats.sh"
         if file.parts[0] == "devices":
             wrapper = f"RESULTS=devices/{file.parts[1]} {wrapper}"
@@ -63,32 +66,35 @@ class Times(NamedTuple):
         return None
 
 
-class Memory(NamedTuple):
-    """One memory report and the structure of the same pass; memory is in MB of 2**20 bytes, and a
-    peak that nothing measured is empty."""
+class Modes(NamedTuple):
+    """One device's modes: its name, their folder, and for each dataset the records by mode."""
 
-    dataset: str
-    reported_on: str
-    allocated: str
-    tensors: int
-    parameters: int
-    macs: int
-    predicted_peak: str
-    measured_peak: str
+    name: str
+    folder: Path
+    records: dict[str, dict[str, "Record"]]
 
 
-def stored_folders(name: str) -> list[Path]:
-    """The folders of a name in which wrappers have left files: here, and of each further device."""
+def title_of(network: str) -> str:
+    """A network's name in tables, by that of its files: resnet50, mobilenetv2_os16."""
+    name, _, output_stride = network.partition("_os")
+    title = {FIRST: "MobileNet-V2"}.get(name, name)
+    return f"{title}, output stride {output_stride}" if output_stride else title
+
+
+def stored_folders(*names: str) -> list[Path]:
+    """The folders of some names, such as *_stats, in which wrappers have left files: here, and of
+    each further device; MobileNet-V2's first."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
-    return [root / name for root in roots if any((root / name).glob("mobilenetv2_*"))]
+    found = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
+    found.sort(key=lambda folder: FIRST + "_stats" not in folder.parts)
+    return [folder for folder in found if any(folder.glob("*_*.txt"))]
 
 
 def digest_of_stored_files() -> str:
     """SHA-256 of all that is stored, names and bytes."""
-    names = ("mobilenetv2_stats", "cpu/mobilenetv2_stats", "memory_reports", "model_structures")
     digest = hashlib.sha256()
-    for folder in (folder for name in names for folder in stored_folders(name)):
-        for file in sorted(folder.rglob("mobilenetv2_*")):
+    for folder in stored_folders(*TIMES, "memory_reports", "model_structures"):
+        for file in sorted(folder.rglob("*_*.*")):
             if ".new" in file.parts:  # a run's that was killed, or is at work
                 continue
             digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
@@ -108,93 +114,80 @@ def read(file: Path) -> str:
 
 
 def load_times() -> list[Times]:
-    """The timers' records, device by device. Raises script.Failure where there are none, or one is
-    not what it should be."""
-    folders = stored_folders("mobilenetv2_stats") + stored_folders("cpu/mobilenetv2_stats")
-    if not folders:
+    """The timers' records, network by network and device by device. Raises script.Failure where
+    there are none of MobileNet-V2, or one is not what it should be."""
+    times = [load_device(folder) for folder in stored_folders(*TIMES)]
+    if not any(each.network == FIRST for each in times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
-    return [load_device(folder) for folder in folders]
+    return times
 
 
 def load_device(folder: Path) -> Times:
-    """A device's six records, each checked against the text that it lies beside, and against the
-    first to be of the same conditions and of as many runs. Raises script.Failure where not."""
+    """A network's six records on a device, checked to be of the same conditions and of as many
+    runs. Raises script.Failure where they are not."""
+    network = folder.name.removesuffix("_stats")
+    found, common = {}, {}
+    for dataset in DATASETS:
+        for target, subfolder in TARGETS.items():
+            file = folder / f"{subfolder}{network}_{dataset}.json"
+            record = found[target, dataset] = load_record(file, target, dataset)
+            here = dict(record.conditions) | {"target": "", "dataset": ""}
+            here |= {"batch_size": record.rows[-1].input_shape[0]}
+            here |= dict(zip(("runs", "iterations"), record.rows[-1].samples.shape, strict=True))
+            common = common or here
+            if other := sorted(dict(here.items() ^ common.items())):
+                raise Failure(f"{file} is not of the run that the others are of: {other[0]}")
+    return Times(name_of(common["device"], folder), network, folder, found)
+
+
+def load_record(file: Path, target: str, dataset: str) -> "Record":
+    """A record, checked to be of a target and a dataset, and against the text that it lies beside.
+    Raises script.Failure where it is not."""
     with importing():
         from backbone import records
         from backbone.rows import format_rows
 
-    found, common = {}, {}
-    for dataset in DATASETS:
-        for target, subfolder in TARGETS.items():
-            file = folder / f"{subfolder}mobilenetv2_{dataset}.json"
-            record = found[target, dataset] = records.loads(read(file), file)
-            here = dict(record.conditions)
-            if (here.pop("target"), here.pop("dataset")) != (target, dataset):
-                of = f"{record.conditions['target']}, {record.conditions['dataset']}"
-                raise Failure(f"{file} is of {of}")
-            text = file.with_suffix(".txt")
-            if read(text) != format_rows(record.rows):
-                raise Failure(f"{text} is not what {file.name} says")
-            whole = record.rows[-1]
-            here |= {"batch_size": whole.input_shape[0]}
-            here |= dict(zip(("runs", "iterations"), whole.samples.shape, strict=True))
-            common = common or here
-            if other := sorted(dict(here.items() ^ common.items())):
-                raise Failure(f"{file} is not of the run that the others are of: {other[0]}")
-    return Times(name_of(common["device"], folder), folder, found)
+    record = records.loads(read(file), file)
+    if (of := (record.conditions["target"], record.conditions["dataset"])) != (target, dataset):
+        raise Failure(f"{file} is of {', '.join(of)}")
+    text = file.with_suffix(".txt")
+    if read(text) != format_rows(record.rows):
+        raise Failure(f"{text} is not what {file.name} says")
+    return record
 
 
-def load_memory() -> list[Memory]:
-    """The memory reports, and the MACs of the structures. Raises script.Failure where there are
-    none, or one is not what it should be."""
-    folders = stored_folders("memory_reports")
-    if not folders:
-        raise Failure(f"no memory reports in {ROOT}; see mem_report.sh")
+def load_modes() -> list[Modes]:
+    """The records of the modes, device by device, by the flags of the mode; "stock" and "stock
+    again" have none. Raises script.Failure where one is not what it should be."""
     found = []
-    for dataset in DATASETS:
-        name = f"mobilenetv2_{dataset}.txt"
-        for report in (folder / name for folder in folders):
-            structure = report.parents[1] / "model_structures" / name
-            if not structure.exists():  # it does not depend on the device
-                structure = ROOT / "model_structures" / name
-            macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
-            batch = find(r"\ninput +\((\d+), ", report)
-            if find(r"\n +Conv2d-1 +\[(-?\d+), ", structure).replace("-1", "1") != batch:
-                raise Failure(f"{structure} is not of batch size {batch}, as {report.name} is")
-            device = find(r"\nStorage on (\S+)\n", report)
-            last = r"\n  at: .+\n()$"
-            if device != "cpu":
-                last = r"\nPeak .* \(measured on .+\): ([\d.]+) MiB, .*\n$"
-                device = find(r"\nPeak .* \(measured on (.+)\): ", report)
-            memory = Memory(
-                dataset=dataset,
-                reported_on=name_of(device, report) + f", batch {batch}" * (batch != "1"),
-                allocated=in_mb(find(r"\nTotal Tensors: \d+ \tUsed Memory: (\S+)\n", report)),
-                tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
-                parameters=int(find(r"\nParameters: (\d+)\n", report)),
-                macs=int(macs.replace(",", "")),
-                predicted_peak=find(r"\nPeak .* \(predicted\): ([\d.]+) MiB\n", report),
-                measured_peak=find(last, report),
-            )
-            found.append(memory)
+    for folder in stored_folders(*(f"{name}/modes" for name in TIMES)):
+        network = folder.parent.name.removesuffix("_stats")
+        modes: dict[str, dict[str, Record]] = {}
+        for dataset in DATASETS:
+            start = f"{network}_{dataset}_"
+            for file in sorted(folder.glob(f"{start}*.txt")):
+                record = load_record(file.with_suffix(".json"), "model", dataset)
+                by_file = file.stem.removeprefix(start).replace("_", " ")
+                modes.setdefault(dataset, {})[record.conditions.get("mode", by_file)] = record
+            if "stock" not in modes.get(dataset, {}):
+                raise Failure(f"{folder} has no {start}stock.json, which the modes are compared to")
+        device = name_of(record.conditions["device"], folder)
+        found.append(Modes(device, folder, modes))
     return found
 
 
-def in_mb(size: str) -> str:
-    """A size as memlab prints it, such as 37.58M, in MB of 2**20 bytes."""
-    unit = {"K": 1 / 1024, "M": 1, "G": 1024}[size[-1]]
-    return f"{float(size[:-1]) * unit:.2f}"
+def speed_ups(record: "Record", stock: "Record") -> list[float]:
+    """The stock pass's time over a mode's, round by round; none where their runs were not by turns,
+    and so can't be compared."""
+    starts = [run["date"] for run in stock.runs]
+    turns = zip(starts, [run["date"] for run in record.runs], [*starts[1:], "9"], strict=False)
+    if len(record.runs) != len(starts) or any(not a <= run < b for a, run, b in turns):
+        return []
+    ratios = stock.rows[-1].samples.mean(axis=1) / record.rows[-1].samples.mean(axis=1)
+    return ratios.tolist()
 
 
 def name_of(device: str, path: Path) -> str:
     """A device's name, with that of its folder where it is of several devices."""
     parts = path.relative_to(ROOT).parts
     return f"{device} ({parts[1]})" if parts[0] == "devices" else device
-
-
-def find(pattern: str, file: Path) -> str:
-    """What a pattern's group matches in a file. Raises script.Failure where it is not there."""
-    match = re.search(pattern, read(file))
-    if match is None:
-        raise Failure(f"{file} is cut short, or of another form; its wrapper makes it anew")
-    return match[1]

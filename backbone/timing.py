@@ -13,15 +13,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from backbone import files, networks
+from backbone import files, modes
 from backbone.ceilings import measure_ceilings
-from backbone.inputs import DATASETS
 from backbone.instrument import Operation, insert_marks, trace_operations
 from backbone.networks import Backbone, Stage
 from backbone.resources import FaultClock, Usage
 from backbone.roofline import Cost, sum_costs
 from backbone.rows import Row, format_rows
-from backbone.script import importing
+from backbone.script import allowing_for_memory, importing
 
 
 class Clock(Protocol):
@@ -47,9 +46,7 @@ def report_times(
     the process itself makes the pass. Raises script.Failure where the record cannot be written, or
     stands and is of other conditions.
     """
-    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=device)
-    backbone = networks.build()
-    backbone.network.to(device)
+    backbone, image = modes.make(args, device)
     file = args.json if args.append is None else args.append
     if file is not None:
         # What can go wrong with the record is better known before a long run than after it; pyperf
@@ -61,22 +58,43 @@ def report_times(
         record = records.start(machine_conditions | _conditions(args, backbone, image))
         if args.append is not None:
             records.read_like(Path(file), record)
+    of_run = {}
+    if args.compile:
+        of_run["compile_time"] = modes.compile_network(backbone.network, image)
     rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations, usage)
     if file is not None:
         if args.target == "model":  # the other targets' passes are traced anyway
             rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
         if usage:
-            record.runs[0].update(usage.of_run(args.iterations))
+            of_run |= usage.of_run(args.iterations)
+        if image.is_cuda:
+            of_run["peak_allocated_memory"] = torch.cuda.max_memory_allocated(device)
+        record.runs[0].update(of_run)
         record = record._replace(rows=rows)
         if args.append is not None:
             record = records.add(Path(file), record)
         files.write_whole(file, records.dumps(record))
         # Not before the run is stored: it needs memory that a system may end a process for.
-        if args.target == "layer" and (found := measure_ceilings(device, image.dtype, clock)):
-            record.runs[-1].update(found._asdict())
+        if further := _measure_further(args, backbone, image, clock):
+            record.runs[-1].update(further)
             files.write_whole(file, records.dumps(record))
         rows = record.rows
     print(format_rows(rows), end="")
+
+
+def _measure_further(
+    args: argparse.Namespace, backbone: Backbone, image: torch.Tensor, clock: Clock
+) -> dict[str, float]:
+    """What a record says of a run beside its passes, and memory allows: the machine's ceilings, and
+    what the mode does to the output."""
+    further = {}
+    if args.target == "layer":
+        with allowing_for_memory():
+            further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
+    with allowing_for_memory():
+        difference = modes.output_difference(args, image.device, backbone.network, image)
+        further |= {} if difference is None else {"output_difference": difference}
+    return further
 
 
 def _conditions(
@@ -89,10 +107,10 @@ def _conditions(
         "batch_size": args.batch_size,
         "warmup": args.warmup,
         "iterations": args.iterations,
-        "dtype": str(image.dtype).removeprefix("torch."),
+        "dtype": args.dtype,
         "torch_version": torch.__version__,
         "torchvision_version": version("torchvision"),
-    }
+    } | ({"mode": args.mode} if args.mode else {})
 
 
 def time_network(

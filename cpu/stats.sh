@@ -9,5 +9,6 @@ root=$(dirname -- "$0")/..
   exit 1
 }
 . "$root/backbone/store.sh"
-prepare cpu/mobilenetv2_stats cpu/timer.py "$@"
-time_all cpu/timer.py "$@"
+prepare cpu/timer.py "$@"
+store_in "cpu/${network}_stats"
+time_targets cpu/timer.py "$@"

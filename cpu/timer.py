@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--keep-memory", action="store_true", help="freed memory stays with the process"
     )
-    args = parser.parse_args()
+    args = flags.parse_timer(parser)
     if args.keep_memory:
         keep_freed_memory()
     with script.importing():

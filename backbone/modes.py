@@ -1,0 +1,101 @@
+"""Modes: how a network is run."""
+
+import argparse
+from time import perf_counter
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from backbone import networks
+from backbone.inputs import DATASETS
+from backbone.networks import Backbone
+from backbone.script import Failure, is_out_of_memory
+
+ARITHMETIC = ("channels_last", "fold", "compile", "train")  # the flags that change it, beside dtype
+
+
+def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
+    """The network and an image (B, C, H, W) on a device, in the mode that the flags say; each time
+    the same. Compiling is left to compile_network."""
+    backbone, image = _make_stock(args, device)
+    network = backbone.network
+    if args.fold:
+        fold_batch_norm(network)
+    layout = torch.channels_last if args.channels_last else torch.preserve_format
+    dtype = getattr(torch, args.dtype)
+    network.train(args.train).to(dtype=dtype, memory_format=layout)
+    return backbone, image.to(dtype=dtype, memory_format=layout)
+
+
+def _make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
+    backbone = networks.build()
+    backbone.network.to(device)
+    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=device)
+    return backbone, image
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold each batch norm into the convolution whose output it alone takes; nn.Identity stays in
+    its place. The arithmetic is torch's fuse_conv_bn_eval, the rule that of
+    torch.fx.experimental.optimization.fuse.
+
+    Raises script.Failure where there is none to fold.
+    """
+    modules = dict(network.named_modules())
+    folded = 0
+    for node in fx.symbolic_trace(network).graph.nodes:
+        before = node.args[0] if node.args else None
+        if node.op != "call_module" or getattr(before, "op", None) != "call_module":
+            continue
+        convolution, norm = modules[before.target], modules[node.target]
+        is_pair = isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        if is_pair and len(before.users) == 1:
+            network.set_submodule(before.target, fuse_conv_bn_eval(convolution, norm))
+            network.set_submodule(node.target, nn.Identity())
+            folded += 1
+    if not folded:
+        raise Failure("--fold finds no batch norm behind a convolution in this network")
+
+
+def compile_network(network: nn.Module, image: Tensor) -> float:
+    """Compile a network in place; the seconds that it takes, with the first pass.
+
+    torch's own caches are left as they are found: a later process takes less. Raises
+    script.Failure where torch.compile fails, for want of a compiler perhaps.
+    """
+    network.compile()
+    start = perf_counter()
+    try:
+        with torch.inference_mode():
+            network(image)
+        if image.is_cuda:
+            torch.cuda.synchronize(image.device)
+    except Exception as error:  # of torch's many compilers, and of what they call
+        if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
+            raise
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        why = lines[0] if lines else repr(error)
+        raise Failure(f"--compile: torch.compile fails here ({why}); {_advice(why)}") from error
+    return perf_counter() - start
+
+
+def _advice(why: str) -> str:
+    if "compiler" in why.lower():
+        return "install a C++ compiler, such as g++, or name one in CXX"
+    return "leave the flag out, or see what it needs with TORCH_LOGS=dynamo"
+
+
+def output_difference(
+    args: argparse.Namespace, device: torch.device, network: nn.Module, image: Tensor
+) -> float | None:
+    """How far the output for an image is from the stock float32 network's on the same weights and
+    image: the largest difference over the largest value. None where the mode changes no
+    arithmetic."""
+    if args.dtype == "float32" and not any(getattr(args, flag) for flag in ARITHMETIC):
+        return None
+    with torch.inference_mode():
+        output = network(image).float()
+        stock, stock_image = _make_stock(args, device)
+        expected = stock.network(stock_image)
+    return float((output - expected).abs().max() / expected.abs().max())

@@ -1,0 +1,227 @@
+"""Modes: flags of the timers, what they do to the network, and modes.sh."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from project import ENVIRONMENT, assert_one_line, python, script
+from torch.fx.experimental.optimization import fuse
+from wrappers import files_in, run
+
+from backbone import flags, modes, networks, records, timing
+from backbone.inputs import DATASETS
+
+QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "1", "--warmup", "0")
+
+
+def parse(monkeypatch, *words: str) -> argparse.Namespace:
+    monkeypatch.setattr(sys, "argv", ["timer.py", *words])
+    return flags.parse_timer(flags.timer_parser(""))
+
+
+@pytest.fixture
+def small(monkeypatch) -> None:
+    """Images so small that a pass of them takes no time."""
+    small = {name: data._replace(shape=(3, 64, 96)) for name, data in DATASETS.items()}
+    monkeypatch.setattr(modes, "DATASETS", small)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--compile --target block", "--compile fuses operations"),
+        ("--compile --target layer", "use --target model"),
+        ("--w no --compile", "use --target model"),
+        ("--fold --train", "use one of the two"),
+        ("--dtype int8", "invalid choice: 'int8'"),
+    ],
+)
+@pytest.mark.parametrize("name", ["timer.py", "cpu/timer.py"])
+def test_modes_that_do_not_go_together_are_usage_errors(name, words, said):
+    result = script(name, *words.split())
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr.splitlines()[-1]
+
+
+MODES = [
+    "--channels-last",
+    "--fold",
+    "--train",
+    "--dtype bfloat16",
+    "--channels-last --fold",
+    "--channels-last --fold --dtype bfloat16",
+    "--channels-last --train",
+]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("target", ["block", "layer"])
+@pytest.mark.parametrize("mode", MODES)
+def test_instrumented_pass_returns_what_the_modes_own_pass_returns(monkeypatch, mode, target):
+    backbone, image = modes.make(parse(monkeypatch, *mode.split()), torch.device("cpu"))
+    marks = []
+    forward, operations = timing.mark_pass(
+        backbone, list(image.shape), target, lambda: marks.append(1)
+    )
+    outputs = []
+    for run_pass in (backbone.network, forward):
+        torch.manual_seed(1)  # of the dropout, in training
+        with torch.inference_mode():
+            outputs.append(run_pass(image))
+    assert torch.equal(*outputs)
+    assert len(operations) == (101 if "--fold" in mode else 153)
+    assert len(marks) == (22 if target == "block" else len(operations) + 1)
+
+
+def test_every_run_has_the_same_network_whose_values_mean_something():
+    first, second = networks.build().network, networks.build().network
+    for (name, a), (other, b) in zip(
+        first.state_dict().items(), second.state_dict().items(), strict=True
+    ):
+        assert name == other and torch.equal(a, b)
+    assert not any(module.training for module in first.modules())
+    assert {module.momentum for module in first.modules() if hasattr(module, "momentum")} == {0.1}
+    with torch.inference_mode():
+        output = first(torch.rand(1, 3, 96, 96))
+    assert output.abs().max() > 0.1  # untouched: 1e-9, in float16 zero
+
+
+def test_folded_network_is_what_torchs_own_optimization_makes():
+    network, image = networks.build().network, torch.rand(1, 3, 96, 96)
+    expected = fuse(network)
+    modes.fold_batch_norm(network)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    with torch.inference_mode():
+        assert torch.equal(network(image), expected(image))
+
+
+def load(file: Path) -> records.Record:
+    return records.loads(file.read_text(), file)
+
+
+@pytest.mark.parametrize(
+    ("words", "least", "most"),
+    [
+        ("--channels-last --fold --keep-memory", 1e-8, 1e-5),
+        ("--dtype bfloat16 --target layer", 1e-3, 0.2),
+        ("--train", 1e-2, 10),
+        ("--keep-memory", None, None),
+        ("", None, None),
+    ],
+)
+def test_record_says_the_mode_and_what_it_does_to_the_output(tmp_path, words, least, most):
+    file = tmp_path / "record.json"
+    for _ in range(2):
+        result = python(*QUICK, *words.split(), "--append", file)
+        assert (result.returncode, result.stderr) == (0, "")
+    record = load(file)
+    said = record.conditions.get("mode", "")
+    words = words.removesuffix(" --target layer")
+    assert sorted(said.split()) == sorted(words.split())
+    assert record.conditions["dtype"] == ("bfloat16" if "bfloat16" in words else "float32")
+    for each in record.runs:
+        assert ("output_difference" in each) is (least is not None)
+        if least:
+            assert least < each["output_difference"] < most
+    if least and "--train" not in words:  # the same weights and image in every process
+        assert record.runs[0]["output_difference"] == record.runs[1]["output_difference"]
+    result = script(*QUICK, "--fold", "--append", file)
+    assert_one_line(result, f"cannot add to {file}: ")
+
+
+def test_compiled(tmp_path):
+    file = tmp_path / "record.json"
+    result = script(*QUICK, "--compile", "--fold", "--json", file)
+    assert result.returncode == 0, result.stderr
+    (each,) = load(file).runs
+    assert each["compile_time"] > 0.1 and each["output_difference"] < 1e-5
+    assert load(file).rows[-1].cost.macs == 1031535392
+
+
+def test_no_compiler(tmp_path):
+    env = {**ENVIRONMENT, "CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    result = python(*QUICK, "--compile", env=env)
+    assert_one_line(result, "--compile: torch.compile fails here", "install a C++ compiler")
+
+
+def test_dtype_that_torch_lacks_an_operation_for():
+    before = """
+import torch
+def rand(*size, **options):
+    raise RuntimeError('"slow_conv2d_cpu" not implemented for \\'Half\\'')
+torch.rand = rand
+"""
+    result = script(*QUICK, "--dtype", "float16", before=before)
+    assert_one_line(result, "not implemented for 'Half'", "choose another --dtype")
+
+
+def test_nothing_to_fold(monkeypatch):
+    plain = networks.Backbone("Plain", torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)), None)
+    monkeypatch.setattr(networks, "build", lambda: plain)
+    with pytest.raises(modes.Failure, match="no batch norm"):
+        modes.make(parse(monkeypatch, "--fold"), torch.device("cpu"))
+
+
+def modes_in(folder: Path) -> dict[str, list[str]]:
+    """Of each mode's text, by the file's name, the runs that it is of."""
+    return {file.stem: file.read_text().splitlines() for file in folder.glob("*.txt")}
+
+
+@pytest.mark.parametrize(("device", "timer"), [("3", "cpu/timer.py"), ("0", "timer.py")])
+def test_modes_by_rounds(checkout, stand_in, device, timer):
+    before = files_in(checkout)
+    env = {**stand_in, "STAND_IN_CUDA": device, "ROUNDS": "2"}
+    result = run(checkout / "modes.sh", "--s", "2", env=env)
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    assert before.items() <= files_in(checkout).items()
+    found = modes_in(checkout / timer.replace("timer.py", "mobilenetv2_stats/modes"))
+    assert len(found) >= 22 and len(found) % 2 == 0
+    for name, lines in found.items():
+        dataset, _, words = name.removeprefix("mobilenetv2_").partition("_")
+        flags = [
+            line.removeprefix(f"{timer} --i {dataset}").partition(" --s 2 ")[0] for line in lines
+        ]
+        assert len(lines) == 2 and flags[0] == flags[1]
+        plain = flags[0].replace("--", "").strip().replace(" ", "_")
+        assert plain == ("" if words in ("stock", "stock_again") else words)
+    warmup = "5" if timer == "cpu/timer.py" else "10"
+    (line, _) = found["mobilenetv2_pascal_channels-last_fold"]
+    rest = "--channels-last --fold --s 2 --iterations 20 --warmup"
+    assert line == f"{timer} --i pascal {rest} {warmup}"
+    # By turns: every mode has its run before any has its second.
+    said = [line for line in result.stderr.splitlines() if "-> " in line]
+    assert [f"round {1 + i // len(found)} of 2" in line for i, line in enumerate(said)] == [
+        True
+    ] * len(said)
+
+
+def test_a_mode_that_fails_is_named_and_the_others_are_stored(checkout, stand_in):
+    folder = checkout / "cpu/mobilenetv2_stats/modes"
+    folder.mkdir()
+    old = [folder / f"mobilenetv2_pascal_fold.{kind}" for kind in ("txt", "json")]
+    for file in old:
+        file.write_text("old")
+    fails = {"STAND_IN_FAILS": "--i pascal --fold", "STAND_IN_ROUND": "2", "ROUNDS": "3"}
+    result = run(checkout / "modes.sh", env={**stand_in, **fails})
+    assert (result.returncode, result.stdout) == (1, "")
+    last = result.stderr.splitlines()[-1]
+    assert last == "modes.sh: failed, and not stored: mobilenetv2_pascal_fold "
+    assert len(re.findall("failed .exit status 3.", result.stderr)) == 1
+    assert [file.read_text() for file in old] == ["old", "old"]
+    found = modes_in(folder)
+    assert len(found) >= 26
+    assert all(
+        len(lines) == 3 for name, lines in found.items() if name != "mobilenetv2_pascal_fold"
+    )
+    assert not list(checkout.rglob(".new"))
+
+
+@pytest.mark.parametrize("flag", ["--fold", "--dtype=bfloat16", "--keep-memory", "--target", "--i"])
+def test_flags_that_are_the_wrappers_own(checkout, stand_in, flag):
+    result = run(checkout / "modes.sh", flag, env=stand_in)
+    assert (result.returncode, result.stdout) == (2, "")
+    said = f"modes.sh: {flag.partition('=')[0]} is this wrapper's to set"
+    assert result.stderr.startswith(said) and result.stderr.count("\n") == 1
