@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from backbone.inputs import DATASETS
 from backbone.script import ROOT, Failure
-from backbone.stored import name_of, read, stored_folders
+from backbone.stored import FIRST, name_of, read, stored_folders
 
 
 class Memory(NamedTuple):
@@ -32,34 +32,44 @@ def load_memory() -> list[Memory]:
         raise Failure(f"no memory reports in {ROOT}; see mem_report.sh")
     found = []
     for dataset in DATASETS:
-        for report in (
-            file for folder in folders for file in sorted(folder.glob(f"*_{dataset}.txt"))
-        ):
-            structure = report.parents[1] / "model_structures" / report.name
-            if not structure.exists():  # it does not depend on the device
-                structure = ROOT / "model_structures" / report.name
-            macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
-            batch = find(r"\ninput +\((\d+), ", report)
-            if find(r"\n +Conv2d-1 +\[(-?\d+), ", structure).replace("-1", "1") != batch:
-                raise Failure(f"{structure} is not of batch size {batch}, as {report.name} is")
-            device = find(r"\nStorage on (\S+)\n", report)
-            last = r"\n  at: .+\n()$"
-            if device != "cpu":
-                last = r"\nPeak .* \(measured on .+\): ([\d.]+) MiB, .*\n$"
-                device = find(r"\nPeak .* \(measured on (.+)\): ", report)
-            memory = Memory(
-                network=report.stem.removesuffix(f"_{dataset}"),
-                dataset=dataset,
-                reported_on=name_of(device, report) + f", batch {batch}" * (batch != "1"),
-                allocated=in_mb(find(r"\nTotal Tensors: \d+ \tUsed Memory: (\S+)\n", report)),
-                tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
-                parameters=int(find(r"\nParameters: (\d+)\n", report)),
-                macs=int(macs.replace(",", "")),
-                predicted_peak=find(r"\nPeak .* \(predicted\): ([\d.]+) MiB\n", report),
-                measured_peak=find(last, report),
-            )
-            found.append(memory)
+        for folder in folders:
+            for network in networks_in(folder):
+                found.append(load_report(folder / f"{network}_{dataset}.txt", network, dataset))
     return found
+
+
+def networks_in(folder: Path) -> list[str]:
+    """The networks whose reports a folder has, by the names of their files, MobileNet-V2 first."""
+    names = {file.stem.rpartition("_")[0] for file in folder.glob("*_*.txt")}
+    return sorted(names, key=lambda name: (name != FIRST, name))
+
+
+def load_report(report: Path, network: str, dataset: str) -> Memory:
+    """A memory report with its structure. Raises script.Failure where one is not what it should
+    be."""
+    structure = report.parents[1] / "model_structures" / report.name
+    if not structure.exists():  # it does not depend on the device
+        structure = ROOT / "model_structures" / report.name
+    macs = find(r"\nTotal MACs: ([\d,]+) \(1 MAC = 2 FLOPs\)\n$", structure)
+    batch = find(r"\ninput +\((\d+), ", report)
+    if find(r"\n +Conv2d-1 +\[(-?\d+), ", structure).replace("-1", "1") != batch:
+        raise Failure(f"{structure} is not of batch size {batch}, as {report.name} is")
+    device = find(r"\nStorage on (\S+)\n", report)
+    last = r"\n  at: .+\n()$"
+    if device != "cpu":
+        last = r"\nPeak .* \(measured on .+\): ([\d.]+) MiB, .*\n$"
+        device = find(r"\nPeak .* \(measured on (.+)\): ", report)
+    return Memory(
+        network=network,
+        dataset=dataset,
+        reported_on=name_of(device, report) + f", batch {batch}" * (batch != "1"),
+        allocated=in_mb(find(r"\nTotal Tensors: \d+ \tUsed Memory: (\S+)\n", report)),
+        tensors=int(find(r"\nTotal Tensors: (\d+) \t", report)),
+        parameters=int(find(r"\nParameters: (\d+)\n", report)),
+        macs=int(macs.replace(",", "")),
+        predicted_peak=find(r"\nPeak .* \(predicted\): ([\d.]+) MiB\n", report),
+        measured_peak=find(last, report),
+    )
 
 
 def in_mb(size: str) -> str:

@@ -165,8 +165,8 @@ def load_modes() -> list[Modes]:
         modes: dict[str, dict[str, Record]] = {}
         for dataset in DATASETS:
             start = f"{network}_{dataset}_"
-            for file in sorted(folder.glob(f"{start}*.txt")):
-                record = load_record(file.with_suffix(".json"), "model", dataset)
+            for file in sorted({f.with_suffix(".json") for f in folder.glob(f"{start}*.*")}):
+                record = load_record(file, "model", dataset)
                 by_file = file.stem.removeprefix(start).replace("_", " ")
                 modes.setdefault(dataset, {})[record.conditions.get("mode", by_file)] = record
             if "stock" not in modes.get(dataset, {}):

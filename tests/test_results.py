@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyperf
 import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, python
@@ -18,6 +19,7 @@ from project import ENVIRONMENT, ROOT, assert_one_line, python
 from backbone import peak, records
 from backbone.files import write_whole
 from backbone.roofline import Ceilings
+from backbone.rows import format_rows
 from backbone.script import Failure
 
 STORED = ["cpu/mobilenetv2_stats", "memory_reports", "model_structures"]
@@ -71,7 +73,7 @@ def test_stored_records_are_of_the_full_protocol():
     files = list((ROOT / "cpu/mobilenetv2_stats").rglob("*.json"))
     files += (ROOT / "mobilenetv2_stats").rglob("*.json")
     assert len(files) >= 6
-    for file in files:
+    for file in (file for file in files if file.parent.name != "modes"):
         sums = {"block": 0.0, "layer": 0.0, "model": 0.0}
         for benchmark in pyperf.BenchmarkSuite.load(str(file)).get_benchmarks():
             about, runs = benchmark.get_metadata(), benchmark.get_runs()
@@ -285,6 +287,71 @@ def test_layers_by_the_time_that_they_lose(checkout):
     assert len({line.index("[") for line in lines if line}) == 1  # aligned
     result = results(checkout, "--layers", "imagenet")
     assert result.returncode == 2 and "invalid choice: 'imagenet'" in result.stderr
+
+
+def store_modes(checkout: Path, speed_ups: dict[str, float], late: str = "") -> Path:
+    """Modes made of the stored whole passes, in three rounds: so many times as fast as the stock
+    pass in each, give or take a tenth; a late one is of other rounds."""
+    folder = checkout / "cpu/mobilenetv2_stats/modes"
+    folder.mkdir(exist_ok=True)
+    for dataset in ("cityscapes", "pascal"):
+        file = checkout / f"cpu/mobilenetv2_stats/mobilenetv2_{dataset}.json"
+        stock = in_runs(records.loads(file.read_text(), file), 3)
+        for number, (mode, speed_up) in enumerate(speed_ups.items()):
+            factors = np.array([[0.9], [1.0], [1.1]]) if mode.startswith("-") else np.ones((3, 1))
+            row = stock.rows[-1]
+            row = replace(row, samples=np.round(row.samples / factors / speed_up, 6))
+            runs = [dict(run) for run in stock.runs]
+            for i, run in enumerate(runs):
+                run["date"] = f"2026-11-24 0{i + 3 * (mode == late)}:{number:02d}:00"
+                if mode.startswith("-"):
+                    run["output_difference"] = 2e-6
+            about = stock.conditions | ({"mode": mode} if mode.startswith("-") else {})
+            text = records.dumps(records.Record([row], about, runs))
+            name = mode.replace("--", "").replace(" ", "_")
+            (folder / f"mobilenetv2_{dataset}_{name}.json").write_text(text)
+            (folder / f"mobilenetv2_{dataset}_{name}.txt").write_text(format_rows([row]))
+    return folder
+
+
+def test_modes_are_compared_round_by_round(checkout):
+    shutil.rmtree(checkout / "cpu/mobilenetv2_stats/modes", ignore_errors=True)
+    assert "#### Modes" not in results(checkout).stdout
+    speed_ups = {"stock": 1, "stock again": 1, "--fold": 2, "--fold --train": 4, "--train": 0.5}
+    folder = store_modes(checkout, speed_ups, late="--train")
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    _, _, text = result.stdout.partition("#### Modes\n")
+    for title in ("Cityscapes", "PASCAL VOC 2012"):
+        part = text[text.index(f"\n{title}, ") :].partition("\n\n")[2].partition("\n\n")[0]
+        rows = [[c.strip() for c in line.strip("|").split("|")] for line in part.splitlines()[2:]]
+        # The stock pass twice, then the fastest first.
+        assert [row[0] for row in rows] == [
+            "stock",
+            "stock again",
+            *("`--fold --train`", "`--fold`", "`--train`"),
+        ]
+        # Student's t for three rounds is 4.303; the ratios' standard deviation a tenth of them.
+        wide = {2: 4.303 * 0.2 / 3**0.5, 4: 4.303 * 0.4 / 3**0.5}
+        assert [row[1:3] for row in rows] == [
+            ["1.00", "1.00 to 1.00"],
+            ["1.00", "1.00 to 1.00"],
+            ["4.00", f"{4 - wide[4]:.2f} to {4 + wide[4]:.2f}"],
+            ["2.00", f"{2 - wide[2]:.2f} to {2 + wide[2]:.2f}"],
+            ["of other rounds", "-"],
+        ]
+        assert [row[5] for row in rows] == ["none", "none", "2e-06", "2e-06", "2e-06"]
+        assert {row[7] for row in rows} == {"900"}
+    assert "](figures/modes.svg)" in result.stdout
+    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--check").returncode == 0
+    (folder / "mobilenetv2_pascal_fold.txt").write_text("2 ms\n")
+    assert_one_line(results(checkout), "mobilenetv2_pascal_fold.txt is not what")
+    for file in folder.glob("*_pascal_*[!k].*"):
+        file.unlink()
+    for file in folder.glob("*_pascal_stock.*"):
+        file.unlink()
+    assert_one_line(results(checkout), "has no mobilenetv2_pascal_stock.json")
 
 
 def test_records_of_unlike_rounds(checkout):
