@@ -16,7 +16,7 @@ from tqdm import tqdm
 from backbone import files, networks
 from backbone.ceilings import measure_ceilings
 from backbone.inputs import DATASETS
-from backbone.instrument import Operation, insert_marks, trace_operations
+from backbone.instrument import Operation, insert_marks, keep_tensors, trace_operations
 from backbone.networks import Backbone, Stage
 from backbone.resources import FaultClock, Usage
 from backbone.roofline import Cost, sum_costs
@@ -196,6 +196,7 @@ def mark_pass(
 
         return forward, []
     graph, operations = trace_operations(network, input_shape)
+    keep_tensors(network, graph, input_shape)
     stages = [backbone.stage_at(operation.path) for operation in operations]
     parts = stages if target == "block" else range(len(operations))
     forward = insert_marks(network, graph, parts, mark)
