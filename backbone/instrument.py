@@ -41,7 +41,7 @@ def trace_operations(
     forward raises, and NotImplementedError of a tensor that is not the network's.
     """
     state, image = on_meta(network, input_shape)
-    with torch.no_grad(), Observer() as observer:
+    with torch.inference_mode(), Observer() as observer:
         recorder = _Recorder(network, observer)
         recorder.record(state, image)
     return recorder.graph, [node.meta["operation"] for node in _operation_nodes(recorder.graph)]
@@ -52,12 +52,11 @@ def insert_marks(
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The pass with a mark before its first operation and one wherever a part ends.
 
-    parts[i] tells which part operation i is in; with n parts, a pass makes n + 1 marks. What yields
-    no operation, such as taking a tuple apart, belongs to the next one. The pass
+    parts[i] tells which part operation i is in; with n parts, a pass makes n + 1 marks. The pass
     runs the network's own modules on an image (B, C, H, W) and returns what the network returns,
-    bit for bit; it also keeps every tensor for as long as the network does, since when memory is
-    given back decides how much of it is at hand for the next operation, and so the time that this
-    one takes.
+    bit for bit; after keep_tensors() it also keeps every tensor for as long as the network does,
+    since when memory is given back decides how much of it is at hand for the next operation, and so
+    the time that this one takes.
     """
     marked, copies, attributes = fx.Graph(), {}, {}
     nodes = _operation_nodes(graph)
@@ -80,34 +79,37 @@ def insert_marks(
 
 
 def keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) -> None:
-    """Have a recorded graph keep each tensor as long as the stock network keeps it, and prove it:
-    on the meta device both run the same operators with the same shapes, and the storages that these
-    make are made and freed between the same ones.
+    """Have a recorded graph keep each tensor as long as the stock network does, and prove it.
 
-    Raises NotImplementedError where they do not.
+    On the meta device both run the same operators with the same shapes, and each storage that these
+    make is made and freed between the same two. Raises NotImplementedError where that is not so.
     """
     stock = observe(network, input_shape)
-    last_use, holders = {}, {}
-    order = {node: index for index, node in enumerate(graph.nodes)}
-    for node in graph.nodes:
-        for used in (*node.all_input_nodes, node):
-            last_use |= dict.fromkeys(used.meta["storages"], order[node])
-        holders |= dict.fromkeys(node.meta["storages"], node)
     nodes = _operation_nodes(graph)
     ends = [node.meta["end"] for node in nodes]
+    order = {node: index for index, node in enumerate(graph.nodes)}
+    holders, last_uses = {}, {}  # of storages
+    for node in graph.nodes:
+        holders |= dict.fromkeys(node.meta["storages"], node)
+        for used in (node, *node.all_input_nodes):
+            last_uses |= dict.fromkeys(used.meta["storages"], order[node])
     for number, (_, _, freed) in enumerate(stock.storages):
         if number in holders and freed is not None:
             last = nodes[bisect_left(ends, freed)]
-            if order[last] > last_use[number]:
+            if order[last] > last_uses[number]:
                 last.meta["kept"].append(holders[number])
-    traced = observe(insert_marks(network, graph, [None] * len(nodes), lambda: None), input_shape)
-    for stock_runs, traced_runs in zip_longest(stock.operators, traced.operators):
-        if stock_runs != traced_runs:
-            raise NotImplementedError(f"{traced_runs} in place of {stock_runs}")
-    for stock_keeps, traced_keeps in zip(stock.storages, traced.storages, strict=True):
-        if stock_keeps != traced_keeps:
-            operator, shapes = stock.operators[stock_keeps[1] - 1]
-            raise NotImplementedError(f"a tensor of {operator}, {shapes}, is kept until {traced_keeps[2]} in place of {stock_keeps[2]}")
+    forward = insert_marks(network, graph, [None] * len(nodes), lambda: None)
+    _compare(stock, observe(forward, input_shape))
+
+
+def _compare(stock: Observer, traced: Observer) -> None:
+    for runs, traced_runs in zip_longest(stock.operators, traced.operators):
+        if runs != traced_runs:
+            raise NotImplementedError(f"it runs {runs}, its operations {traced_runs}")
+    for (_, made, freed), (_, _, traced_freed) in zip(stock.storages, traced.storages, strict=True):
+        if freed != traced_freed:
+            by, shapes = stock.operators[made - 1]
+            raise NotImplementedError(f"its operations keep {list(shapes[0])} of {by} otherwise")
 
 
 def _release(tensor: torch.Tensor) -> None:
@@ -121,9 +123,9 @@ def _operation_nodes(graph: fx.Graph) -> list[fx.Node]:
 class _Recorder(TorchFunctionMode):
     """Records a pass of a network on the meta device as a graph.
 
-    Each node's meta has the numbers of the "storages" that its tensors are in, which nodes are
-    "kept" until it has run, how many operators have by its "end", and of an operation the
-    "operation". A tensor's `node` is the last one that gave it.
+    Each node's meta has the "storages" that its tensors are in, by their numbers; the nodes that
+    are "kept" until it has run; how many operators have run by its "end"; and, where it is one, its
+    "operation". A tensor's `node` is the last that gave it.
     """
 
     def __init__(self, network: nn.Module, observer: Observer) -> None:
@@ -152,48 +154,52 @@ class _Recorder(TorchFunctionMode):
 
     def _call(self, call: Callable, module: nn.Module, *args, **kwargs) -> object:
         """A call of a module, which is an operation if the module is torch.nn's own."""
-        self.around.append(self.paths.get(module, self.around[-1]))
+        inside = self.inside
+        own = module.__module__.startswith("torch.nn.")
         container = isinstance(module, (nn.Sequential, nn.Identity))
-        own = module.__module__.startswith("torch.nn.") and not container
+        self.around.append(self.paths.get(module, self.around[-1]))
         try:
-            if self.inside or not own:
+            if inside or container or not own:
                 return call(module, *args, **kwargs)
             self.inside = True
             return self._run(partial(call, module), module, args, kwargs)
         finally:
-            self.inside = self.inside and not own
+            self.inside = inside
             self.around.pop()
 
     def _run(self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict) -> object:
-        """Run what may be an operation, and record it if it is."""
+        """Run what may be an operation, and record it if it is: a call of a module, or of a
+        function that runs operators. One that gives a tensor without any is recorded as part of
+        the next operation; one that does neither, of sizes say, is not."""
         seen = self.observer
-        before = len(seen.operators), seen.flops, seen.writes
+        start, flops, writes = len(seen.operators), seen.flops, seen.writes
         result = run(*args, **kwargs)
-        ran, flops, writes = len(seen.operators) - before[0], seen.flops - before[1], seen.writes - before[2]
         outputs = tensors_in(result)
-        # What runs nothing and gives no new tensor is Python's own: sizes, checks.
-        if not (module or ran) and all(hasattr(tensor, "node") for tensor in outputs):
+        is_operation = module is not None or len(seen.operators) > start
+        if not (is_operation or outputs):
             return result
         arguments = map_aggregate((args, kwargs), self._argument)
+        path = self.around[-1]
         if module is None:
-            node = self.graph.call_function(run, *arguments)
             name = run.__name__.removeprefix("__").removesuffix("__")
+            node = self.graph.call_function(run, *arguments)
         else:
-            node = self.graph.call_module(self.around[-1], *arguments)
             name = type(module).__name__
+            node = self.graph.call_module(path, *arguments)
         self._finish(node, outputs)
-        if module or ran:
-            inputs = tensors_in((args, kwargs))
-            cost = cost_of(kind_of(module, name), module, inputs, outputs, flops, bool(writes))
+        if is_operation:
+            inputs, kind = tensors_in((args, kwargs)), kind_of(module, name)
+            flops, writes = seen.flops - flops, seen.writes > writes
+            cost = cost_of(kind, module, inputs, outputs, flops, writes)
             shape = list(inputs[0].shape) if inputs else []
-            node.meta["operation"] = Operation(name, self.around[-1], shape, cost)
+            node.meta["operation"] = Operation(name, path, shape, cost)
         if isinstance(result, Tensor):
             result.node = node
         elif outputs:
             for index, item in enumerate(result):
                 if isinstance(item, Tensor):
-                    item.node = self.graph.call_function(operator.getitem, (node, index))
-                    self._finish(item.node, [item])
+                    part = self.graph.call_function(operator.getitem, (node, index))
+                    item.node = self._finish(part, [item])
         return result
 
     def _finish(self, node: fx.Node, outputs: list[Tensor]) -> fx.Node:

@@ -13,8 +13,6 @@ except ImportError as error:
     found = f"torch {torch.__version__} lacks what passes are observed with ({error})"
     raise ImportError(found) from error
 
-BATCH_NORM = torch.ops.aten.native_batch_norm.default
-
 
 class Observer(TorchDispatchMode):
     """Follows the operators of a pass and the storages that they make.
@@ -29,22 +27,38 @@ class Observer(TorchDispatchMode):
         self.operators: list[tuple[object, list[torch.Size]]] = []
         self.storages: list[list[int | None]] = []
         self.flops = self.writes = 0
+        self._inside = False  # an operator
         self._numbers: dict[int, int] = {}
         self._references: list[weakref.ref] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        result = _shortcut(func, args)
-        result = func(*args, **kwargs) if result is None else result
+        inside, self._inside = self._inside, True
+        result = self._run(func, args, kwargs)
+        self._inside = inside
+        if formula := flop_registry.get(func._overloadpacket):
+            self.flops += formula(*args, **kwargs, out_val=result)
+        if inside:
+            return result
         outputs = tensors_in(result)
         self.operators.append((func, [output.shape for output in outputs]))
         self.writes += func._schema.is_mutable
-        if formula := flop_registry.get(func._overloadpacket):
-            self.flops += formula(*args, **kwargs, out_val=result)
         for output in outputs:
             if self.number_of(output) is None:
                 self._follow(output.untyped_storage())
         return result
+
+    def _run(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> object:
+        # What meta tensors run as decompositions takes far longer than all else together: a batch
+        # norm, and functions of one tensor in place.
+        if func is torch.ops.aten.batch_norm.default:
+            return torch.empty_like(args[0])
+        in_place = func._schema.name.endswith("_") and torch.Tag.inplace_view not in func.tags
+        if in_place and len(tensors_in((args, kwargs))) == 1:
+            return args[0]
+        with self:  # in inference mode composite operators are whole: this for their parts' FLOPs
+            func.decompose(*args, **kwargs)
+        return func(*args, **kwargs)
 
     def number_of(self, tensor: Tensor) -> int | None:
         """Which of `storages` a tensor is in; None where no operator of the pass made it."""
@@ -62,15 +76,6 @@ class Observer(TorchDispatchMode):
         self._references.append(weakref.ref(storage, forget))
 
 
-def _shortcut(func: torch._ops.OpOverload, args: tuple) -> object:
-    """The result of operators that meta tensors run as decompositions, which takes far longer than
-    all else together: a batch norm, and functions of one tensor in place; None of others."""
-    if func is BATCH_NORM:
-        return torch.empty_like(args[0]), *(args[0].new_empty(0) for _ in range(2))
-    in_place = func._schema.name.endswith("_") and torch.Tag.inplace_view not in func.tags
-    return args[0] if in_place and len(tensors_in(args)) == 1 else None
-
-
 def observe(network: nn.Module, input_shape: list[int]) -> Observer:
     """Observe a pass for an input of a shape (B, C, H, W), which has the dtype and the memory
     format of the network's weights.
@@ -79,7 +84,7 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
     nor its buffers change. Raises what its forward raises.
     """
     state, image = on_meta(network, input_shape)
-    with torch.no_grad(), Observer() as observer:
+    with torch.inference_mode(), Observer() as observer:
         torch.func.functional_call(network, state, image)
     return observer
 

@@ -20,8 +20,8 @@ from backbone.instrument import Operation, insert_marks, keep_tensors, trace_ope
 from backbone.networks import Backbone, Stage
 from backbone.resources import FaultClock, Usage
 from backbone.roofline import Cost, sum_costs
-from backbone.rows import Row, format_rows
-from backbone.script import importing
+from backbone.rows import Row, format_rows, number_rows
+from backbone.script import Failure, importing
 
 
 class Clock(Protocol):
@@ -138,7 +138,7 @@ def time_network(
         rows[-1].page_faults.append(usage.page_faults(iterations))
     if usage and target == "layer":
         _count_faults(backbone, image, rows)
-    return rows
+    return number_rows(rows)
 
 
 def run_passes(
@@ -195,9 +195,15 @@ def mark_pass(
             return output
 
         return forward, []
-    graph, operations = trace_operations(network, input_shape)
-    keep_tensors(network, graph, input_shape)
-    stages = [backbone.stage_at(operation.path) for operation in operations]
+    try:
+        graph, operations = trace_operations(network, input_shape)
+        keep_tensors(network, graph, input_shape)
+    except Exception as error:  # whatever a forward of another form makes the recording run into
+        networks.check_input(backbone, input_shape)
+        reason = str(error).partition("\n")[0]
+        message = f"{backbone.name} cannot be cut into operations faithfully ({reason})"
+        raise Failure(f"{message}; use --target model") from error
+    stages = [backbone.stage_at(operation) for operation in operations]
     parts = stages if target == "block" else range(len(operations))
     forward = insert_marks(network, graph, parts, mark)
     return forward, list(zip(stages, operations, strict=True))
