@@ -9,8 +9,13 @@ from torch import Tensor, nn
 
 from backbone.roofline import Cost
 
-WORDS = {"LayerNorm": "layer norm", "Linear": "linear", "add": "addition", "iadd": "addition"}
-WORDS |= {"layer_norm": "layer norm", "mul": "multiplication", "imul": "multiplication"}
+WORDS = {  # for modules and functions alike, and for those that work in place, add_ and mul_
+    "LayerNorm": "layer norm",
+    "layer_norm": "layer norm",
+    "Linear": "linear",
+    "add": "addition",
+    "mul": "multiplication",
+}
 
 
 def cost_of(
@@ -21,10 +26,10 @@ def cost_of(
     flops: int,
     writes: bool,
 ) -> Cost:
-    """The cost of an operation of a kind, a module's or a function's.
+    """The cost of an operation of a kind, of a module or a function (None).
 
-    writes: whether it wrote to its inputs. Where it has not, and its outputs are in their memory,
-    it is a view.
+    writes: whether it wrote to its inputs; if not, and its outputs are in their memory, it is a
+    view.
     """
     memory = {tensor.untyped_storage()._cdata for tensor in inputs}
     is_view = not writes and all(out.untyped_storage()._cdata in memory for out in outputs)

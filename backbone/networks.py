@@ -91,10 +91,13 @@ def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backb
             f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
             "(resnet50, 101, 152, resnext, wide_resnet) have"
         )
+    # RegNets work out their widths with tensors, which the meta device has no values of.
+    on_cpu = torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext()
     device = torch.get_default_device()
-    # RegNets work out their widths with tensors, which must have values.
-    with torch.device("cpu" if name.startswith("regnet") else device):
-        network = torchvision.models.get_model(name, weights=None, **options).eval().to(device)
+    with on_cpu:
+        network = torchvision.models.get_model(name, weights=None, **options).eval()
+    if next(network.parameters()).device != device:
+        network.to(device)
     if name != "mobilenet_v2":
         return Backbone(name, network, partial(_stage_by_module, network))
     _dilate(network, output_stride or 32)

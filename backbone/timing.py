@@ -61,7 +61,12 @@ def report_times(
         record = records.start(machine_conditions | _conditions(args, backbone, image))
         if args.append is not None:
             records.read_like(Path(file), record)
-    rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations, usage)
+    passes = args.target, clock, args.warmup, args.iterations
+    try:
+        rows = time_network(backbone, image, *passes, usage)
+    except (RuntimeError, AssertionError, ValueError):
+        networks.check_input(backbone, list(image.shape))
+        raise
     if file is not None:
         if args.target == "model":  # the other targets' passes are traced anyway
             rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
