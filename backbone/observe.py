@@ -77,8 +77,7 @@ class Observer(TorchDispatchMode):
 
 
 def observe(network: nn.Module, input_shape: list[int]) -> Observer:
-    """Observe a pass for an input of a shape (B, C, H, W), which has the dtype and the memory
-    format of the network's weights.
+    """Observe a pass for an input of a shape (B, C, H, W) in the dtype of the network's weights.
 
     The network may be on any device; it runs in the mode that it is in, and neither its parameters
     nor its buffers change. Raises what its forward raises.
@@ -91,18 +90,11 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
 
 def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tensor], Tensor]:
     """Twins on the meta device of a network's parameters and buffers, by their names, and an image
-    (B, C, H, W) in the dtype and memory format of its weights."""
+    (B, C, H, W) in the dtype of its weights."""
     tensors = [*network.named_parameters(), *network.named_buffers()]
     state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
-    weights = [tensor for tensor in state.values() if tensor.is_floating_point()]
-    last = any(
-        weight.ndim == 4
-        and weight.is_contiguous(memory_format=torch.channels_last)
-        and not weight.is_contiguous()
-        for weight in weights
-    )
-    image = torch.empty(input_shape, device="meta", dtype=weights[0].dtype if weights else None)
-    return state, image.to(memory_format=torch.channels_last) if last else image
+    dtype = next((t.dtype for t in state.values() if t.is_floating_point()), None)
+    return state, torch.empty(input_shape, device="meta", dtype=dtype)
 
 
 def tensors_in(values: object) -> list[Tensor]:

@@ -226,15 +226,19 @@ def test_dilated_network_is_the_stock_one_in_between(output_stride):
     dilated = networks.build(output_stride=output_stride).network
     dilated.load_state_dict(stock.state_dict())
     image, step = torch.rand(1, 3, 64, 96), 32 // output_stride
+    # The last block's depthwise convolution by hand, its kernel with zeros in between.
+    convolution, x = dilated.features[17].conv[1][0], torch.rand(1, 960, 8, 12)
+    spread = torch.zeros(960, 1, 2 * step + 1, 2 * step + 1)
+    spread[..., ::step, ::step] = convolution.weight.detach()
     with torch.inference_mode():
-        dense = dilated.features(image)
-        torch.testing.assert_close(dense[..., ::step, ::step], stock.features(image))
-        # The last block's depthwise convolution by hand, its kernel with zeros in between.
-        convolution, x = dilated.features[17].conv[1][0], torch.rand(1, 960, 8, 12)
-        spread = torch.zeros(960, 1, 2 * step + 1, 2 * step + 1)
-        spread[..., ::step, ::step] = convolution.weight
-        by_hand = F.conv2d(x, spread, padding=step, groups=960)
-        torch.testing.assert_close(convolution(x), by_hand)
+        assert_near(dilated.features(image)[..., ::step, ::step], stock.features(image))
+        assert_near(convolution(x), F.conv2d(x, spread, padding=step, groups=960))
+
+
+def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Within rounding of the largest value: random weights leave little of an image."""
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])
