@@ -15,6 +15,9 @@ WORDS = {  # for modules and functions alike, and for those that work in place, 
     "Linear": "linear",
     "add": "addition",
     "mul": "multiplication",
+    "relu": "ReLU",
+    "dropout": "Dropout",
+    "Flatten": "flatten",
 }
 
 

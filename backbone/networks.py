@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from backbone.observe import observe
-from backbone.script import Failure
+from backbone.script import Failure, is_out_of_memory
 
 if TYPE_CHECKING:
     from backbone.instrument import Operation
@@ -82,7 +82,7 @@ def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backb
     torchvision's replace_stride_with_dilation has it.
     """
     options = {}
-    if name in ("googlenet", "inception_v3"):  # their own initialisation takes half a minute
+    if name in ("googlenet", "inception_v3"):  # theirs is slow, and warns of it
         options = {"aux_logits": False, "init_weights": False}
     if output_stride and name.startswith(DILATED_RESNETS):
         options = {"replace_stride_with_dilation": [False, output_stride < 16, output_stride < 32]}
@@ -96,7 +96,7 @@ def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backb
     device = torch.get_default_device()
     with on_cpu:
         network = torchvision.models.get_model(name, weights=None, **options).eval()
-    if next(network.parameters()).device != device:
+    if name.startswith("regnet"):
         network.to(device)
     if name != "mobilenet_v2":
         return Backbone(name, network, partial(_stage_by_module, network))
@@ -109,6 +109,8 @@ def check_input(backbone: Backbone, input_shape: list[int]) -> None:
     try:
         observe(backbone.network, input_shape)
     except (RuntimeError, AssertionError, ValueError) as error:
+        if is_out_of_memory(error):  # more bytes than can be counted
+            raise
         reason = str(error).partition("\n")[0]
         message = f"{backbone.name} cannot take an input of shape {input_shape}: {reason}"
         raise Failure(message) from error

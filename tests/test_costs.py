@@ -85,6 +85,7 @@ def test_costs_by_hand(dtype, size):
         (None, "adaptive_avg_pool2d", "pooling"),
         (None, "cat", "cat"),
         (None, "mul", "multiplication"),
+        (None, "relu", "ReLU"),
         (nn.LayerNorm(8), "", "layer norm"),
     ],
 )
