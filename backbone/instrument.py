@@ -1,13 +1,19 @@
 """The instrumented pass: the network's own operations with clock marks between them."""
 
+import operator
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise, zip_longest
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
+from torch.overrides import TorchFunctionMode
 
-from backbone.costs import CostInterpreter
+from backbone.costs import cost_of, kind_of
+from backbone.observe import Observer, observe, on_meta, tensors_in
 from backbone.roofline import Cost
 
 
@@ -29,13 +35,16 @@ def trace_operations(
     """The network's graph and its operations, in the order in which they run, for an input of a
     shape (B, C, H, W).
 
-    Shapes and costs come from a twin on the meta device, so that no pass has to run for them. No
-    weight is copied for it: the allocator is left as a run without a trace would find it.
+    An operation is a call of one of torch.nn's modules, or of a function outside of them. The graph
+    is recorded from a pass on the meta device, so that nothing is computed. No weight is copied for
+    it: the allocator is left as a run without a trace would find it. Raises what the network's
+    forward raises, and NotImplementedError of a tensor that is not the network's.
     """
-    twin = fx.symbolic_trace(_on_meta(network))
-    dtype = next(network.parameters()).dtype
-    CostInterpreter(twin).run(torch.empty(input_shape, device="meta", dtype=dtype))
-    return twin.graph, [_operation(twin, node) for node in _operation_nodes(twin.graph)]
+    state, image = on_meta(network, input_shape)
+    with torch.inference_mode(), Observer() as observer:
+        recorder = _Recorder(network, observer)
+        recorder.record(state, image)
+    return recorder.graph, [node.meta["operation"] for node in _operation_nodes(recorder.graph)]
 
 
 def insert_marks(
@@ -45,38 +54,58 @@ def insert_marks(
 
     parts[i] tells which part operation i is in; with n parts, a pass makes n + 1 marks. The pass
     runs the network's own modules on an image (B, C, H, W) and returns what the network returns,
-    bit for bit; it also keeps every tensor for as long as the network does, since when memory is
-    given back decides how much of it is at hand for the next operation, and so the time that this
-    one takes.
+    bit for bit; after keep_tensors() it also keeps every tensor for as long as the network does,
+    since when memory is given back decides how much of it is at hand for the next operation, and so
+    the time that this one takes.
     """
-    marked, copies, modules = fx.Graph(), {}, {}
-    kept = _kept_until(graph)
-    following = [*parts[1:], None]
-    ends = {
-        node
-        for node, part, next_part in zip(_operation_nodes(graph), parts, following, strict=True)
-        if part != next_part
-    }
+    marked, copies, attributes = fx.Graph(), {}, {}
+    operations = zip(_operation_nodes(graph), parts, strict=True)
+    ends = {node for (node, part), (_, after) in pairwise(operations) if part != after}
     for node in graph.nodes:
+        if node.op == "output":
+            marked.call_function(mark)
         copy = copies[node] = marked.node_copy(node, copies.__getitem__)
-        if node.op == "call_module":  # by a number: looking up features.1.conv.0.0 takes five steps
-            copy.target = f"module_{len(modules)}"
-            modules[copy.target] = network.get_submodule(node.target)
-        for tensor in kept.get(node, ()):
+        if node.op in ("call_module", "get_attr"):
+            # By a number: looking up features.1.conv.0.0 takes five steps.
+            copy.target = f"attribute_{len(attributes)}"
+            attributes[copy.target] = operator.attrgetter(node.target)(network)
+        for tensor in node.meta["kept"]:
             marked.call_function(_release, (copies[tensor],))
         if node.op == "placeholder" or node in ends:
             marked.call_function(mark)
-    return fx.GraphModule(modules, marked)
+    return fx.GraphModule(attributes, marked)
 
 
-def _on_meta(network: nn.Module) -> nn.Module:
-    """A copy of a network with its parameters and buffers on the meta device."""
-    tensors: dict[int, object] = {}
-    for tensor in [*network.parameters(), *network.buffers()]:
-        twin = torch.empty_like(tensor, device="meta")
-        is_parameter = isinstance(tensor, nn.Parameter)
-        tensors[id(tensor)] = nn.Parameter(twin, tensor.requires_grad) if is_parameter else twin
-    return deepcopy(network, tensors)
+def keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) -> None:
+    """Have a recorded graph keep each tensor as long as the stock network does, and prove it.
+
+    On the meta device both run the same operators with the same shapes, and each storage that these
+    make is made and freed between the same two. Raises NotImplementedError where that is not so.
+    """
+    stock = observe(network, input_shape)
+    nodes = _operation_nodes(graph)
+    ends = [node.meta["end"] for node in nodes]
+    order = {node: index for index, node in enumerate(graph.nodes)}
+    holders, last_uses = {}, {}  # of storages
+    for node in graph.nodes:
+        holders |= dict.fromkeys(node.meta["storages"], node)
+        for used in (node, *node.all_input_nodes):
+            last_uses |= dict.fromkeys(used.meta["storages"], order[node])
+    for number, (_, _, freed) in enumerate(stock.storages):
+        if number in holders and freed is not None:
+            last = nodes[bisect_left(ends, freed)]
+            if order[last] > last_uses[number]:
+                last.meta["kept"].append(holders[number])
+    forward = insert_marks(network, graph, [None] * len(nodes), lambda: None)
+    _compare(stock, observe(forward, input_shape))
+
+
+def _compare(stock: Observer, traced: Observer) -> None:
+    for runs, traced_runs in zip_longest(stock.operators, traced.operators):
+        if runs != traced_runs:
+            raise NotImplementedError(f"it runs {runs}, its operations {traced_runs}")
+    if stock.storages != traced.storages:
+        raise NotImplementedError("its operations keep tensors longer, or not as long")
 
 
 def _release(tensor: torch.Tensor) -> None:
@@ -84,37 +113,104 @@ def _release(tensor: torch.Tensor) -> None:
 
 
 def _operation_nodes(graph: fx.Graph) -> list[fx.Node]:
-    return [node for node in graph.nodes if node.op not in ("placeholder", "output")]
+    return [node for node in graph.nodes if "operation" in node.meta]
 
 
-def _modules_around(node: fx.Node) -> list[str]:
-    return list(node.meta.get("nn_module_stack", ()))
+class _Recorder(TorchFunctionMode):
+    """Records a pass of a network on the meta device as a graph.
 
+    Each node's meta has the "storages" that its tensors are in, by their numbers; the nodes that
+    are "kept" until it has run; how many operators have run by its "end"; and, where it is one, its
+    "operation". A tensor's `node` is the last that gave it.
+    """
 
-def _operation(network: fx.GraphModule, node: fx.Node) -> Operation:
-    if node.op == "call_module":
-        type_name = type(network.get_submodule(node.target)).__name__
-    else:
-        type_name = getattr(node.target, "__name__", node.target)
-    path = (_modules_around(node) or [""])[-1]
-    return Operation(type_name, path, node.meta["shape"], node.meta["cost"])
+    def __init__(self, network: nn.Module, observer: Observer) -> None:
+        super().__init__()
+        self.network, self.observer, self.graph = network, observer, fx.Graph()
+        self.paths = {module: path for path, module in network.named_modules()}
+        self.around = [""]  # the paths of the modules that are being called
+        self.inside = False  # an operation
 
+    def record(self, state: dict[str, Tensor], image: Tensor) -> None:
+        """Run the network with this state on an image."""
+        self.names = {id(tensor): name for name, tensor in state.items()}
+        self.image = image.node = self._finish(self.graph.placeholder("image"), [])
+        call = nn.Module.__call__
+        nn.Module.__call__ = lambda *args, **kwargs: self._call(call, *args, **kwargs)
+        try:
+            with self:
+                result = torch.func.functional_call(self.network, state, image)
+        finally:
+            nn.Module.__call__ = call
+        self._finish(self.graph.output(map_aggregate(result, self._argument)), [])
 
-def _kept_until(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
-    """For the last operation of a module, the tensors that come from outside of it and that the
-    traced code would have dropped by then: a call keeps its arguments until it returns."""
-    order = {node: index for index, node in enumerate(graph.nodes)}
-    last_of = {path: node for node in graph.nodes for path in _modules_around(node)}
-    kept: dict[fx.Node, list[fx.Node]] = {}
-    for tensor in _operation_nodes(graph):
-        own = _modules_around(tensor)
-        leaves = [
-            last_of[path]
-            for user in tensor.users
-            for path in _modules_around(user)
-            if path not in own
-        ]
-        last = max(leaves, key=order.__getitem__, default=None)
-        if last is not None and order[last] > max(order[user] for user in tensor.users):
-            kept.setdefault(last, []).append(tensor)
-    return kept
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        return func(*args, **kwargs) if self.inside else self._run(func, None, args, kwargs)
+
+    def _call(self, call: Callable, module: nn.Module, *args, **kwargs) -> object:
+        """A call of a module, which is an operation if the module is torch.nn's own."""
+        inside = self.inside
+        own = module.__module__.startswith("torch.nn.")
+        container = isinstance(module, (nn.Sequential, nn.Identity))
+        self.around.append(self.paths.get(module, self.around[-1]))
+        try:
+            if inside or container or not own:
+                return call(module, *args, **kwargs)
+            self.inside = True
+            return self._run(partial(call, module), module, args, kwargs)
+        finally:
+            self.inside = inside
+            self.around.pop()
+
+    def _run(self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict) -> object:
+        """Run what may be an operation, and record it if it is: a call of a module, or of a
+        function that runs operators. One that gives a tensor without any is recorded as part of
+        the next operation; one that does neither, of sizes say, is not."""
+        seen = self.observer
+        start, flops, writes = len(seen.operators), seen.flops, seen.writes
+        result = run(*args, **kwargs)
+        outputs = tensors_in(result)
+        is_operation = module is not None or len(seen.operators) > start
+        if not (is_operation or outputs):
+            return result
+        arguments = map_aggregate((args, kwargs), self._argument)
+        path = self.around[-1]
+        if module is None:
+            name = run.__name__.removeprefix("__").removesuffix("__")
+            node = self.graph.call_function(run, *arguments)
+        else:
+            name = type(module).__name__
+            node = self.graph.call_module(path, *arguments)
+        self._finish(node, outputs)
+        if is_operation:
+            inputs, kind = tensors_in((args, kwargs)), kind_of(module, name)
+            flops, writes = seen.flops - flops, seen.writes > writes
+            cost = cost_of(kind, module, inputs, outputs, flops, writes)
+            shape = list(inputs[0].shape) if inputs else []
+            node.meta["operation"] = Operation(name, path, shape, cost)
+        if isinstance(result, Tensor):
+            result.node = node
+        elif outputs:
+            for index, item in enumerate(result):
+                if isinstance(item, Tensor):
+                    part = self.graph.call_function(operator.getitem, (node, index))
+                    item.node = self._finish(part, [item])
+        return result
+
+    def _finish(self, node: fx.Node, outputs: list[Tensor]) -> fx.Node:
+        numbers = {self.observer.number_of(tensor) for tensor in outputs} - {None}
+        node.meta = {"storages": numbers, "end": len(self.observer.operators), "kept": []}
+        return node
+
+    def _argument(self, value: object) -> object:
+        """What stands in the graph for an argument of a call."""
+        if isinstance(value, torch.device):  # the meta device, in place of the image's
+            return self._finish(self.graph.call_function(getattr, (self.image, "device")), [])
+        if not isinstance(value, Tensor):
+            return value
+        if hasattr(value, "node"):
+            return value.node
+        if id(value) not in self.names:
+            raise NotImplementedError(f"a tensor of shape {list(value.shape)} is not the network's")
+        return self._finish(self.graph.get_attr(self.names[id(value)]), [])

@@ -1,14 +1,20 @@
-"""The network under test: torchvision's MobileNet-V2, and its stages."""
+"""The network under test, torchvision's MobileNet-V2 or another of its networks, and its stages."""
 
 import contextlib
 import importlib.util
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
+
+from backbone.observe import observe
+from backbone.script import Failure, is_out_of_memory
+
+if TYPE_CHECKING:
+    from backbone.instrument import Operation
 
 if torch.__version__ < (2, 8):
     raise ImportError(f"torch 2.8 or later is needed, this is {torch.__version__}")
@@ -45,25 +51,61 @@ class Stage(NamedTuple):
 
 
 class Backbone(NamedTuple):
-    """A network with the name that reports print, and the stage of an operation, which goes by the
-    path of the module that it runs in."""
+    """A network with the name that reports print, and the stage of each of its operations."""
 
     name: str
     network: nn.Module
-    stage_at: Callable[[str], Stage]
+    stage_at: "Callable[[Operation], Stage]"
 
 
-def build() -> Backbone:
-    """torchvision's MobileNet-V2, width 1.0, 1000 classes, in eval mode; its weights, and what
-    torch draws next, are random, and the same each time.
+# ResNets whose blocks have a bottleneck; torchvision's other blocks have no dilation.
+DILATED_RESNETS = ("resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
-    Input (B, 3, H, W), output (B, 1000). Source: Sandler et al., "MobileNetV2: Inverted Residuals
-    and Linear Bottlenecks", CVPR 2018.
+
+def list_names() -> list[str]:
+    """The names of torchvision's classification networks."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backbone:
+    """One of torchvision's classification networks, without auxiliary classifiers, which only
+    training uses, in eval mode; its weights, and what torch draws next, are random, and the same
+    each time.
+
+    Input (B, 3, H, W), output (B, 1000). output_stride: 8, 16, or 32, which is the network as it
+    is: how much smaller than the input the last feature map is at the most. Strides beyond become
+    dilations: the block that loses its stride keeps the dilation before it, later ones have twice
+    as much. Raises ValueError where a network has no output stride to choose.
+
+    Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
+    Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, as
+    torchvision's replace_stride_with_dilation has it.
     """
     torch.manual_seed(0)
-    network = torchvision.models.mobilenet_v2(weights=None).eval()
+    options = {}
+    if name in ("googlenet", "inception_v3"):  # theirs is slow, and warns of it
+        options = {"aux_logits": False, "init_weights": False}
+    if output_stride and name.startswith(DILATED_RESNETS):
+        options = {"replace_stride_with_dilation": [False, output_stride < 16, output_stride < 32]}
+    elif output_stride and name != "mobilenet_v2":
+        raise ValueError(
+            f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
+            "(resnet50, 101, 152, resnext, wide_resnet) have"
+        )
+    # RegNets work out their widths with tensors, which the meta device has no values of.
+    on_cpu = torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext()
+    device = torch.get_default_device()
+    with on_cpu:
+        network = torchvision.models.get_model(name, weights=None, **options).eval()
+    if name.startswith("regnet"):
+        network.to(device)
+    if name == "mobilenet_v2":
+        _dilate(network, output_stride or 32)
     _set_statistics(network)
-    return Backbone("MobileNetV2", network, partial(_stage_at, network))
+    if name != "mobilenet_v2":
+        return Backbone(name, network, partial(_stage_by_module, network))
+    return Backbone("MobileNetV2", network, partial(_stage_of_mobilenet_v2, network))
 
 
 def _set_statistics(network: nn.Module) -> None:
@@ -78,20 +120,57 @@ def _set_statistics(network: nn.Module) -> None:
     for norm in norms:
         norm.momentum = 1.0  # the statistics are this pass's alone
         norm.train()
-    with torch.no_grad():
+    # A network that takes one size alone keeps what it has.
+    with torch.no_grad(), contextlib.suppress(RuntimeError, AssertionError, ValueError):
         network(torch.rand(2, 3, 96, 96))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
 
 
-def _stage_at(network: nn.Module, path: str) -> Stage:
-    """The stage of MobileNet-V2 that the operation at a module path belongs to.
+def check_input(backbone: Backbone, input_shape: list[int]) -> None:
+    """Raise script.Failure where a network cannot take an input of a shape (B, C, H, W)."""
+    try:
+        observe(backbone.network, input_shape)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        if is_out_of_memory(error):  # more bytes than can be counted
+            raise
+        reason = str(error).partition("\n")[0]
+        message = f"{backbone.name} cannot take an input of shape {input_shape}: {reason}"
+        raise Failure(message) from error
+
+
+def _dilate(network: nn.Module, output_stride: int) -> None:
+    """Put dilations in place of the strides of MobileNet-V2's 3x3 convolutions beyond a stride."""
+    stride, dilation = 1, 1
+    for convolution in network.modules():
+        if isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (3, 3):
+            convolution.dilation = convolution.padding = (dilation, dilation)
+            if convolution.stride == (2, 2) and stride == output_stride:
+                convolution.stride, dilation = (1, 1), 2 * dilation
+            else:
+                stride *= convolution.stride[0]
+
+
+def _stage_by_module(network: nn.Module, operation: "Operation") -> Stage:
+    """The stage of an operation is the first module on its path that is no plain container. Outside
+    of any, in the network's own forward, it is one by itself, or with its like."""
+    path = ""
+    for part in operation.path.split(".") if operation.path else ():
+        path = f"{path}.{part}".lstrip(".")
+        module = network.get_submodule(path)
+        if type(module) not in CONTAINERS:
+            return Stage(type(module).__name__, path, {})
+    return Stage(operation.type, "", {})
+
+
+def _stage_of_mobilenet_v2(network: nn.Module, operation: "Operation") -> Stage:
+    """The stage of an operation of MobileNet-V2.
 
     Called outside any submodule (path ""), an operation is part of the pooling: the network pools
     and flattens in its own forward().
     """
-    part, *rest = path.split(".")
+    part, *rest = operation.path.split(".")
     if part == "features":
         position = int(rest[0])
         path = f"features.{position}"

@@ -12,7 +12,7 @@ import numpy as np
 import pyperf
 
 from backbone.roofline import Ceilings, Cost
-from backbone.rows import Row, name_row
+from backbone.rows import Row, name_row, number_rows
 from backbone.script import Failure
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
@@ -89,9 +89,12 @@ def add(file: Path, new: Record) -> Record:
 def dumps(record: Record) -> str:
     """A record as the JSON text of a pyperf suite."""
     whole = record.rows[-1]
-    benchmarks = []
+    benchmarks, names = [], set()
     for row in record.rows:
         about = record.conditions | _about(row)
+        if about["name"] in names:  # a stage of one operation has that one's name
+            about["name"] = f"{row.level} {about['name']}"
+        names.add(about["name"])
         runs = []
         for number, samples in enumerate(row.samples.tolist()):
             own = record.runs[number] if row is whole else {}
@@ -125,7 +128,7 @@ def loads(text: str, file: Path) -> Record:
     """
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
-        rows = [_row(benchmark) for benchmark in benchmarks]
+        rows = number_rows([_row(benchmark) for benchmark in benchmarks])
         whole = benchmarks[-1]
         own = {*OF_A_RUN, *OF_A_ROW, FAULTS}
         conditions = {k: v for k, v in whole.get_metadata().items() if k not in own}

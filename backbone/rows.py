@@ -1,6 +1,7 @@
 """Rows: what was timed, its samples, and the line that is printed for it."""
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class Row:
     pass. samples: one elapsed time a pass, in milliseconds, shape (runs, iterations). settings:
     what else the line of a stage says. page_faults: minor page faults of a pass, the median of each
     run; none where they were not counted. cost: of its operations together; its kind is "" where
-    they are not of one.
+    they are not of one. number: among the rows of its level that would have the same name, from 1.
     """
 
     level: str
@@ -28,6 +29,7 @@ class Row:
     settings: dict[str, int | float] = field(default_factory=dict)
     page_faults: list[int] = field(default_factory=list)
     cost: Cost | None = None
+    number: int = 1
 
 
 # How MobileNet-V2's stages are worded: their name, and what stands between it and the input's
@@ -42,10 +44,21 @@ STAGES = {
 
 
 def name_row(row: Row) -> str:
-    """A row's name, which no other row of its report has."""
+    """A row's name, which no other row of its level has once they are numbered."""
     if row.level == "block" and row.type in STAGES:
         return STAGES[row.type][0].format(stage=row.stage)
-    return f"{row.type} {row.path}".strip()
+    return f"{row.type} {row.path}".strip() + (f" #{row.number}" if row.number > 1 else "")
+
+
+def number_rows(rows: list[Row]) -> list[Row]:
+    """A report's rows, in order, with their numbers: a ResNet calls one ReLU twice in a block."""
+    seen = Counter()
+    numbered = []
+    for row in rows:
+        name = row.level, name_row(row)
+        seen[name] += 1
+        numbered.append(replace(row, number=seen[name]))
+    return numbered
 
 
 def label_row(row: Row) -> str:

@@ -8,11 +8,13 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
+from backbone.observe import tensors_in
+
 MB = 2**20  # as torchsummary has it
 
 
 class Layer(NamedTuple):
-    """One call of a module: its type, its output's shape, its weight's and bias's elements."""
+    """One call of a module: its type, its (first) output's shape, its parameters' elements."""
 
     type: str
     output_shape: list[int]
@@ -23,29 +25,42 @@ class Layer(NamedTuple):
 def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
     """The layers that one pass on an image (B, C, H, W) calls, in order, and the pass's MACs.
 
-    Containers and the network itself are no layers. With both on the meta device nothing is
-    computed, and the cost does not depend on the image's size. Multiply-accumulates are half of
-    the operations that torch.utils.flop_counter counts: 1 MAC = 2 FLOPs.
+    A parameter counts once: in the first call of its module, or, where a pass does not call that
+    (swin_t's linear layers hand out their weights), of the module around it. Containers and the
+    network itself are no layers, unless they have such parameters. With both on the meta device
+    nothing is computed, and the cost does not depend on the image's size. Multiply-accumulates are
+    half of the operations that torch.utils.flop_counter counts: 1 MAC = 2 FLOPs.
     """
-    layers: list[Layer] = []
+    calls: list[tuple[nn.Module, list[int]]] = []
 
-    def record(module: nn.Module, args: tuple, output: Tensor) -> None:
-        if module is network or isinstance(module, (nn.Sequential, nn.ModuleList)):
-            return
-        own = [t for t in (getattr(module, n, None) for n in ("weight", "bias")) if t is not None]
-        layers.append(
-            Layer(
-                type(module).__name__,
-                list(output.shape),
-                sum(tensor.numel() for tensor in own),
-                any(tensor.requires_grad for tensor in own),
-            )
-        )
+    def record(module: nn.Module, args: tuple, output: object) -> None:
+        calls.append((module, list(tensors_in(output)[0].shape)))
 
     counter = FlopCounterMode(display=False)
     with register_module_forward_hook(record), torch.inference_mode(), counter:
         network(image)
+    parameters = _parameters_of(network, {module for module, _ in calls})
+    layers = []
+    for module, shape in calls:
+        own = parameters.pop(module, [])
+        container = module is network or isinstance(module, (nn.Sequential, nn.ModuleList))
+        if own or not container:
+            elements = sum(tensor.numel() for tensor in own)
+            trainable = any(tensor.requires_grad for tensor in own)
+            layers.append(Layer(type(module).__name__, shape, elements, trainable))
     return layers, counter.get_total_flops() // 2
+
+
+def _parameters_of(
+    network: nn.Module, called: set[nn.Module]
+) -> dict[nn.Module, list[nn.Parameter]]:
+    """Every parameter under the innermost called module around it."""
+    owners, parameters = {}, {}
+    for path, module in network.named_modules():  # outer ones first
+        owners[path] = module if module in called else owners[path.rpartition(".")[0]]
+    for name, parameter in network.named_parameters():
+        parameters.setdefault(owners[name.rpartition(".")[0]], []).append(parameter)
+    return parameters
 
 
 def format_layers(layers: list[Layer], input_shape: list[int]) -> str:

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from backbone import files, modes
+from backbone import files, modes, networks
 from backbone.ceilings import measure_ceilings
-from backbone.instrument import Operation, insert_marks, trace_operations
+from backbone.instrument import Operation, insert_marks, keep_tensors, trace_operations
 from backbone.networks import Backbone, Stage
 from backbone.resources import FaultClock, Usage
 from backbone.roofline import Cost, sum_costs
-from backbone.rows import Row, format_rows
-from backbone.script import allowing_for_memory, importing
+from backbone.rows import Row, format_rows, number_rows
+from backbone.script import Failure, allowing_for_memory, importing
 
 
 class Clock(Protocol):
@@ -61,7 +61,12 @@ def report_times(
     of_run = {}
     if args.compile:
         of_run["compile_time"] = modes.compile_network(backbone.network, image)
-    rows = time_network(backbone, image, args.target, clock, args.warmup, args.iterations, usage)
+    passes = args.target, clock, args.warmup, args.iterations
+    try:
+        rows = time_network(backbone, image, *passes, usage)
+    except (RuntimeError, AssertionError, ValueError):
+        networks.check_input(backbone, list(image.shape))
+        raise
     if file is not None:
         if args.target == "model":  # the other targets' passes are traced anyway
             rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
@@ -156,7 +161,7 @@ def time_network(
         rows[-1].page_faults.append(usage.page_faults(iterations))
     if usage and target == "layer":
         _count_faults(backbone, image, rows)
-    return rows
+    return number_rows(rows)
 
 
 def run_passes(
@@ -213,8 +218,15 @@ def mark_pass(
             return output
 
         return forward, []
-    graph, operations = trace_operations(network, input_shape)
-    stages = [backbone.stage_at(operation.path) for operation in operations]
+    try:
+        graph, operations = trace_operations(network, input_shape)
+        keep_tensors(network, graph, input_shape)
+    except Exception as error:  # whatever a forward of another form makes the recording run into
+        networks.check_input(backbone, input_shape)
+        reason = str(error).partition("\n")[0]
+        message = f"{backbone.name} cannot be cut into operations faithfully ({reason})"
+        raise Failure(f"{message}; use --target model") from error
+    stages = [backbone.stage_at(operation) for operation in operations]
     parts = stages if target == "block" else range(len(operations))
     forward = insert_marks(network, graph, parts, mark)
     return forward, list(zip(stages, operations, strict=True))

@@ -81,9 +81,12 @@ def test_costs_by_hand(dtype, size):
         (nn.Conv2d(8, 8, (1, 3)), "", "convolution"),
         (nn.MaxPool2d(2), "", "pooling"),
         (nn.Hardswish(), "", "Hardswish"),
-        (None, "iadd", "addition"),
+        (None, "add_", "addition"),
         (None, "adaptive_avg_pool2d", "pooling"),
         (None, "cat", "cat"),
+        (None, "mul", "multiplication"),
+        (None, "relu", "ReLU"),
+        (nn.LayerNorm(8), "", "layer norm"),
     ],
 )
 def test_kinds(module, function, kind):

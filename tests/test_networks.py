@@ -1,0 +1,279 @@
+"""Other networks: their operations, stages and names, what they hold, and what they refuse."""
+
+import contextlib
+import io
+import weakref
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchsummary import summary
+
+from backbone import instrument, networks, peak, records, structure, timing
+from backbone.observe import tensors_in
+from backbone.rows import Row, name_row
+from backbone.script import Failure
+
+FAMILIES = (
+    "resnet18",
+    "densenet121",
+    "inception_v3",
+    "efficientnet_b0",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "regnet_y_400mf",
+    "convnext_tiny",
+    "swin_t",
+)
+
+
+def build_on_meta(name: str, output_stride: int | None = None) -> networks.Backbone:
+    with torch.device("meta"):
+        return networks.build(name, output_stride)
+
+
+def mark_layers(backbone: networks.Backbone, shape: list[int]):
+    return timing.mark_pass(backbone, shape, "layer", lambda: None)
+
+
+class LiveBytes(TorchDispatchMode):
+    """The operators of a pass, each with the bytes of all storages that are alive after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live, self.history = weakref.WeakSet(), []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.live |= {tensor.untyped_storage() for tensor in tensors_in(result)}
+        self.history.append((func, sum(storage.nbytes() for storage in self.live)))
+        return result
+
+
+def compare_passes(backbone: networks.Backbone, image: torch.Tensor) -> list[instrument.Operation]:
+    """The same values, bit for bit; the same operators; the same bytes alive after each."""
+    forward, operations = mark_layers(backbone, list(image.shape))
+    with torch.inference_mode():
+        assert torch.equal(backbone.network(image), forward(image))
+        histories = []
+        for run in (backbone.network, forward):
+            with LiveBytes() as live:
+                run(image)
+            histories.append(live.history)
+    assert histories[0] == histories[1]
+    return [operation for _, operation in operations]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_pass_is_the_stock_networks(name):
+    backbone, image = networks.build(name), torch.rand(2, 3, 96, 96)
+    operations = compare_passes(backbone, image)
+    assert all(operation.input_shape for operation in operations)
+    layers, macs = structure.list_layers(build_on_meta(name).network, image.to("meta"))
+    assert sum(operation.cost.macs for operation in operations) == macs
+    total = sum(parameter.numel() for parameter in backbone.network.parameters())
+    assert sum(layer.parameters for layer in layers) == total
+
+
+def test_addition_in_place_stays_in_place():
+    _, operations = mark_layers(networks.build("resnet18"), [1, 3, 64, 64])
+    additions = [op for _, op in operations if op.cost.kind == "addition"]
+    assert [operation.type for operation in additions] == 8 * ["add_"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pass_in_another_format_without_batch_norms(dtype):
+    backbone = networks.build("resnet18")
+    for module in list(backbone.network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+    form = {"dtype": dtype, "memory_format": torch.channels_last}
+    backbone.network.to(**form)
+    operations = compare_passes(backbone, torch.rand(1, 3, 64, 64).to(**form))
+    assert not any(operation.type in ("Identity", "BatchNorm2d") for operation in operations)
+
+
+def test_pass_in_training_mode():
+    backbone, image = networks.build("efficientnet_b0"), torch.rand(2, 3, 64, 64)
+    backbone.network.train()
+    forward, _ = mark_layers(backbone, list(image.shape))
+    outputs = []
+    for run in (backbone.network, forward):
+        torch.manual_seed(0)
+        outputs.append(run(image))
+    assert torch.equal(*outputs)
+
+
+class Memory(nn.Module):
+    """Runs another way each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.passes = nn.Linear(3, 3), 0
+
+    def forward(self, x):
+        self.passes += 1
+        return self.linear(x) if self.passes % 2 else self.linear(x) + 1
+
+
+class Foreign(nn.Module):
+    """Has a tensor that is neither a parameter nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.more = nn.Linear(3, 3), torch.ones(3, device="meta")
+
+    def forward(self, x):
+        return self.linear(x) + self.more
+
+
+@pytest.mark.parametrize("network", [Memory(), Foreign()])
+def test_network_that_cannot_be_cut_is_refused(network):
+    backbone = networks.Backbone("odd", network.eval(), lambda _: networks.Stage("all", "", {}))
+    words = r"^odd cannot be cut into operations faithfully \(.+\); use --target model$"
+    with pytest.raises(Failure, match=words):
+        mark_layers(backbone, [1, 3])
+
+
+def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
+    monkeypatch.setattr(instrument, "bisect_left", lambda ends, freed: 0)
+    with pytest.raises(Failure, match="its operations keep tensors longer, or not as long"):
+        mark_layers(networks.build(), [1, 3, 64, 64])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "reason"),
+    [
+        ("vit_b_16", [1, 3, 96, 96], "Wrong image height! Expected 224 but got 96!"),
+        ("inception_v3", [1, 3, 32, 32], "Calculated padded input size"),
+        ("alexnet", [1, 3, 16, 16], "Output size is too small"),
+    ],
+)
+def test_size_that_a_network_cannot_take(name, shape, reason):
+    backbone = build_on_meta(name)
+    words = f"{name} cannot take an input of shape {shape}: "
+    for run in (networks.check_input, mark_layers):
+        with pytest.raises(Failure) as failure:
+            run(backbone, shape)
+        assert str(failure.value).startswith(words) and reason in str(failure.value)
+        assert "\n" not in str(failure.value)
+
+
+def report(name: str, size: int) -> list[Row]:
+    class Clock:
+        marks = 0
+
+        def mark(self) -> None:
+            self.marks += 1
+
+        def read(self) -> list[float]:
+            marks, self.marks = self.marks, 0
+            return [1.0] * (marks - 1)
+
+    return timing.time_network(
+        networks.build(name), torch.rand(1, 3, size, size), "layer", Clock(), 0, 1
+    )
+
+
+def test_stages_and_names():
+    rows = report("resnet18", 64)
+    stages = [name_row(row) for row in rows if row.level == "block"]
+    blocks = [f"BasicBlock layer{i}.{j}" for i in range(1, 5) for j in range(2)]
+    head = ["Conv2d conv1", "BatchNorm2d bn1", "ReLU relu", "MaxPool2d maxpool"]
+    tail = ["AdaptiveAvgPool2d avgpool", "flatten", "Linear fc"]
+    assert stages == [*head, *blocks, *tail]
+    layers = [name_row(row) for row in rows if row.level == "layer"]
+    assert "ReLU layer1.0.relu" in layers and "ReLU layer1.0.relu #2" in layers
+    assert len(set(layers)) == len(layers)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "operation"),
+    [
+        ("densenet121", "_DenseBlock features.denseblock1", "cat features.denseblock1.denselayer1"),
+        ("inception_v3", "InceptionE Mixed_7b", "cat Mixed_7b #3"),
+        ("efficientnet_b0", "MBConv features.1.0", "add_ features.2.1"),
+    ],
+)
+def test_names_are_unique_and_read_back(name, stage, operation, tmp_path):
+    rows = report(name, 96)
+    names = [(row.level, name_row(row)) for row in rows]
+    assert ("block", stage) in names and ("layer", operation) in names
+    assert len(set(names)) == len(names)
+    about = ("dataset", "device", "dtype", "target", "torch_version", "torchvision_version")
+    conditions = {key: "x" for key in about} | {"warmup": 0, "threads": 1}
+    text = records.dumps(records.start(conditions)._replace(rows=rows))
+    read = records.loads(text, tmp_path).rows
+    assert [(row.level, name_row(row)) for row in read] == names
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+def test_output_stride(name, output_stride):
+    _, operations = mark_layers(build_on_meta(name, output_stride), [1, 3, 128, 192])
+    last = next(op for _, op in reversed(operations) if op.cost.kind == "batch norm")
+    assert last.input_shape[2:] == [128 // output_stride, 192 // output_stride]
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_dilated_network_is_the_stock_one_in_between(output_stride):
+    stock = networks.build().network
+    dilated = networks.build(output_stride=output_stride).network
+    dilated.load_state_dict(stock.state_dict())
+    image, step = torch.rand(1, 3, 64, 96), 32 // output_stride
+    # The last block's depthwise convolution by hand, its kernel with zeros in between.
+    convolution, x = dilated.features[17].conv[1][0], torch.rand(1, 960, 8, 12)
+    spread = torch.zeros(960, 1, 2 * step + 1, 2 * step + 1)
+    spread[..., ::step, ::step] = convolution.weight.detach()
+    with torch.inference_mode():
+        assert_near(dilated.features(image)[..., ::step, ::step], stock.features(image))
+        assert_near(convolution(x), F.conv2d(x, spread, padding=step, groups=960))
+
+
+def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Within rounding of the largest value: random weights leave little of an image."""
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+def test_network_without_an_output_stride(name):
+    words = f"{name} has no output stride to choose; mobilenet_v2 and the ResNets"
+    with pytest.raises(ValueError, match=words):
+        build_on_meta(name, 16)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "googlenet", "mobilenet_v3_small"])
+def test_structure_is_torchsummarys(name):
+    theirs, shape = io.StringIO(), (3, 96, 128)
+    network = build_on_meta(name).network
+    layers, _ = structure.list_layers(network, torch.empty(1, *shape, device="meta"))
+    network.register_forward_pre_hook(lambda _, images: images[0].to("meta"))
+    with contextlib.redirect_stdout(theirs), torch.inference_mode():
+        summary(network, shape, -1, device="cpu")
+    assert structure.format_layers(layers, [1, *shape]) == theirs.getvalue()
+
+
+def test_structure_of_modules_that_return_tuples_and_hold_parameters():
+    network, image = build_on_meta("vit_b_16").network, torch.empty(1, 3, 224, 224, device="meta")
+    layers, _ = structure.list_layers(network, image)
+    attention = next(layer for layer in layers if layer.type == "MultiheadAttention")
+    assert attention.output_shape == [1, 197, 768]
+    assert attention.parameters == 4 * 768 * (768 + 1)  # queries, keys, values, output
+    assert layers[-1] == ("VisionTransformer", [1, 1000], 768, True)  # the class token
+    assert sum(layer.parameters for layer in layers) == 86_567_656
+
+
+@pytest.mark.parametrize("name", ["resnet50", "densenet121", "efficientnet_b0"])
+def test_predicted_peak_is_what_torchs_own_tracker_finds(name):
+    network, image, tracker = networks.build(name).network, torch.rand(1, 3, 64, 96), MemTracker()
+    tracker.track_external(network, image)
+    with torch.inference_mode(), tracker:
+        network(image)
+    (snapshot,) = tracker.get_tracker_snapshot("peak").values()
+    assert peak.predict(network, image).total == pytest.approx(snapshot["Total"], rel=0.01)
