@@ -49,5 +49,5 @@ fi
 cases=$(printf '%s\n' "$modes" \
   | sed 'h; s/--//g; s/ /_/g; s/^/%_/; x; s/^stock.*//; H; x; s/\n/ /')
 failed=' '
-time_all "$timer" 40 10 "$@"
+time_all "$timer" 30 10 "$@"
 [ "$failed" = ' ' ] || fail "failed, and not stored:$failed"
