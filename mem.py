@@ -1,9 +1,8 @@
-"""What MobileNet-V2 holds in memory during inference; with --struct, how it is built."""
+"""What a network holds in memory during inference; with --struct, how it is built."""
 
 import argparse
 
 from backbone import flags, script
-from backbone.inputs import DATASETS
 
 
 def main() -> None:
@@ -23,7 +22,7 @@ def main() -> None:
         default="auto",
         help="of the memory report; auto is CUDA if there is one",
     )
-    args = parser.parse_args()
+    args = flags.parse(parser)
     (print_structure if args.struct else print_memory)(args)
 
 
@@ -40,12 +39,12 @@ def print_structure(args: argparse.Namespace) -> None:
     with script.importing():
         import torch
 
-        from backbone import networks, structure
+        from backbone import modes, networks, structure
 
     with torch.device("meta"):
-        network = networks.build().network
-        image = torch.empty(args.batch_size, *DATASETS[args.dataset].shape)
-    layers, macs = structure.list_layers(network, image)
+        backbone, image = modes.make_stock(args, "meta")
+    networks.check_input(backbone, list(image.shape))
+    layers, macs = structure.list_layers(backbone.network, image)
     print(structure.format_layers(layers, list(image.shape)))
     print(f"Total MACs: {macs:,} (1 MAC = 2 FLOPs)")
 
@@ -55,15 +54,16 @@ def print_memory(args: argparse.Namespace) -> None:
     with script.importing():
         import torch
 
-        from backbone import machine, memory, networks, peak
+        from backbone import machine, memory, modes, networks, peak
 
     no_cuda = machine.why_no_cuda()
     if args.device == "cuda" and no_cuda:
         raise script.Failure(f"{no_cuda}; --device cpu reports the CPU")
     device = torch.device("cpu" if no_cuda or args.device == "cpu" else "cuda")
     reporter = memory.load_reporter()
-    network = networks.build().network.to(device)
-    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=device)
+    backbone, image = modes.make_stock(args, device)
+    networks.check_input(backbone, list(image.shape))
+    network = backbone.network
     predicted = peak.predict(network, image)
     measured = memory.run_pass(network, image)
     print(memory.format_tensors(reporter, network, image), end="")

@@ -1,4 +1,4 @@
-"""Inference times of MobileNet-V2 on a CUDA GPU, by torch.cuda.Event."""
+"""Inference times of MobileNet-V2, or another network, on a CUDA GPU, by torch.cuda.Event."""
 
 from itertools import pairwise
 

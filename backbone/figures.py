@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable
+from itertools import cycle, product
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from backbone.files import write_whole
 from backbone.inputs import DATASETS
 from backbone.intervals import interval, mean_of_runs
 from backbone.script import ROOT, importing
-from backbone.stored import FIRST, Modes, Times, read, speed_ups
+from backbone.stored import FIRST, Modes, Times, read, speed_ups, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +39,7 @@ BARS = ("#0072B2", "#E69F00")
 
 def pictures(times: list[Times], modes: list[Modes]) -> dict[str, str]:
     """The pictures that the stored files make, file by file, and what they show."""
+    several = {device.network for device in times} != {FIRST}
     times = [device for device in times if device.network == FIRST]
     latency = {
         f"latency_{name}.svg": f"Latency of the 21 stages, {dataset.title}"
@@ -49,6 +51,7 @@ def pictures(times: list[Times], modes: list[Modes]) -> dict[str, str]:
         if any(device.lack(name) is None for device in times)
     }
     compared = {"modes.svg": "Speed-up of the modes over the stock pass"} if modes else {}
+    compared |= {"networks.svg": "Time of the networks against their MACs"} if several else {}
     return latency | rooflines | compared
 
 
@@ -64,6 +67,10 @@ def draw(times: list[Times], modes: list[Modes], digest: str) -> None:
     style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
     matplotlib.rcParams.update(style)
     FIGURES.mkdir(exist_ok=True)
+    if any(device.network != FIRST for device in times):
+        figure, axes = pyplot.subplots(figsize=(8, 4.4), layout="constrained")
+        draw_networks(axes, times)
+        save(figure, "networks.svg", digest)
     times = [device for device in times if device.network == FIRST]
     if modes:
         figure = pyplot.figure(figsize=(8, 4.8 * len(modes)), layout="constrained")
@@ -146,6 +153,26 @@ def draw_roofline(left: "Axes", right: "Axes", device: Times, dataset: str) -> N
     for axes in (left, right):
         axes.margins(y=0.1)
         axes.grid(alpha=0.3)
+
+
+def draw_networks(axes: "Axes", times: list[Times]) -> None:
+    """Networks as points, time against multiply-accumulates, a colour each device and dataset."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for dataset, device in product(DATASETS, times):
+        row = device.whole("model", dataset)
+        if row.cost:
+            point = (row.cost.macs / 1e9, float(row.samples.mean()))
+            points.setdefault(f"{DATASETS[dataset].title}, {device.name}", []).append(point)
+            axes.annotate(
+                title_of(device.network), point, (4, 4), textcoords="offset points", fontsize=7
+            )
+    for (label, places), (colour, marker) in zip(points.items(), cycle(LOOKS.values())):
+        axes.scatter(*zip(*places, strict=True), c=colour, marker=marker, label=label)
+    axes.set(
+        xscale="log", yscale="log", xlabel="MACs, G", ylabel="ms a pass", title="Time against MACs"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize=8)
 
 
 def draw_modes(axes: "Axes", device: Modes) -> None:

@@ -2,9 +2,12 @@
 
 import argparse
 from collections.abc import Callable
+from difflib import get_close_matches
 
-from backbone.inputs import DATASETS
-from backbone.script import PROGRAM
+from backbone.inputs import DATASETS, shape_of
+from backbone.script import PROGRAM, importing
+
+FIRST = "mobilenet_v2"  # the network unless another is named
 
 MODES = {
     "--channels-last": "weights and image in channels_last memory format",
@@ -40,7 +43,22 @@ def script_parser(description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     flags.add_argument(
-        "--i", "--input", dest="dataset", choices=DATASETS, default="cityscapes", help="image size"
+        "--i",
+        "--input",
+        dest="dataset",
+        type=_image_size,
+        default="cityscapes",
+        metavar=f"{{{','.join(DATASETS)},HxW}}",
+        help="image size",
+    )
+    flags.add_argument(
+        "--model", type=_network, default=FIRST, help="a classification network of torchvision's"
+    )
+    flags.add_argument(
+        "--output-stride",
+        type=int,
+        choices=(32, 16, 8),
+        help="input size over that of the last feature map, by dilations in place of strides",
     )
     flags.add_argument(
         "--s",
@@ -89,10 +107,44 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     return flags
 
 
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """A script's flags. An output stride that a network has not is a usage error."""
+    args = parser.parse_args()
+    if args.output_stride and args.model != FIRST:
+        from backbone import networks  # which the type of --model has imported
+
+        try:
+            networks.check_output_stride(args.model)
+        except ValueError as error:
+            parser.error(str(error))
+    return args
+
+
+def _image_size(text: str) -> str:
+    try:
+        shape_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _network(name: str) -> str:
+    if name == FIRST:  # to import torch takes seconds
+        return name
+    with importing():
+        from backbone import networks
+
+    known = networks.list_names()
+    if name not in known:
+        near = ", ".join(get_close_matches(name, known, cutoff=0.5)) or "see torchvision.models"
+        raise argparse.ArgumentTypeError(f"{name!r} is none of torchvision's; near it: {near}")
+    return name
+
+
 def parse_timer(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """A timer's flags, and its mode: the flags that set it, as one would type them. Modes that do
     not go together are usage errors."""
-    args = parser.parse_args()
+    args = parse(parser)
     if args.compile and args.target != "model":
         parser.error("--compile fuses operations, and leaves none to time; use --target model")
     if args.fold and args.train:

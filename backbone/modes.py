@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backbone import networks
-from backbone.inputs import DATASETS
+from backbone.inputs import shape_of
 from backbone.networks import Backbone
 from backbone.script import Failure, is_out_of_memory
 
@@ -18,7 +18,7 @@ ARITHMETIC = ("channels_last", "fold", "compile", "train")  # the flags that cha
 def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
     """The network and an image (B, C, H, W) on a device, in the mode that the flags say; each time
     the same. Compiling is left to compile_network."""
-    backbone, image = _make_stock(args, device)
+    backbone, image = make_stock(args, device)
     network = backbone.network
     if args.fold:
         fold_batch_norm(network)
@@ -28,10 +28,11 @@ def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tens
     return backbone, image.to(dtype=dtype, memory_format=layout)
 
 
-def _make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
-    backbone = networks.build()
+def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
+    """The network as it comes, and an image (B, C, H, W), on a device."""
+    backbone = networks.build(args.model, args.output_stride)
     backbone.network.to(device)
-    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=device)
+    image = torch.rand(args.batch_size, *shape_of(args.dataset), device=device)
     return backbone, image
 
 
@@ -64,9 +65,9 @@ def compile_network(network: nn.Module, image: Tensor) -> float:
     torch's own caches are left as they are found: a later process takes less. Raises
     script.Failure where torch.compile fails, for want of a compiler perhaps.
     """
-    network.compile()
     start = perf_counter()
     try:
+        network.compile()
         with torch.inference_mode():
             network(image)
         if image.is_cuda:
@@ -74,16 +75,20 @@ def compile_network(network: nn.Module, image: Tensor) -> float:
     except Exception as error:  # of torch's many compilers, and of what they call
         if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
             raise
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        why = lines[0] if lines else repr(error)
-        raise Failure(f"--compile: torch.compile fails here ({why}); {_advice(why)}") from error
+        raise Failure(f"--compile: torch.compile fails here ({_reason(error)})") from error
     return perf_counter() - start
 
 
-def _advice(why: str) -> str:
-    if "compiler" in why.lower():
-        return "install a C++ compiler, such as g++, or name one in CXX"
-    return "leave the flag out, or see what it needs with TORCH_LOGS=dynamo"
+def _reason(error: Exception) -> str:
+    # The message says first which of torch's parts raised it, or how long a command was.
+    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    telling = [line for line in lines if "ompiler found" in line or "error:" in line]
+    reason = (telling or [line for line in lines if not line.endswith("raised:")] or lines)[0]
+    if "ompiler found" in reason:
+        return f"{reason}; install a C++ compiler, such as g++"
+    if " " in torch.__file__:
+        return f"{reason}; PyTorch is in a path with spaces, which torch.compile cannot do with"
+    return reason
 
 
 def output_difference(
@@ -96,6 +101,6 @@ def output_difference(
         return None
     with torch.inference_mode():
         output = network(image).float()
-        stock, stock_image = _make_stock(args, device)
+        stock, stock_image = make_stock(args, device)
         expected = stock.network(stock_image)
     return float((output - expected).abs().max() / expected.abs().max())

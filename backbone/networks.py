@@ -76,7 +76,8 @@ def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backb
     Input (B, 3, H, W), output (B, 1000). output_stride: 8, 16, or 32, which is the network as it
     is: how much smaller than the input the last feature map is at the most. Strides beyond become
     dilations: the block that loses its stride keeps the dilation before it, later ones have twice
-    as much. Raises ValueError where a network has no output stride to choose.
+    as much. Raises ValueError where a network has no output stride to choose, script.Failure where
+    torchvision cannot build it.
 
     Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
     Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, as
@@ -84,20 +85,23 @@ def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backb
     """
     torch.manual_seed(0)
     options = {}
+    if output_stride:
+        check_output_stride(name)
     if name in ("googlenet", "inception_v3"):  # theirs is slow, and warns of it
         options = {"aux_logits": False, "init_weights": False}
     if output_stride and name.startswith(DILATED_RESNETS):
         options = {"replace_stride_with_dilation": [False, output_stride < 16, output_stride < 32]}
-    elif output_stride and name != "mobilenet_v2":
-        raise ValueError(
-            f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
-            "(resnet50, 101, 152, resnext, wide_resnet) have"
-        )
     # RegNets work out their widths with tensors, which the meta device has no values of.
     on_cpu = torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext()
     device = torch.get_default_device()
-    with on_cpu:
-        network = torchvision.models.get_model(name, weights=None, **options).eval()
+    try:
+        with on_cpu:
+            network = torchvision.models.get_model(name, weights=None, **options).eval()
+    except Exception as error:  # whatever its constructor runs into
+        if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise Failure(f"torchvision cannot build {name}: {reason}") from error
     if name.startswith("regnet"):
         network.to(device)
     if name == "mobilenet_v2":
@@ -126,6 +130,15 @@ def _set_statistics(network: nn.Module) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+
+
+def check_output_stride(name: str) -> None:
+    """Raise ValueError where a network has no output stride to choose."""
+    if not name.startswith(("mobilenet_v2", *DILATED_RESNETS)):
+        raise ValueError(
+            f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
+            "(resnet50, 101, 152, resnext, wide_resnet) have"
+        )
 
 
 def check_input(backbone: Backbone, input_shape: list[int]) -> None:

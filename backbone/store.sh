@@ -15,8 +15,6 @@ esac
 CDPATH='' cd -- "$root" || exit 1
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
-network=mobilenetv2
-machine_lock=/tmp/mobilenetv2-profile.lock
 [ -z "${PYTHON-}" ] || command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is no program"
 for base in "${PYTHON-}" .venv/bin/python python3 ''; do # for small things, whatever it can import
   [ -z "$base" ] || ! command -v "$base" >/dev/null || break
@@ -26,7 +24,7 @@ done
 # What functions share: the process that attend waits for, the run that an interrupt names, the files
 # whose runs failed (where empty, none may), where results go and where they wait until then, and how
 # far the wrapper is.
-child='' running='' failed='' into='' new='' round=0 rounds=0 run=0 began=0 past=0
+child='' running='' failed='' network='' into='' new='' round=0 rounds=0 run=0 began=0 past=0
 
 trap '[ -z "$new" ] || { rm -rf "$new"; rmdir -p "$into" 2>/dev/null; }' EXIT
 trap 'exit 141' PIPE
@@ -58,47 +56,29 @@ attend() {
   return "$1"
 }
 
+# shellcheck source=backbone/locks.sh
+. backbone/locks.sh
 # shellcheck source=backbone/python.sh
 . backbone/python.sh
 
-# lock FD [wait]: the kernel's lock on an open file; status 75 where another process has it. What a
-# wrapper starts inherits the file: the lock ends with the last of them, however they end.
-lock() {
-  attend "$base" -c 'import fcntl, sys
-try:
-    fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX | (0 if sys.argv[2:] else fcntl.LOCK_NB))
-except BlockingIOError:
-    sys.exit(75)
-except OSError as error:
-    print("no lock can be had here:", error.strerror, file=sys.stderr)' "$@"
-}
-
-# one_at_a_time: two runs at once on a machine would disturb each other.
-one_at_a_time() {
-  [ -e "$machine_lock" ] || (umask 022 && : >>"$machine_lock") 2>/dev/null
-  if [ -r "$machine_lock" ]; then
-    exec 8<"$machine_lock"
-    lock 8
-    [ $? -ne 75 ] || fail "another run is at work on this machine; let it end first"
-  fi
-}
-
-# one_writer: two machines must not write the same results.
-one_writer() {
-  mkdir -p "${results:-.}" 2>/dev/null
-  (: >>"${results}.lock") 2>/dev/null || fail "cannot write in ${results:-this checkout}"
-  exec 9<>"${results}.lock"
-  lock 9
-  [ $? -ne 75 ] || fail "a run on another machine writes the same results; name others with RESULTS=..."
-}
-
-# prepare SCRIPT ARGUMENT...: what each wrapper does first; the arguments are for the script.
+# prepare SCRIPT ARGUMENT...: what each wrapper does first; the arguments are for the script. Sets
+# $network, which folders and files are named by.
 prepare() {
   case $1,${ROUNDS:-5} in
     mem.py,*) ;;
     *,*[!0-9]* | *,0*) fail "ROUNDS=$ROUNDS is no whole number from 1 up" 2 ;;
   esac
+  model='' output_stride='' flag=''
   for argument; do
+    case $flag$argument in
+      --model=*) model=${model:+$model and }${argument#--model=} ;;
+      --output-stride=*) output_stride=${argument#--output-stride=} ;;
+      --model | --output-stride)
+        flag=$argument=
+        continue
+        ;;
+    esac
+    flag=''
     case $wrapper,${argument%%=*} in
       *,-h | *,--help) exec "$base" "$1" --help ;;
       *,--i | *,--input | summary.sh,--struct | mem_report.sh,--struct | *s.sh,--target | *s.sh,--w \
@@ -108,6 +88,11 @@ prepare() {
         ;;
     esac
   done
+  case $model,$output_stride in # they name folders and files
+    *' and '*) fail "one network at a time, not $model" 2 ;;
+    *[!a-z0-9_,]*) fail "no network or output stride goes by $model $output_stride" 2 ;;
+  esac
+  network=$(printf %s "${model:-mobilenet_v2}" | tr -d _)${output_stride:+_os$output_stride}
   # A wrapper that another has handed over to is the same process, and has the locks.
   [ "${LOCKED_BY-}" = $$ ] || { one_at_a_time && one_writer; }
   export LOCKED_BY=$$

@@ -49,6 +49,8 @@ def format_tables(times: list[Times], modes: list[Modes], memory: list[Memory]) 
     for dataset, device in product(DATASETS, modes):
         lines += [*mode_lines(dataset, device), ""]
     lines += [SPEED_UPS, ""] * bool(modes)
+    if len(times) > len(first):
+        lines += ["#### Networks", "", *model_lines(times, memory), ""]
     lines += ["#### Memory", ""]
     head = "Model|Dataset|Reported on|Allocated Memory (MB)|# Params (M)|# Tensors (M)|"
     head += "Peak Memory (MB)<br>predicted / measured|MACs (G)"
@@ -131,6 +133,25 @@ def kind_cells(kind: Total, whole: Total) -> list[str]:
         f"{kind.floor / kind.time:.2f}",
         "-" if kind.page_faults is None else f"{kind.page_faults:,}",
     ]
+
+
+def model_lines(times: list[Times], memory: list[Memory]) -> list[str]:
+    """All networks beside each other: time, size, and what they attain."""
+    head = "Model|Dataset|Device|Inference Time (ms)|95 % interval|FPS|# Params (M)|MACs (G)|"
+    head += "Peak Memory (MB)|GFLOP/s|Passes"
+    sizes = {(report.network, report.dataset): report for report in reversed(memory)}
+    rows = []
+    for dataset, device in product(DATASETS, times):
+        row, report = device.whole("model", dataset), sizes.get((device.network, dataset))
+        title, dataset_title, name, mean, width, _, frames, *_ = time_cells(dataset, device)
+        about = ["-"] * 3
+        if report:
+            about = [f"{report.parameters / 1e6:.1f}", f"{report.macs / 1e9:.2f}"]
+            about += [report.predicted_peak]
+        attained = f"{2e-6 * row.cost.macs / row.samples.mean():.1f}" if row.cost else "-"
+        passes = "{} x {}".format(*row.samples.shape)
+        rows += [[title, dataset_title, name, mean, width, frames, *about, attained, passes]]
+    return format_table(head, rows)
 
 
 def mode_lines(dataset: str, device: Modes) -> list[str]:

@@ -115,7 +115,7 @@ def _conditions(
         "dtype": args.dtype,
         "torch_version": torch.__version__,
         "torchvision_version": version("torchvision"),
-    } | ({"mode": args.mode} if args.mode else {})
+    } | {key: getattr(args, key) for key in ("mode", "output_stride") if getattr(args, key)}
 
 
 def time_network(

@@ -1,4 +1,4 @@
-"""Inference times of MobileNet-V2 on the CPU, by time.perf_counter."""
+"""Inference times of MobileNet-V2, or another network, on the CPU, by time.perf_counter."""
 
 import ctypes
 import sys

@@ -354,6 +354,43 @@ def test_modes_are_compared_round_by_round(checkout):
     assert_one_line(results(checkout), "has no mobilenetv2_pascal_stock.json")
 
 
+def test_networks_beside_each_other_may_differ_in_passes(checkout):
+    assert (
+        "#### Networks" not in results(checkout).stdout
+        or (checkout / "cpu/resnet18_stats").exists()
+    )
+    for folder in checkout.glob("cpu/*[!2]_stats"):
+        shutil.rmtree(folder)
+    other = checkout / "cpu/resnet18_stats"
+    for file in (checkout / "cpu/mobilenetv2_stats").rglob("mobilenetv2_*.json"):
+        if file.parent.name == "modes":
+            continue
+        record = in_runs(records.loads(file.read_text(), file), 3)
+        rows = [replace(row, samples=row.samples[:, :10]) for row in record.rows]
+        place = other / file.relative_to(checkout / "cpu/mobilenetv2_stats").with_name(
+            file.name.replace("mobilenetv2", "resnet18")
+        )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(records.dumps(record._replace(rows=rows)))
+        place.with_suffix(".txt").write_text(format_rows(rows))
+    for folder in ("memory_reports", "model_structures"):
+        for file in (checkout / folder).glob("mobilenetv2_*"):
+            shutil.copy(file, file.with_name(file.name.replace("mobilenetv2", "resnet18")))
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    rows = table(result, "#### Networks")
+    assert [row[0] for row in rows] == ["MobileNet-V2", "resnet18"] * 2
+    assert [row[-1] for row in rows[:2]] == ["5 x 60", "3 x 10"]
+    assert [row[6:9] for row in rows[:2]] == [["3.5", "12.52", "453.5"]] * 2
+    for row in rows:
+        assert float(row[9]) == pytest.approx(2 * float(row[7]) / float(row[3]) * 1e3, rel=0.01)
+    assert [row[0] for row in table(result, "#### Inference time")] == ["MobileNet-V2"] * 2
+    assert [row[0] for row in table(result, "#### Memory")] == ["MobileNet-V2", "resnet18"] * 2
+    assert results(checkout, "--update").returncode == 0
+    assert "networks.svg" in (checkout / "README.md").read_text()
+    assert results(checkout, "--check").returncode == 0
+
+
 def test_records_of_unlike_rounds(checkout):
     file = checkout / RECORD
     record = records.loads(file.read_text(), file)

@@ -23,7 +23,14 @@ QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--i", "imagenet"], "invalid choice: 'imagenet'"),
+        (["--i", "imagenet"], "'imagenet' is none of cityscapes, pascal, and no HxW"),
+        (["--i", "0x5"], "'0x5' is none of"),
+        (["--i", "5"], "'5' is none of"),
+        (["--i", "5x"], "'5x' is none of"),
+        (["--i", "5x5x5"], "'5x5x5' is none of"),
+        (["--model", "resnet51"], "'resnet51' is none of torchvision's; near it: resnet50"),
+        (["--model", "resnet18", "--output-stride", "8"], "resnet18 has no output stride"),
+        (["--output-stride", "4"], "invalid choice: 4"),
         (["--target", "neuron"], "invalid choice: 'neuron'"),
         (["--speed"], "unrecognized arguments: --speed"),
         (["--iter", "3"], "unrecognized arguments"),

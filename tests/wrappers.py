@@ -42,7 +42,7 @@ def checkout(tmp_path: Path) -> Path:
             shutil.copy(path, copy)
     inputs = copy / "backbone/inputs.py"
     inputs.write_text(inputs.read_text().replace("1024, 2048", "64, 96"))
-    store = copy / "backbone/store.sh"  # a machine of its own, or another
+    store = copy / "backbone/locks.sh"  # a machine of its own, or another
     lock = f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'
     store.write_text(store.read_text().replace("machine_lock=/tmp/mobilenetv2-profile.lock", lock))
     assert "TEST_MACHINE" in store.read_text()

@@ -17,29 +17,27 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backbone import flags, script
-from backbone.inputs import DATASETS
 
 
 def main() -> None:
     parser = flags.script_parser(__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
     parser.add_argument("--rounds", type=flags.whole_number(2), default=100, help="rounds")
-    args = parser.parse_args()
+    args = flags.parse(parser)
     with script.importing():
         import torch
         from torch.utils.benchmark import Timer
         from tqdm import tqdm
 
-        from backbone import machine, networks, timing
+        from backbone import machine, modes, networks, timing
         from cpu.timer import CpuClock
         from timer import CudaClock
 
     if args.device == "cuda" and (reason := machine.why_no_cuda()):
         raise script.Failure(f"{reason}; --device cpu measures the CPU")
     clock = CudaClock() if args.device == "cuda" else CpuClock()
-    image = torch.rand(args.batch_size, *DATASETS[args.dataset].shape, device=args.device)
-    backbone = networks.build()
-    network = backbone.network.to(args.device)
+    backbone, image = modes.make_stock(args, args.device)
+    network = backbone.network
     training = backbone._replace(network=deepcopy(network).train())
 
     def timed(target: str, backbone: networks.Backbone = backbone) -> Callable[[], float]:
@@ -73,7 +71,8 @@ def main() -> None:
             times = {name: passes[name]() for name in random.sample(list(passes), len(passes))}
             for name, time in times.items():
                 ratios[name].append(time / times["stock"])
-    print(f"{args.dataset} on {args.device}, {args.rounds} rounds, ratio to the stock pass:")
+    what = f"{args.model}, {args.dataset} on {args.device}, {args.rounds} rounds"
+    print(f"{what}, ratio to the stock pass:")
     for name in list(passes)[1:]:
         low, median, high = statistics.quantiles(ratios[name], n=4)
         print(f"{name:<13} {median:.4f}  (quartiles {low:.4f} to {high:.4f})")

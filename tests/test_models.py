@@ -1,0 +1,113 @@
+"""--model, --output-stride and --i HxW, through scripts, wrappers and results."""
+
+from pathlib import Path
+
+import pytest
+from project import assert_one_line, script
+from wrappers import TIMES, files_in, run
+
+from backbone import records
+
+QUICK = ("--iterations", "2", "--warmup", "0")
+
+
+def load(file: Path) -> records.Record:
+    return records.loads(file.read_text(), file)
+
+
+@pytest.mark.parametrize(
+    ("words", "network", "blocks"),
+    [
+        ("--model resnet18 --i 64x96", "resnet18", "BasicBlock layer4.1"),
+        ("--output-stride 8 --i 64x96", "MobileNetV2", "Inverted Residual Block at position 17"),
+        ("--i 1x1", "MobileNetV2", "Classifier"),
+    ],
+)
+def test_record_knows_the_network_and_the_size(tmp_path, words, network, blocks):
+    file = tmp_path / "record.json"
+    flags = (*words.split(), *QUICK, "--target", "block", "--json", file)
+    result = script("cpu/timer.py", *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    record = load(file)
+    assert record.conditions["network"] == network
+    assert record.conditions.get("output_stride") == (8 if "stride" in words else None)
+    size = words.split("--i ")[1]
+    assert record.conditions["dataset"] == size
+    assert record.rows[-1].input_shape == [1, 3, *map(int, size.split("x"))]
+    assert f" for {blocks} with " in result.stdout
+    assert f" for {network} with input shape: " in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("cpu/timer.py", *QUICK, "--target", "layer"),
+        ("mem.py", "--device", "cpu"),
+        ("mem.py", "--struct"),
+    ],
+)
+def test_size_that_a_network_cannot_take(command):
+    result = script(*command, "--model", "inception_v3", "--i", "20x20")
+    assert_one_line(result, "inception_v3 cannot take an input of shape [1, 3, 20, 20]: ")
+
+
+def test_network_that_torchvision_cannot_build():
+    before = """
+from backbone import networks
+import torchvision
+def get_model(name, **options):
+    raise TypeError("no such option")
+torchvision.models.get_model = get_model
+"""
+    result = script("mem.py", "--struct", before=before)
+    assert_one_line(result, "torchvision cannot build mobilenet_v2: no such option")
+
+
+def test_structure_and_report_of_another_network():
+    result = script("mem.py", "--struct", "--model", "swin_t", "--i", "64x96")
+    assert "Total params: 28,288,354" in result.stdout
+    result = script("mem.py", "--model", "resnet50", "--i", "64x96", "--device", "cpu")
+    assert "Parameters: 25557032" in result.stdout and "layer4.2.conv3.weight" in result.stdout
+    wide = [
+        script("mem.py", "--struct", "--i", "64x96", *flag).stdout
+        for flag in ((), ("--output-stride", "8"))
+    ]
+    assert "[-1, 320, 2, 3]" in wide[0] and "[-1, 320, 8, 12]" in wide[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (["--model", "resnet50"], "resnet50"),
+        (["--model=wide_resnet50_2", "--output-stride", "16"], "wideresnet502_os16"),
+        (["--output-stride=8"], "mobilenetv2_os8"),
+        (["--model", "mobilenet_v2"], "mobilenetv2"),
+    ],
+)
+def test_wrappers_name_what_they_store_by_the_network(checkout, stand_in, flags, name):
+    before = files_in(checkout)
+    for wrapper in ("cpu/stats.sh", "mem_report.sh", "summary.sh"):
+        result = run(checkout / wrapper, *flags, env={**stand_in, "ROUNDS": "1"})
+        assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    after = files_in(checkout)
+    expected = {f"cpu/{name}_stats/{file.replace('mobilenetv2', name)}" for file in TIMES}
+    for folder in ("memory_reports", "model_structures"):
+        expected |= {f"{folder}/{name}_{dataset}.txt" for dataset in ("cityscapes", "pascal")}
+    assert {file for file in after if before.get(file) != after[file]} == expected
+    text = (checkout / f"model_structures/{name}_pascal.txt").read_text()
+    assert text == f"mem.py --struct True --i pascal {' '.join(flags)}\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--model", "resnet50", "--model=vgg11"], "one network at a time, not resnet50 and vgg11"),
+        (["--model", "../../resnet50"], "no network or output stride goes by ../../resnet50"),
+        (["--output-stride", "8 8"], "no network or output stride goes by  8 8"),
+    ],
+)
+def test_wrappers_refuse_networks_that_name_no_folder(checkout, stand_in, flags, words):
+    before = files_in(checkout)
+    result = run(checkout / "cpu/stats.sh", *flags, env=stand_in)
+    assert_one_line(result, f"cpu/stats.sh: {words}", status=2)
+    assert files_in(checkout) == before
