@@ -18,6 +18,9 @@ stock again
 # Without the CPU's instructions for it, bfloat16 takes ten times as long as all others.
 ! grep -qs -e avx512_bf16 -e amx_bf16 -e ' bf16' /proc/cpuinfo || cpu_modes="$cpu_modes
 --keep-memory --channels-last --fold --dtype bfloat16"
+# Only glibc keeps memory.
+getconf GNU_LIBC_VERSION >/dev/null 2>&1 \
+  || cpu_modes=$(printf '%s\n' "$cpu_modes" | grep -v -e --keep-memory)
 gpu_modes='stock
 stock again
 --channels-last

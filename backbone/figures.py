@@ -186,7 +186,7 @@ def draw_modes(axes: "Axes", device: Modes) -> None:
             [names.index(mode) + (index + 0.5) * width - 0.4 for mode in shown],
             [median(ratios[mode]) for mode in shown],
             width,
-            xerr=[interval(ratios[mode]).half_width or 0 for mode in shown],
+            xerr=list(zip(*(distances(ratios[mode]) for mode in shown), strict=True)),
             label=DATASETS[dataset].title,
             color=BARS[index],
             error_kw={"elinewidth": 1, "capsize": 2},
@@ -196,10 +196,18 @@ def draw_modes(axes: "Axes", device: Modes) -> None:
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
     axes.set(
-        title=f"{device.name}: speed-up over the stock pass",
+        title=f"{title_of(device.network)}, {device.name}: speed-up over the stock pass",
         xlabel="times as fast (bars: 95 % interval)",
     )
     axes.legend()
+
+
+def distances(ratios: list[float]) -> tuple[float, float]:
+    """From the median of ratios to the lower and the upper end of their mean's interval."""
+    (mean, half_width), middle = interval(ratios), median(ratios)
+    if half_width is None:
+        return 0, 0
+    return max(0, middle - mean + half_width), max(0, mean + half_width - middle)
 
 
 def save(figure: "Figure", name: str, digest: str) -> None:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from backbone.inputs import DATASETS, shape_of
 from backbone.script import PROGRAM, importing
 
-FIRST = "mobilenet_v2"  # the network unless another is named
+DEFAULT = "mobilenet_v2"  # the network unless another is named
 
 MODES = {
     "--channels-last": "weights and image in channels_last memory format",
@@ -52,12 +52,13 @@ def script_parser(description: str) -> argparse.ArgumentParser:
         help="image size",
     )
     flags.add_argument(
-        "--model", type=_network, default=FIRST, help="a classification network of torchvision's"
+        "--model", type=_network, default=DEFAULT, help="a classification network of torchvision's"
     )
     flags.add_argument(
         "--output-stride",
         type=int,
         choices=(32, 16, 8),
+        default=32,
         help="input size over that of the last feature map, by dilations in place of strides",
     )
     flags.add_argument(
@@ -110,7 +111,7 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """A script's flags. An output stride that a network has not is a usage error."""
     args = parser.parse_args()
-    if args.output_stride and args.model != FIRST:
+    if args.output_stride != 32 and args.model != DEFAULT:
         from backbone import networks  # which the type of --model has imported
 
         try:
@@ -129,7 +130,7 @@ def _image_size(text: str) -> str:
 
 
 def _network(name: str) -> str:
-    if name == FIRST:  # to import torch takes seconds
+    if name == DEFAULT:  # to import torch takes seconds
         return name
     with importing():
         from backbone import networks

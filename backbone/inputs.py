@@ -22,7 +22,7 @@ def shape_of(size: str) -> tuple[int, int, int]:
     it is neither."""
     if size in DATASETS:
         return DATASETS[size].shape
-    if not re.fullmatch("[1-9][0-9]*x[1-9][0-9]*", size):
+    if not re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", size):
         raise ValueError(f"{size!r} is none of {', '.join(DATASETS)}, and no HxW such as 512x1024")
     height, width = map(int, size.split("x"))
     return 3, height, width

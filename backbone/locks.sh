@@ -2,7 +2,6 @@
 # One run at a time on a machine, one writer of a folder. store.sh sources this.
 
 : "${base:?}" # a Python, for small things
-: "${base:?}" # a Python, for small things
 machine_lock=/tmp/mobilenetv2-profile.lock
 
 # lock FD [wait]: the kernel's lock on an open file; status 75 where another process has it. What a

@@ -68,7 +68,7 @@ def list_names() -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
-def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backbone:
+def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     """One of torchvision's classification networks, without auxiliary classifiers, which only
     training uses, in eval mode; its weights, and what torch draws next, are random, and the same
     each time.
@@ -85,11 +85,11 @@ def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backb
     """
     torch.manual_seed(0)
     options = {}
-    if output_stride:
+    if output_stride != 32:
         check_output_stride(name)
     if name in ("googlenet", "inception_v3"):  # theirs is slow, and warns of it
         options = {"aux_logits": False, "init_weights": False}
-    if output_stride and name.startswith(DILATED_RESNETS):
+    if output_stride != 32 and name.startswith(DILATED_RESNETS):
         options = {"replace_stride_with_dilation": [False, output_stride < 16, output_stride < 32]}
     # RegNets work out their widths with tensors, which the meta device has no values of.
     on_cpu = torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext()
@@ -105,7 +105,7 @@ def build(name: str = "mobilenet_v2", output_stride: int | None = None) -> Backb
     if name.startswith("regnet"):
         network.to(device)
     if name == "mobilenet_v2":
-        _dilate(network, output_stride or 32)
+        _dilate(network, output_stride)
     _set_statistics(network)
     if name != "mobilenet_v2":
         return Backbone(name, network, partial(_stage_by_module, network))
@@ -124,9 +124,14 @@ def _set_statistics(network: nn.Module) -> None:
     for norm in norms:
         norm.momentum = 1.0  # the statistics are this pass's alone
         norm.train()
-    # A network that takes one size alone keeps what it has.
-    with torch.no_grad(), contextlib.suppress(RuntimeError, AssertionError, ValueError):
-        network(torch.rand(2, 3, 96, 96))
+    try:
+        with torch.no_grad():
+            network(torch.rand(2, 3, 96, 96))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        for norm in norms:  # of a network that takes one size alone
+            norm.reset_running_stats()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()

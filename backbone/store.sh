@@ -92,6 +92,7 @@ prepare() {
     *' and '*) fail "one network at a time, not $model" 2 ;;
     *[!a-z0-9_,]*) fail "no network or output stride goes by $model $output_stride" 2 ;;
   esac
+  [ "$output_stride" != 32 ] || output_stride=''
   network=$(printf %s "${model:-mobilenet_v2}" | tr -d _)${output_stride:+_os$output_stride}
   # A wrapper that another has handed over to is the same process, and has the locks.
   [ "${LOCKED_BY-}" = $$ ] || { one_at_a_time && one_writer; }
@@ -140,7 +141,9 @@ measure() {
     return
   fi
   as_it_was="$running $why; what was stored before is as it was"
-  [ -n "$failed" ] || fail "$as_it_was" "$status"
+  case $status,$file,$failed in # of wrong flags, without stock, or where none may, all ends
+    2,* | *_stock,* | *,) fail "$as_it_was" "$status" ;;
+  esac
   say "$as_it_was"
   rm -f "$new/$text" "$new/$file.json"
   failed="$failed$file "

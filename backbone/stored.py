@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MEASURED = set(Ceilings._fields)
 FIRST = "mobilenetv2"  # of the networks, by the name of its files
 TIMES = ("*_stats", "cpu/*_stats")
+MODES = tuple(f"{name}/modes" for name in TIMES)
 TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
 
 
@@ -67,9 +68,11 @@ class Times(NamedTuple):
 
 
 class Modes(NamedTuple):
-    """One device's modes: its name, their folder, and for each dataset the records by mode."""
+    """One network's modes on one device: the device's name, the network's, their folder, and for
+    each dataset the records by mode."""
 
     name: str
+    network: str
     folder: Path
     records: dict[str, dict[str, "Record"]]
 
@@ -93,10 +96,9 @@ def stored_folders(*names: str) -> list[Path]:
 def digest_of_stored_files() -> str:
     """SHA-256 of all that is stored, names and bytes."""
     digest = hashlib.sha256()
-    for folder in stored_folders(*TIMES, "memory_reports", "model_structures"):
-        for file in sorted(folder.rglob("*_*.*")):
-            if ".new" in file.parts:  # a run's that was killed, or is at work
-                continue
+    folders = stored_folders(*TIMES, *MODES, "memory_reports", "model_structures")
+    for file in sorted({file for folder in folders for file in folder.rglob("*_*.*")}):
+        if ".new" not in file.parts:  # a run's that was killed, or is at work
             digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
@@ -160,7 +162,7 @@ def load_modes() -> list[Modes]:
     """The records of the modes, device by device, by the flags of the mode; "stock" and "stock
     again" have none. Raises script.Failure where one is not what it should be."""
     found = []
-    for folder in stored_folders(*(f"{name}/modes" for name in TIMES)):
+    for folder in stored_folders(*MODES):
         network = folder.parent.name.removesuffix("_stats")
         modes: dict[str, dict[str, Record]] = {}
         for dataset in DATASETS:
@@ -171,8 +173,8 @@ def load_modes() -> list[Modes]:
                 modes.setdefault(dataset, {})[record.conditions.get("mode", by_file)] = record
             if "stock" not in modes.get(dataset, {}):
                 raise Failure(f"{folder} has no {start}stock.json, which the modes are compared to")
-        device = name_of(record.conditions["device"], folder)
-        found.append(Modes(device, folder, modes))
+        device = name_of(modes[dataset]["stock"].conditions["device"], folder)
+        found.append(Modes(device, network, folder, modes))
     return found
 
 

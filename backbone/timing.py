@@ -59,21 +59,21 @@ def report_times(
         if args.append is not None:
             records.read_like(Path(file), record)
     of_run = {}
-    if args.compile:
-        of_run["compile_time"] = modes.compile_network(backbone.network, image)
     passes = args.target, clock, args.warmup, args.iterations
     try:
+        if args.compile:
+            of_run["compile_time"] = modes.compile_network(backbone.network, image)
         rows = time_network(backbone, image, *passes, usage)
-    except (RuntimeError, AssertionError, ValueError):
+    except (Failure, RuntimeError, AssertionError, ValueError):
         networks.check_input(backbone, list(image.shape))
         raise
     if file is not None:
-        if args.target == "model":  # the other targets' passes are traced anyway
-            rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
         if usage:
             of_run |= usage.of_run(args.iterations)
         if image.is_cuda:
             of_run["peak_allocated_memory"] = torch.cuda.max_memory_allocated(device)
+        if args.target == "model":  # the other targets' passes are traced anyway
+            rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
         record.runs[0].update(of_run)
         record = record._replace(rows=rows)
         if args.append is not None:
@@ -105,7 +105,7 @@ def _measure_further(
 def _conditions(
     args: argparse.Namespace, backbone: Backbone, image: torch.Tensor
 ) -> dict[str, str | int]:
-    return {
+    about = {
         "network": backbone.name,
         "dataset": args.dataset,
         "target": args.target,
@@ -115,7 +115,9 @@ def _conditions(
         "dtype": args.dtype,
         "torch_version": torch.__version__,
         "torchvision_version": version("torchvision"),
-    } | {key: getattr(args, key) for key in ("mode", "output_stride") if getattr(args, key)}
+    }
+    about |= {"mode": args.mode} if args.mode else {}
+    return about | ({"output_stride": args.output_stride} if args.output_stride != 32 else {})
 
 
 def time_network(
@@ -180,9 +182,13 @@ def run_passes(
     return readings
 
 
-def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost:
-    """What a pass costs, for an input of a shape (B, C, H, W)."""
-    _, operations = trace_operations(backbone.network, input_shape)
+def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost | None:
+    """What a pass costs, for an input of a shape (B, C, H, W); None where it cannot be cut into
+    operations."""
+    try:
+        _, operations = trace_operations(backbone.network, input_shape)
+    except Exception:  # whatever a forward of another form makes the recording run into
+        return None
     return sum_costs(operation.cost for operation in operations)
 
 

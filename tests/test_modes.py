@@ -226,6 +226,21 @@ def test_a_mode_that_fails_is_named_and_the_others_are_stored(checkout, stand_in
     assert not list(checkout.rglob(".new"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "fails", "status"),
+    [(["--speed"], "never", 2), ([], "--i cityscapes --iterations", 3)],
+)
+def test_wrong_flags_and_a_failing_stock_end_the_wrapper(checkout, stand_in, flags, fails, status):
+    before = files_in(checkout)
+    env = {**stand_in, "STAND_IN_FAILS": fails} if status == 3 else ENVIRONMENT
+    result = run(checkout / "modes.sh", *flags, env=env)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert (
+        result.stderr.count("-> ") == 1 and "what was stored before is as it was" in result.stderr
+    )
+    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
+
+
 @pytest.mark.parametrize("flag", ["--fold", "--dtype=bfloat16", "--keep-memory", "--target", "--i"])
 def test_flags_that_are_the_wrappers_own(checkout, stand_in, flag):
     result = run(checkout / "modes.sh", flag, env=stand_in)

@@ -31,7 +31,7 @@ FAMILIES = (
 )
 
 
-def build_on_meta(name: str, output_stride: int | None = None) -> networks.Backbone:
+def build_on_meta(name: str, output_stride: int = 32) -> networks.Backbone:
     with torch.device("meta"):
         return networks.build(name, output_stride)
 
