@@ -53,4 +53,5 @@ cases=$(printf '%s\n' "$modes" \
   | sed 'h; s/--//g; s/ /_/g; s/^/%_/; x; s/^stock.*//; H; x; s/\n/ /')
 failed=' '
 time_all "$timer" 30 10 "$@"
+say_stored
 [ "$failed" = ' ' ] || fail "failed, and not stored:$failed"

@@ -221,10 +221,13 @@ time_all() {
           "$timer" --i "$dataset" $flags "$@"
       done
     done
+    # Of many, none always comes first, when the system has yet to get back the memory that it needs.
+    [ -z "$failed" ] || cases=$(printf '%s\n' "$cases" | sed -e '1{h;d;}' -e \$G)
   done
   keep_results
-  say "stored in $into; '$python results.py --update' brings README.md up to date"
 }
+
+say_stored() { say "stored in $into; '$python results.py --update' brings README.md up to date"; }
 
 # time_targets TIMER FLAG...: the full protocol, all targets.
 time_targets() {
@@ -235,4 +238,5 @@ blocks/% --target block
 layers/% --target layer'
   time_all "$timer" 300 25 "$@"
   cat "$into/${network}_cityscapes.txt" "$into/${network}_pascal.txt" >&3
+  say_stored
 }

@@ -181,9 +181,13 @@ def load_modes() -> list[Modes]:
 def speed_ups(record: "Record", stock: "Record") -> list[float]:
     """The stock pass's time over a mode's, round by round; none where their runs were not by turns,
     and so can't be compared."""
-    starts = [run["date"] for run in stock.runs]
-    turns = zip(starts, [run["date"] for run in record.runs], [*starts[1:], "9"], strict=False)
-    if len(record.runs) != len(starts) or any(not a <= run < b for a, run, b in turns):
+    here, there = ([run["date"] for run in each.runs] for each in (record, stock))
+    ends = (
+        date < after
+        for a, b in ((here, there), (there, here))
+        for date, after in zip(a[:-1], b[1:], strict=False)
+    )
+    if len(here) != len(there) or not all(ends):
         return []
     ratios = stock.rows[-1].samples.mean(axis=1) / record.rows[-1].samples.mean(axis=1)
     return ratios.tolist()
