@@ -122,7 +122,7 @@ def test_page_faults_of_every_row(tmp_path):
     assert faults["block"] == faults["layer"]
     # The operations are counted in passes of their own, the whole pass in the timed ones.
     assert faults["layer"] > 10_000
-    assert faults["layer"] == pytest.approx(faults["model"], rel=0.25)
+    assert faults["layer"] == pytest.approx(faults["model"], rel=0.5)
     about = metadata(file)
     assert about["peak_resident_memory"] > 2**27 and about["system_time"] > 0
 
