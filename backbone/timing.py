@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import groupby
@@ -186,7 +187,8 @@ def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost | None:
     """What a pass costs, for an input of a shape (B, C, H, W); None where it cannot be cut into
     operations."""
     try:
-        _, operations = trace_operations(backbone.network, input_shape)
+        # A copy is not compiled; to record it would undo what the compiler has made.
+        _, operations = trace_operations(copy(backbone.network), input_shape)
     except Exception:  # whatever a forward of another form makes the recording run into
         return None
     return sum_costs(operation.cost for operation in operations)

@@ -126,10 +126,11 @@ def test_record_says_the_mode_and_what_it_does_to_the_output(tmp_path, words, le
 @pytest.mark.skipif(" " in torch.__file__, reason="torch.compile cannot do with its path")
 def test_compiled(tmp_path):
     file = tmp_path / "record.json"
-    result = script(*QUICK, "--compile", "--fold", "--json", file)
+    result = script(*QUICK, "--compile", "--json", file)
     assert result.returncode == 0, result.stderr
     (each,) = load(file).runs
-    assert each["compile_time"] > 0.1 and each["output_difference"] < 1e-5
+    # Not the stock network's to the last bit: it is the compiled one whose output is compared.
+    assert each["compile_time"] > 0.1 and 0 < each["output_difference"] < 1e-5
     assert load(file).rows[-1].cost.macs == 1031535392
 
 
