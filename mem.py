@@ -43,8 +43,8 @@ def print_structure(args: argparse.Namespace) -> None:
 
     with torch.device("meta"):
         backbone, image = modes.make_stock(args, "meta")
-    networks.check_input(backbone, list(image.shape))
-    layers, macs = structure.list_layers(backbone.network, image)
+    with networks.explaining(backbone, list(image.shape)):
+        layers, macs = structure.list_layers(backbone.network, image)
     print(structure.format_layers(layers, list(image.shape)))
     print(f"Total MACs: {macs:,} (1 MAC = 2 FLOPs)")
 
@@ -62,10 +62,10 @@ def print_memory(args: argparse.Namespace) -> None:
     device = torch.device("cpu" if no_cuda or args.device == "cpu" else "cuda")
     reporter = memory.load_reporter()
     backbone, image = modes.make_stock(args, device)
-    networks.check_input(backbone, list(image.shape))
     network = backbone.network
-    predicted = peak.predict(network, image)
-    measured = memory.run_pass(network, image)
+    with networks.explaining(backbone, list(image.shape)):
+        predicted = peak.predict(network, image)
+        measured = memory.run_pass(network, image)
     print(memory.format_tensors(reporter, network, image), end="")
     print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")
     on = torch.cuda.get_device_name(device) if image.is_cuda else None

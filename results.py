@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     times = stored.load_times()
     if args.layers:
-        print_layers([each for each in times if each.network == stored.FIRST], args.layers)
+        print_layers(stored.of_first(times), args.layers)
         return
     modes, digest = stored.load_modes(), stored.digest_of_stored_files()
     pictures = figures.pictures(times, modes)

@@ -13,7 +13,7 @@ from backbone.files import write_whole
 from backbone.inputs import DATASETS
 from backbone.intervals import interval, mean_of_runs
 from backbone.script import ROOT, importing
-from backbone.stored import FIRST, Modes, Times, read, speed_ups, title_of
+from backbone.stored import Modes, Times, of_first, read, speed_ups, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +39,7 @@ BARS = ("#0072B2", "#E69F00")
 
 def pictures(times: list[Times], modes: list[Modes]) -> dict[str, str]:
     """The pictures that the stored files make, file by file, and what they show."""
-    several = {device.network for device in times} != {FIRST}
-    times = [device for device in times if device.network == FIRST]
+    first = of_first(times)
     latency = {
         f"latency_{name}.svg": f"Latency of the 21 stages, {dataset.title}"
         for name, dataset in DATASETS.items()
@@ -48,10 +47,12 @@ def pictures(times: list[Times], modes: list[Modes]) -> dict[str, str]:
     rooflines = {
         f"roofline_{name}.svg": f"Roofline of the operations, {dataset.title}"
         for name, dataset in DATASETS.items()
-        if any(device.lack(name) is None for device in times)
+        if any(device.lack(name) is None for device in first)
     }
     compared = {"modes.svg": "Speed-up of the modes over the stock pass"} if modes else {}
-    compared |= {"networks.svg": "Time of the networks against their MACs"} if several else {}
+    compared |= (
+        {"networks.svg": "Time of the networks against their MACs"} if times != first else {}
+    )
     return latency | rooflines | compared
 
 
@@ -67,11 +68,11 @@ def draw(times: list[Times], modes: list[Modes], digest: str) -> None:
     style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
     matplotlib.rcParams.update(style)
     FIGURES.mkdir(exist_ok=True)
-    if any(device.network != FIRST for device in times):
+    if "networks.svg" in pictures(times, modes):
         figure, axes = pyplot.subplots(figsize=(8, 4.4), layout="constrained")
         draw_networks(axes, times)
         save(figure, "networks.svg", digest)
-    times = [device for device in times if device.network == FIRST]
+    times = of_first(times)
     if modes:
         figure = pyplot.figure(figsize=(8, 4.8 * len(modes)), layout="constrained")
         panels = figure.subplots(len(modes), squeeze=False)

@@ -15,6 +15,7 @@ MODES = {
     "--compile": "compiled by torch.compile, with its default settings",
     "--train": "the network left in training mode",
 }
+EXACT = ("", "--keep-memory")  # the modes that change no arithmetic
 
 
 def whole_number(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:

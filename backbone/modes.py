@@ -9,11 +9,10 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backbone import networks
+from backbone.flags import EXACT
 from backbone.inputs import shape_of
 from backbone.networks import Backbone
 from backbone.script import Failure, is_out_of_memory
-
-ARITHMETIC = ("channels_last", "fold", "compile", "train")  # the flags that change it, beside dtype
 
 
 def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
@@ -104,7 +103,7 @@ def output_difference(
     """How far the output for an image is from the stock float32 network's on the same weights and
     image: the largest difference over the largest value. None where the mode changes no
     arithmetic, or that value is 0."""
-    if args.dtype == "float32" and not any(getattr(args, flag) for flag in ARITHMETIC):
+    if args.mode in EXACT:
         return None
     with torch.inference_mode():
         output = network(image).float()

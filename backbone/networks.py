@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -144,6 +144,17 @@ def check_output_stride(name: str) -> None:
             f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
             "(resnet50, 101, 152, resnext, wide_resnet) have"
         )
+
+
+@contextlib.contextmanager
+def explaining(backbone: Backbone, input_shape: list[int]) -> Iterator[None]:
+    """Where what is run inside fails, and check_input() says why, that is the error: a pass that
+    succeeds pays nothing for it."""
+    try:
+        yield
+    except (Failure, RuntimeError, AssertionError, ValueError):
+        check_input(backbone, input_shape)
+        raise
 
 
 def check_input(backbone: Backbone, input_shape: list[int]) -> None:

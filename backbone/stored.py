@@ -68,12 +68,11 @@ class Times(NamedTuple):
 
 
 class Modes(NamedTuple):
-    """One network's modes on one device: the device's name, the network's, their folder, and for
-    each dataset the records by mode."""
+    """One network's modes on one device: the device's name, the network's, and for each dataset the
+    records by mode."""
 
     name: str
     network: str
-    folder: Path
     records: dict[str, dict[str, "Record"]]
 
 
@@ -119,9 +118,14 @@ def load_times() -> list[Times]:
     """The timers' records, network by network and device by device. Raises script.Failure where
     there are none of MobileNet-V2, or one is not what it should be."""
     times = [load_device(folder) for folder in stored_folders(*TIMES)]
-    if not any(each.network == FIRST for each in times):
+    if not of_first(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
     return times
+
+
+def of_first(times: list[Times]) -> list[Times]:
+    """MobileNet-V2's times, which most tables and pictures are of."""
+    return [device for device in times if device.network == FIRST]
 
 
 def load_device(folder: Path) -> Times:
@@ -174,7 +178,7 @@ def load_modes() -> list[Modes]:
             if "stock" not in modes.get(dataset, {}):
                 raise Failure(f"{folder} has no {start}stock.json, which the modes are compared to")
         device = name_of(modes[dataset]["stock"].conditions["device"], folder)
-        found.append(Modes(device, network, folder, modes))
+        found.append(Modes(device, network, modes))
     return found
 
 

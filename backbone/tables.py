@@ -5,11 +5,12 @@ from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING
 
+from backbone.flags import EXACT
 from backbone.inputs import DATASETS
 from backbone.intervals import Interval, interval, mean_of_runs, ratio_of_rounds
 from backbone.reports import Memory
 from backbone.roofline import Total, floor, total, total_by_kind
-from backbone.stored import FIRST, Modes, Times, speed_ups, title_of
+from backbone.stored import Modes, Times, of_first, speed_ups, title_of
 
 if TYPE_CHECKING:
     from backbone.records import Record
@@ -30,7 +31,7 @@ SPEED_UPS = (
 
 def format_tables(times: list[Times], modes: list[Modes], memory: list[Memory]) -> list[str]:
     """All tables of the README, line by line."""
-    first = [device for device in times if device.network == FIRST]
+    first = of_first(times)
     head = "Model|Dataset|Device|Inference Time (ms)|95 % interval|Std (ms)|FPS|"
     head += "Page faults|System time (ms)|Peak resident (MB)"
     lines = ["#### Inference time", ""]
@@ -148,11 +149,11 @@ def model_lines(times: list[Times], memory: list[Memory]) -> list[str]:
         title, dataset_title, name, mean, width, _, frames, *_ = time_cells(dataset, device)
         about = ["-"] * 3
         if report:
-            about = [f"{report.parameters / 1e6:.1f}", f"{report.macs / 1e9:.2f}"]
-            about += [report.predicted_peak]
+            size = f"{report.parameters / 1e6:.1f}"
+            about = [size, f"{report.macs / 1e9:.2f}", report.predicted_peak]
         attained = f"{2e-6 * row.cost.macs / row.samples.mean():.1f}" if row.cost else "-"
-        passes = "{} x {}".format(*row.samples.shape)
-        rows += [[title, dataset_title, name, mean, width, frames, *about, attained, passes]]
+        about += [attained, "{} x {}".format(*row.samples.shape)]
+        rows.append([title, dataset_title, name, mean, width, frames, *about])
     return format_table(head, rows)
 
 
@@ -160,27 +161,26 @@ def mode_lines(dataset: str, device: Modes) -> list[str]:
     """A device's modes against the stock pass, the fastest first."""
     modes = device.records[dataset]
     head = "Mode|Speed-up|95 % interval|Time (ms)|FPS|Output difference|Page faults|Peak (MB)"
-    fastest_first = sorted(modes, key=lambda mode: modes[mode].rows[-1].samples.mean())
-    order = sorted(fastest_first, key=lambda mode: (mode != "stock", mode != "stock again"))
+    order = sorted(modes, key=lambda mode: modes[mode].rows[-1].samples.mean())
+    order.sort(key=lambda mode: (mode != "stock", mode != "stock again"))
     rows = [mode_cells(mode, modes[mode], modes["stock"]) for mode in order]
-    where = f"{title_of(device.network)}, {DATASETS[dataset].title}, {device.name}"
-    return [f"{where}:", "", *format_table(head, rows)]
+    where = f"{title_of(device.network)}, {DATASETS[dataset].title}, {device.name}:"
+    return [where, "", *format_table(head, rows)]
 
 
 def mode_cells(mode: str, record: "Record", stock: "Record") -> list[str]:
     """How many times as fast as the stock pass of the same round, and what a pass takes."""
     row, ratios = record.rows[-1], speed_ups(record, stock)
-    mean = row.samples.mean()
     peak = "peak_resident_memory" if "threads" in record.conditions else "peak_allocated_memory"
     differences = [run["output_difference"] for run in record.runs if "output_difference" in run]
-    exact = not mode.startswith("-") or mode == "--keep-memory"
+    exact = record.conditions.get("mode", "") in EXACT
     peaks = [run[peak] for run in record.runs if peak in run]
     return [
         f"`{mode}`" if mode.startswith("-") else mode,
         f"{median(ratios):.2f}" if ratios else "of other rounds",
         format_range(interval(ratios)) if len(ratios) > 1 else "-",
-        f"{mean:.1f}",
-        f"{1000 * row.input_shape[0] / mean:.2f}",
+        f"{row.samples.mean():.1f}",
+        f"{1000 * row.input_shape[0] / row.samples.mean():.2f}",
         f"{max(differences):.0e}" if differences else "none" if exact else "-",
         f"{median(row.page_faults):,.0f}" if row.page_faults else "-",
         f"{median(peaks) / 2**20:.0f}" if peaks else "-",

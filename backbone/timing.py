@@ -56,18 +56,15 @@ def report_times(
             from backbone import records
 
         files.check_writable(file)
-        record = records.start(machine_conditions | _conditions(args, backbone, image))
+        record = records.start(machine_conditions | _conditions(args, backbone))
         if args.append is not None:
             records.read_like(Path(file), record)
     of_run = {}
     passes = args.target, clock, args.warmup, args.iterations
-    try:
+    with networks.explaining(backbone, list(image.shape)):
         if args.compile:
             of_run["compile_time"] = modes.compile_network(backbone.network, image)
         rows = time_network(backbone, image, *passes, usage)
-    except (Failure, RuntimeError, AssertionError, ValueError):
-        networks.check_input(backbone, list(image.shape))
-        raise
     if file is not None:
         if usage:
             of_run |= usage.of_run(args.iterations)
@@ -103,9 +100,7 @@ def _measure_further(
     return further
 
 
-def _conditions(
-    args: argparse.Namespace, backbone: Backbone, image: torch.Tensor
-) -> dict[str, str | int]:
+def _conditions(args: argparse.Namespace, backbone: Backbone) -> dict[str, str | int]:
     about = {
         "network": backbone.name,
         "dataset": args.dataset,
