@@ -12,17 +12,14 @@ BEGIN, END = "<!-- results.py: begin -->\n", "<!-- results.py: end -->\n"
 def main() -> None:
     parser = argparse.ArgumentParser(prog=script.PROGRAM, description=__doc__, allow_abbrev=False)
     action = parser.add_mutually_exclusive_group()
-    for name, does in {
+    for flag, does in {
         "--update": "rewrite what is between a README's markers, and draw the pictures in figures/",
         "--check": "exit 1 where these are not what the stored files say",
     }.items():
         readme = script.ROOT / "README.md"
-        action.add_argument(name, metavar="README", nargs="?", const=readme, type=Path, help=does)
-    action.add_argument(
-        "--layers",
-        choices=DATASETS,
-        help="list the operations by the time that they lose against the floor",
-    )
+        action.add_argument(flag, metavar="README", nargs="?", const=readme, type=Path, help=does)
+    does = "list the operations by the time that they lose against the floor"
+    action.add_argument("--layers", choices=DATASETS, help=does)
     args = parser.parse_args()
     with script.importing():
         from backbone import figures, reports, stored, tables
@@ -38,10 +35,12 @@ def main() -> None:
     shown = [f"![{picture.alt}](figures/{name})" for name, picture in pictures.items()]
     text = "\n\n".join([*blocks, "#### Pictures", "\n".join(shown)]) + "\n"
     if args.check:
-        stale = [args.check] if replace_part(args.check, text) != files.read(args.check) else []
-        if stale := stale + figures.stale(pictures, digest):
-            message = f"{stale[0]} is not what the stored files say; see results.py --update"
-            raise script.Failure(message)
+        stale = figures.stale(pictures, digest)
+        if replace_part(args.check, text) != files.read(args.check):
+            stale.insert(0, args.check)
+        if stale:
+            end = "is not what the stored files say; see results.py --update"
+            raise script.Failure(f"{stale[0]} {end}")
     elif args.update:
         readme = replace_part(args.update, text)
         figures.draw(pictures, digest)

@@ -8,20 +8,22 @@ from functools import partial
 from itertools import cycle, product
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from backbone import files
 from backbone.inputs import DATASETS
 from backbone.intervals import interval
 from backbone.rows import name_row
-from backbone.script import ROOT, importing
+from backbone.script import ROOT
 from backbone.stored import Stored, of_first, speed_ups, title_of
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 FIGURES = ROOT / "figures"
-BLANK = "0" * 64  # in place of a picture's own digest, while it is made
+OWN_DIGEST = re.compile("(?<=this picture: sha256 )[0-9a-f]{64}")
+BLANK = "0" * 64  # in its place, while it is made
 
 # A colour (Okabe and Ito's, which the colour-blind can tell apart) and a marker for each kind.
 LOOKS = {
@@ -68,12 +70,7 @@ def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
 def draw(pictures: dict[str, Picture], digest: str) -> None:
     """Write pictures whole, the same bytes for the same stored files. They carry their digest, and
     each one of its own bytes."""
-    with importing():
-        import matplotlib
-        from matplotlib.figure import Figure
-
-    style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
-    matplotlib.rcParams.update(style)
+    matplotlib.rcParams.update({"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True})
     FIGURES.mkdir(exist_ok=True)
     about = f"stored files: sha256 {digest}; this picture: sha256 {BLANK}"
     look = {"facecolor": "white", "metadata": {"Date": None, "Description": about}}
@@ -83,23 +80,19 @@ def draw(pictures: dict[str, Picture], digest: str) -> None:
         for axes, shown in zip(grid, panels, strict=True):
             draw_panel(*axes, shown)
         figure.savefig(text, format="svg", **look)
-        blank = text.getvalue()
-        files.write_whole(FIGURES / name, blank.replace(BLANK, _sha256(blank), 1))
+        files.write_whole(FIGURES / name, _sign(text.getvalue()))
 
 
 def stale(pictures: dict[str, Picture], digest: str) -> list[Path]:
     """The pictures that are not of the stored files, or not as they were drawn."""
-    found = []
-    for file in (FIGURES / name for name in pictures):
-        text = files.read(file)
-        own = re.search("(?<=this picture: sha256 )[0-9a-f]{64}|$", text)[0] or BLANK
-        if digest not in text or _sha256(text.replace(own, BLANK, 1)) != own:
-            found.append(file)
-    return found
+    texts = {FIGURES / name: files.read(FIGURES / name) for name in pictures}
+    return [file for file, text in texts.items() if digest not in text or _sign(text) != text]
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sign(text: str) -> str:
+    """A picture's text with its own digest, of the text with none."""
+    blank = OWN_DIGEST.sub(BLANK, text)
+    return OWN_DIGEST.sub(hashlib.sha256(blank.encode()).hexdigest(), blank)
 
 
 def draw_bars(
@@ -115,7 +108,7 @@ def draw_bars(
         bar(places, lengths, width, **{error: reach}, **look)
 
 
-def draw_latency(dataset: str, axes: "Axes", times: list[Stored]) -> None:
+def draw_latency(dataset: str, axes: Axes, times: list[Stored]) -> None:
     """Bars of the stages' latency, one of each device at each stage."""
     groups = []
     for device in times:
@@ -126,37 +119,31 @@ def draw_latency(dataset: str, axes: "Axes", times: list[Stored]) -> None:
     # A block's name is its position, where there is little room.
     names = [name_row(row).split()[-1] for row in times[0].rows(dataset, "block")]
     axes.set_xticks(range(len(names)), names, rotation=60)
-    axes.set_ylim(bottom=0)
-    axes.grid(axis="y", alpha=0.4)
-    axes.set_title(f"{DATASETS[dataset].title}: latency by stage")
+    axes.set(title=f"{DATASETS[dataset].title}: latency by stage", ylim=(0, None))
     axes.set_ylabel("ms a pass (bars: 95 % interval)")
+    axes.grid(axis="y", alpha=0.4)
     axes.legend()
 
 
-def draw_roofline(dataset: str, left: "Axes", right: "Axes", device: Stored) -> None:
-    """Operations as points under the machine's lines: on the right what they attain against their
-    arithmetic intensity; on the left, kind by kind, those without multiply-accumulates, by the
-    bytes that they move."""
+def draw_roofline(dataset: str, left: Axes, right: Axes, device: Stored) -> None:
+    """Operations as points under the machine's lines: on the right by arithmetic intensity; on the
+    left those without multiply-accumulates, kind by kind, by the bytes that they move."""
     flops_ceiling, bytes_ceiling = (ceiling / 1e9 for ceiling in device.ceilings(dataset))
     kinds: dict[str, list[tuple[float, float]]] = {}
     without: dict[str, int] = {}  # places on the left
     for row in device.rows(dataset, "layer"):
         kind, macs, moved = row.cost
-        seconds = row.mean / 1e3
-        if macs:
-            point = (2 * macs / moved, 2 * macs / seconds / 1e9)
-            kinds.setdefault(kind, []).append(point)
-        elif moved:
-            point = (without.setdefault(kind, len(without)), moved / seconds / 1e9)
-            kinds.setdefault(kind, []).append(point)
+        if moved:
+            x = 2 * macs / moved if macs else without.setdefault(kind, len(without))
+            y = (2 * macs or moved) / (row.mean / 1e3) / 1e9
+            kinds.setdefault(kind, []).append((x, y))
     for kind, points in sorted(kinds.items(), key=lambda item: -len(item[1])):
         colour, marker = LOOKS.get(kind, OTHER)
         look = {"c": colour, "marker": marker, "s": 24, "linewidths": 0.3, "edgecolors": "black"}
         axes = left if kind in without else right
         axes.scatter(*zip(*points, strict=True), label=kind, **look)
     left.axhline(bytes_ceiling, color="black", linewidth=1)
-    left.set(yscale="log", ylabel="GB/s", title="without MACs")
-    left.set_xlim(-0.6, len(without) - 0.4)
+    left.set(yscale="log", ylabel="GB/s", title="without MACs", xlim=(-0.6, len(without) - 0.4))
     left.set_xticks(range(len(without)), without, rotation=60)
     ridge = flops_ceiling / bytes_ceiling
     right.plot([ridge / 100, ridge, ridge * 30], [flops_ceiling / 100, *[flops_ceiling] * 2], "k-")
@@ -171,7 +158,7 @@ def draw_roofline(dataset: str, left: "Axes", right: "Axes", device: Stored) -> 
         axes.grid(alpha=0.3)
 
 
-def draw_modes(axes: "Axes", device: Stored) -> None:
+def draw_modes(axes: Axes, device: Stored) -> None:
     """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset."""
     names = list({mode: None for records in device.records.values() for mode in records})
     groups = []
@@ -197,7 +184,7 @@ def bar_of(ratios: list[float]) -> tuple[float, float, float]:
     return middle, max(0, middle - low), max(0, high - middle)
 
 
-def draw_networks(axes: "Axes", times: list[Stored]) -> None:
+def draw_networks(axes: Axes, times: list[Stored]) -> None:
     """Networks as points, time against multiply-accumulates, a colour each device and dataset."""
     points: dict[str, list[tuple[float, float]]] = {}
     for dataset, device in product(DATASETS, times):
@@ -208,7 +195,7 @@ def draw_networks(axes: "Axes", times: list[Stored]) -> None:
             axes.annotate(label, point, (4, 4), textcoords="offset points", fontsize=7)
     for (label, places), (colour, marker) in zip(points.items(), cycle(LOOKS.values())):
         axes.scatter(*zip(*places, strict=True), c=colour, marker=marker, label=label)
-    axes.set(xscale="log", yscale="log", xlabel="MACs, G", ylabel="ms a pass")
-    axes.set_title("Time against MACs")
+    axes.set(title="Time against MACs", xlabel="MACs, G", ylabel="ms a pass")
+    axes.set(xscale="log", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize=8)

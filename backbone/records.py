@@ -42,10 +42,10 @@ class Record(NamedTuple):
     conditions: dict[str, str | int]
     runs: list[dict[str, str | int | float]]
 
-    def median(self, key: str) -> float | None:
+    def median(self, key: str, scale: float = 1) -> float | None:
         """Of what is of each run, the median over those that have it; None where none has."""
         values = [run[key] for run in self.runs if key in run]
-        return statistics.median(values) if values else None
+        return scale * statistics.median(values) if values else None
 
 
 def start(conditions: dict[str, str | int]) -> Record:
@@ -131,8 +131,6 @@ def loads(text: str, file: Path) -> Record:
         needed = NEEDED + (NEEDED_CUDA if "cuda_version" in conditions else ("threads",))
         if missing := [key for key in needed if key not in conditions | runs[0]]:
             raise KeyError(*missing)
-        if len({row.samples.shape for row in rows}) != 1:
-            raise ValueError("its rows are of unlike passes")
         return Record(rows, conditions, runs)
     except Exception as error:  # pyperf raises whatever a text of another form makes it run into
         raise Failure(f"{file} is no record of a timer: {error!r}") from error

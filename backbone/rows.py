@@ -1,6 +1,7 @@
 """Rows: what was timed, its samples, and the line that is printed for it."""
 
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 import numpy as np
 
@@ -39,6 +40,11 @@ class Row:
     def run_means(self) -> np.ndarray:
         """Milliseconds a pass in each run, shape (runs,)."""
         return self.samples.mean(axis=1)
+
+    @property
+    def median_faults(self) -> float | None:
+        """Page faults of a pass, the median of the runs'."""
+        return median(self.page_faults) if self.page_faults else None
 
 
 # How MobileNet-V2's stages are worded: their name, and what stands between it and the input's

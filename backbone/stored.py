@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbone import files, records
+from backbone.flags import DEFAULT
 from backbone.inputs import DATASETS
 from backbone.records import Record
 from backbone.roofline import Ceilings
 from backbone.rows import Row, format_rows
 from backbone.script import ROOT, Failure
 
-FIRST = "mobilenetv2"  # of the networks, by the name of its files
+FIRST = DEFAULT.replace("_", "")  # of the networks, MobileNet-V2, by the name of its files
 TIMES = ("*_stats", "cpu/*_stats")
 MODES = tuple(f"{name}/modes" for name in TIMES)
 TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}

@@ -57,14 +57,13 @@ def format_table(cells_of: Callable[..., dict[str, str]], things: Iterable[tuple
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def show(form: str, value: float | None, scale: float = 1) -> str:
-    """A value, times a scale, in a form such as "{:.2f}"; "-" where there is none."""
-    return "-" if value is None else form.format(scale * value)
+def show(form: str, value: float | None) -> str:
+    """A value in a form such as "{:.2f}"; "-" where there is none."""
+    return "-" if value is None else form.format(value)
 
 
 def time_cells(dataset: str, device: Stored) -> dict[str, str]:
-    """Mean, its interval and the population std in ms, images a second, and what the process used
-    of the system."""
+    """Mean, interval and population std in ms, images a second, and what of the system it takes."""
     record = device.records[dataset]["model"]
     row = record.rows[-1]
     mean, half_width = interval(row.run_means)
@@ -76,18 +75,18 @@ def time_cells(dataset: str, device: Stored) -> dict[str, str]:
         "95 % interval": show("± {:.3f}", half_width),
         "Std (ms)": f"{row.samples.std():.3f}",
         "FPS": f"{1000 * row.input_shape[0] / mean:.2f}",
-        "Page faults": f"{median(row.page_faults):,.0f}" if row.page_faults else "-",
-        "System time (ms)": show("{:.0f}", record.median("system_time"), 1000),
-        "Peak resident (MB)": show("{:.0f}", record.median("peak_resident_memory"), 2**-20),
+        "Page faults": show("{:,.0f}", row.median_faults),
+        "System time (ms)": show("{:.0f}", record.median("system_time", 1000)),
+        "Peak resident (MB)": show("{:.0f}", record.median("peak_resident_memory", 2**-20)),
     }
 
 
 def closure_cells(dataset: str, device: Stored) -> dict[str, str]:
     """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
     cells = {"Dataset": DATASETS[dataset].title, "Device": device.name}
-    stock, *sums = (device.records[dataset][target].rows[-1].run_means for target in TARGETS)
-    for name, of_runs in zip(("Blocks'", "Layers'"), sums, strict=True):
-        ratio, half_width = interval(of_runs / stock)
+    stock, block, layer = (device.records[dataset][target].rows[-1].run_means for target in TARGETS)
+    for name, sums in {"Blocks'": block, "Layers'": layer}.items():
+        ratio, half_width = interval(sums / stock)
         width = "" if half_width is None else f" ± {half_width:.3f}"
         cells[f"{name} sum / stock pass"] = f"{ratio:.3f}{width}"
     return cells
@@ -142,7 +141,7 @@ def mode_cells(mode: str, record: Record, stock: Record) -> dict[str, str]:
     mean, width = interval(ratios) if ratios else (None, None)
     differences = [run["output_difference"] for run in record.runs if "output_difference" in run]
     exact = record.conditions.get("mode", "") in EXACT
-    peak = record.median("peak_resident_memory") or record.median("peak_allocated_memory")
+    peaks = [record.median(f"peak_{kind}_memory", 2**-20) for kind in ("resident", "allocated")]
     return {
         "Mode": f"`{mode}`" if mode.startswith("-") else mode,
         "Speed-up": f"{median(ratios):.2f}" if ratios else "of other rounds",
@@ -150,8 +149,8 @@ def mode_cells(mode: str, record: Record, stock: Record) -> dict[str, str]:
         "Time (ms)": f"{row.mean:.1f}",
         "FPS": f"{1000 * row.input_shape[0] / row.mean:.2f}",
         "Output difference": f"{max(differences):.0e}" if differences else "none" if exact else "-",
-        "Page faults": f"{median(row.page_faults):,.0f}" if row.page_faults else "-",
-        "Peak (MB)": show("{:.0f}", peak, 2**-20),
+        "Page faults": show("{:,.0f}", row.median_faults),
+        "Peak (MB)": show("{:.0f}", peaks[0] or peaks[1]),
     }
 
 
@@ -188,42 +187,42 @@ def memory_cells(report: Memory) -> dict[str, str]:
 def format_conditions(device: Stored) -> str:
     """One line on what a device's times were measured with."""
     about, record = device.conditions, device.records["pascal"]["model"]
-    software = [f"torch {about['torch_version']}", f"torchvision {about['torchvision_version']}"]
+    software = ["torch {torch_version}", "torchvision {torchvision_version}"]
     if "cuda_version" in about:
-        software += [f"CUDA {about['cuda_version']}", f"cuDNN {about['cudnn_version']}"]
+        software += ["CUDA {cuda_version}", "cuDNN {cudnn_version}"]
         # Where there are no TF32 units, below compute capability 8.0, the setting does nothing.
         tf32 = about["cudnn_allow_tf32"] == "True" and float(about["compute_capability"]) >= 8.0
         software += ["TF32 convolutions"] if tf32 else []
     else:
-        software += [f"{about['threads']} threads"]
-    software += [f"`{about['mode']}`"] if "mode" in about else []
+        software.append("{threads} threads")
+    software += ["`{mode}`"] if "mode" in about else []
     runs, iterations = record.rows[-1].samples.shape
     processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
     return (
         f"{device.name}: {processes} of {about['warmup']} warm-up and {iterations} timed passes, "
-        f"batch size {record.rows[-1].input_shape[0]}, {about['dtype']}, {', '.join(software)}; "
-        f"{record.runs[0]['date'][:10]}"
+        f"batch size {record.rows[-1].input_shape[0]}, {about['dtype']}, "
+        f"{', '.join(software).format(**about)}; {record.runs[0]['date'][:10]}"
     )
 
 
 def format_layers(times: list[Stored], dataset: str) -> str:
     """The operations by the time that they lose against their floor, device by device, the ten
     worst apart; or why there is no such list. Raises script.Failure where there is none at all."""
-    texts = []
-    for device in times:
-        lack, ceilings = device.lack(dataset), device.ceilings(dataset)
-        if lack:
-            texts.append(lack)
-            continue
-        lost = {row: row.mean - floor(row.cost, ceilings) for row in device.rows(dataset, "layer")}
-        lines = [
-            f"{lost[row]:9.3f} {row.mean:9.3f} {row.mean - lost[row]:9.3f}  "
-            f"{row.cost.kind:<22} {row.path or '-':<22} {row.input_shape}"
-            for row in sorted(lost, key=lost.get, reverse=True)
-        ]
-        title = f"{DATASETS[dataset].title}, {device.name}"
-        head = f" lost, ms  time, ms floor, ms  {'kind':<22} {'path':<22} input shape"
-        texts.append("\n".join([title, head, *lines[:10], "", *lines[10:]]))
+    texts = [device.lack(dataset) or list_layers(device, dataset) for device in times]
     if all(device.lack(dataset) for device in times):
         raise Failure(texts[0])
     return "\n\n".join(texts)
+
+
+def list_layers(device: Stored, dataset: str) -> str:
+    """One device's list."""
+    ceilings = device.ceilings(dataset)
+    lost = {row: row.mean - floor(row.cost, ceilings) for row in device.rows(dataset, "layer")}
+    lines = [
+        f"{lost[row]:9.3f} {row.mean:9.3f} {row.mean - lost[row]:9.3f}  "
+        f"{row.cost.kind:<22} {row.path or '-':<22} {row.input_shape}"
+        for row in sorted(lost, key=lost.get, reverse=True)
+    ]
+    title = f"{DATASETS[dataset].title}, {device.name}"
+    head = f" lost, ms  time, ms floor, ms  {'kind':<22} {'path':<22} input shape"
+    return "\n".join([title, head, *lines[:10], "", *lines[10:]])
