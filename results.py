@@ -1,12 +1,13 @@
 """The stored files as the README's tables and pictures."""
 
 import argparse
+import re
 from pathlib import Path
 
 from backbone import files, script
 from backbone.inputs import DATASETS
 
-BEGIN, END = "<!-- results.py: begin -->\n", "<!-- results.py: end -->\n"
+PART = re.compile(r"(<!-- results.py: ([^>]+) -->\n).*?(<!-- results.py: end -->\n)", re.DOTALL)
 
 
 def main() -> None:
@@ -30,33 +31,32 @@ def main() -> None:
         return
     modes, digest = stored.load_modes(), stored.digest_of_stored_files()
     pictures = figures.pictures(times, modes)
-    blocks = [f"<!-- stored files: sha256 {digest} -->"]
-    blocks += tables.format_tables(times, modes, reports.load_memory())
-    shown = [f"![{picture.alt}](figures/{name})" for name, picture in pictures.items()]
-    text = "\n\n".join([*blocks, "#### Pictures", "\n".join(shown)]) + "\n"
+    parts = tables.format_parts(times, modes, reports.load_memory())
+    for name, picture in pictures.items():
+        parts[picture.part].append(f"![{picture.alt}](figures/{name})")
+    texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
     if args.check:
         stale = figures.stale(pictures, digest)
-        if replace_part(args.check, text) != files.read(args.check):
+        if replace_parts(args.check, texts) != files.read(args.check):
             stale.insert(0, args.check)
         if stale:
             end = "is not what the stored files say; see results.py --update"
             raise script.Failure(f"{stale[0]} {end}")
     elif args.update:
-        readme = replace_part(args.update, text)
+        readme = replace_parts(args.update, texts)
         figures.draw(pictures, digest)
         files.write_whole(args.update, readme)
     else:
-        print(text, end="")
+        print("\n".join(f"#### {title}\n\n{text}" for title, text in texts.items()), end="")
 
 
-def replace_part(readme: Path, part: str) -> str:
-    """A README's text with another part between the markers. Raises script.Failure without them."""
+def replace_parts(readme: Path, texts: dict[str, str]) -> str:
+    """A README's text with what is between each part's markers replaced. Raises script.Failure
+    where it has not the markers of all parts."""
     text = files.read(readme)
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise script.Failure(f"{readme} lacks the lines {BEGIN.strip()} and {END.strip()}")
-    return f"{before}{BEGIN}{part}{END}{after}"
+    if missing := sorted(texts.keys() - {title for _, title, _ in PART.findall(text)}):
+        raise script.Failure(f"{readme} lacks <!-- results.py: {missing[0]} -->, or its end")
+    return PART.sub(lambda part: f"{part[1]}{texts.get(part[2], '')}{part[3]}", text)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,10 @@ OTHER = ("#999999", ".")
 
 
 class Picture(NamedTuple):
-    """What a picture shows; what each of its panels shows, their height in inches, what draws one
-    on its axes, and the relative widths of these."""
+    """The part of the README that a picture is in; what it shows; what each of its panels shows,
+    their height in inches, what draws one on its axes, and the relative widths of these."""
 
+    part: str
     alt: str
     panels: list
     height: float
@@ -52,18 +53,21 @@ class Picture(NamedTuple):
 
 def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
     """The pictures that the stored files make, by their files' names."""
-    first, found = of_first(times), {}
+    first, times_part, why_part = of_first(times), "Inference time", "Where the time goes"
+    found = {}
     for dataset, (title, _) in DATASETS.items():
         alt, show = f"Latency of the 21 stages, {title}", partial(draw_latency, dataset)
-        found[f"latency_{dataset}.svg"] = Picture(alt, [first], 3.2, show)
+        part = why_part if found else times_part  # where the README begins, one picture
+        found[f"latency_{dataset}.svg"] = Picture(part, alt, [first], 3.2, show)
     for dataset, (title, _) in DATASETS.items():
         alt, show = f"Roofline of the operations, {title}", partial(draw_roofline, dataset)
         devices = [device for device in first if device.lack(dataset) is None]
-        found[f"roofline_{dataset}.svg"] = Picture(alt, devices, 4.4, show, (1, 3))
+        found[f"roofline_{dataset}.svg"] = Picture(why_part, alt, devices, 4.4, show, (1, 3))
     alt = "Speed-up of the modes over the stock pass"
-    found["modes.svg"] = Picture(alt, modes, 4.8, draw_modes)
+    found["modes.svg"] = Picture("Modes", alt, modes, 4.8, draw_modes)
     alt = "Time of the networks against their MACs"
-    found["networks.svg"] = Picture(alt, [times] * (times != first), 4.4, draw_networks)
+    compared = [times] * (times != first)
+    found["networks.svg"] = Picture("Networks", alt, compared, 4.4, draw_networks)
     return {name: picture for name, picture in found.items() if picture.panels}
 
 
@@ -74,7 +78,7 @@ def draw(pictures: dict[str, Picture], digest: str) -> None:
     FIGURES.mkdir(exist_ok=True)
     about = f"stored files: sha256 {digest}; this picture: sha256 {BLANK}"
     look = {"facecolor": "white", "metadata": {"Date": None, "Description": about}}
-    for name, (_, panels, height, draw_panel, widths) in pictures.items():
+    for name, (*_, panels, height, draw_panel, widths) in pictures.items():
         figure, text = Figure((8, height * len(panels)), layout="constrained"), io.StringIO()
         grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
         for axes, shown in zip(grid, panels, strict=True):

@@ -4,6 +4,7 @@ Source: Williams, Waterman and Patterson, "Roofline: An Insightful Visual Perfor
 Multicore Architectures", CACM 52(4), 2009.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,10 +57,15 @@ def floor(cost: Cost, ceilings: Ceilings) -> float:
 
 
 def total_by_kind(rows: "list[Row]", ceilings: Ceilings) -> list[Total]:
-    """Layers' rows, kind by kind, the one that takes longest first."""
-    kinds: dict[str, list[Row]] = {}
+    """Layers' rows, kind by kind, the one that takes longest first; those of kinds that take less
+    than one percent of the time are as one."""
+    times, kinds = Counter(), {}
     for row in rows:
-        kinds.setdefault(row.cost.kind, []).append(row)
+        times[row.cost.kind] += row.mean
+    small = [kind for kind, time in times.items() if time < times.total() / 100]
+    together = dict.fromkeys(small, ", ".join(small))
+    for row in rows:
+        kinds.setdefault(together.get(row.cost.kind, row.cost.kind), []).append(row)
     totals = [total(kind, inside, ceilings) for kind, inside in kinds.items()]
     return sorted(totals, key=lambda total: total.time, reverse=True)
 
@@ -71,7 +77,7 @@ def total(kind: str, rows: "list[Row]", ceilings: Ceilings) -> Total:
     return Total(
         kind,
         len(rows),
-        sum(float(row.samples.mean()) for row in rows),
+        sum(row.mean for row in rows),
         sum(floor(row.cost, ceilings) for row in rows),
         cost.macs,
         cost.bytes_moved,

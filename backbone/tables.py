@@ -12,42 +12,28 @@ from backbone.records import Record
 from backbone.reports import Memory
 from backbone.roofline import Total, floor, total, total_by_kind
 from backbone.script import Failure
-from backbone.stored import TARGETS, Stored, of_first, speed_ups, title_of
-
-FLOORS = (
-    "A floor is the least time that the machine's two measured ceilings, a matrix product's "
-    "GFLOP/s and a copy's GB/s, allow the operations one by one. One that finds its data in the "
-    "caches can be faster, and one in place, which need not fetch what it overwrites."
-)
-SPEED_UPS = (
-    "Speed-up is the median of the rounds' ratios of the stock pass's time to the mode's, with "
-    "Student's interval of their mean. The output difference is the largest, over the largest "
-    "value of the stock float32 output; `--train`, which drops out at random and normalises by the "
-    "image's own statistics, is another function. The peak of what is compiled has the compiler in "
-    "it on a CPU."
-)
-UNITS = "MB are 1024² bytes, M and G are 10⁶ and 10⁹."
+from backbone.stored import FIRST, TARGETS, Stored, of_first, speed_ups, title_of
 
 
-def format_tables(times: list[Stored], modes: list[Stored], memory: list[Memory]) -> list[str]:
-    """All tables of the README, and what is said of them, block by block."""
+def format_parts(
+    times: list[Stored], modes: list[Stored], memory: list[Memory]
+) -> dict[str, list[str]]:
+    """The tables of the README, and what is said of them, block by block: by part, the one of modes
+    and that of networks being empty where there are none."""
     first = of_first(times)
     pairs = list(product(DATASETS, first))
-    measured = [f"- {format_conditions(device)}" for device in first]
-    if not any("cuda_version" in device.conditions for device in first):
-        measured.append("- No GPU's times are stored here yet.")
-    blocks = ["#### Inference time", format_table(time_cells, pairs), "\n".join(measured)]
-    blocks += ["#### Sums of the rows against the stock pass", format_table(closure_cells, pairs)]
-    blocks += ["#### Where the time goes", *chain.from_iterable(starmap(kind_blocks, pairs))]
-    blocks += [FLOORS] if any(device.lack(dataset) is None for dataset, device in pairs) else []
-    if modes:
-        of_modes = starmap(mode_blocks, product(DATASETS, modes))
-        blocks += ["#### Modes", *chain.from_iterable(of_modes), SPEED_UPS]
-    if times != first:
-        measured = [f"- {title_of(each.network)}, {format_conditions(each)}" for each in times]
-        networks = format_table(partial(network_cells, memory), product(DATASETS, times))
-        blocks += ["#### Networks", networks, "\n".join(measured)]
-    return [*blocks, "#### Memory", format_table(memory_cells, zip(memory)), UNITS]
+    none = "\n- No GPU's times are stored here yet."
+    no_gpu = none * (not any("cuda_version" in device.conditions for device in first))
+    networks = format_table(partial(network_cells, memory), product(DATASETS, times))
+    reports = [(report,) for report in memory if report.network == FIRST]
+    return {
+        "Inference time": [format_table(time_cells, pairs), format_conditions(first) + no_gpu],
+        "Where the time goes": list(chain.from_iterable(starmap(kind_blocks, pairs))),
+        "Modes": list(chain.from_iterable(starmap(mode_blocks, product(DATASETS, modes)))),
+        "Networks": [networks, format_conditions(times)] * (times != first),
+        "Memory": [format_table(memory_cells, reports)],
+        "Sums of the rows": [format_table(closure_cells, pairs)],
+    }
 
 
 def format_table(cells_of: Callable[..., dict[str, str]], things: Iterable[tuple]) -> str:
@@ -99,11 +85,10 @@ def kind_blocks(dataset: str, device: Stored) -> list[str]:
     ceilings, rows = device.ceilings(dataset), device.rows(dataset, "layer")
     whole = total("all", rows, ceilings)
     return [
-        f"{DATASETS[dataset].title}, {device.name}:",
-        format_table(kind_cells, product([*total_by_kind(rows, ceilings), whole], [whole])),
-        f"The pass takes {whole.time:.1f} ms, its floor is {whole.floor:.1f} ms, at "
-        f"{ceilings.flops_per_second / 1e9:.0f} GFLOP/s and "
+        f"{DATASETS[dataset].title}, {device.name}. The pass takes {whole.time:.1f} ms, its floor "
+        f"is {whole.floor:.1f} ms, at {ceilings.flops_per_second / 1e9:.0f} GFLOP/s and "
         f"{ceilings.bytes_per_second / 1e9:.1f} GB/s.",
+        format_table(kind_cells, product([*total_by_kind(rows, ceilings), whole], [whole])),
     ]
 
 
@@ -184,8 +169,17 @@ def memory_cells(report: Memory) -> dict[str, str]:
     }
 
 
-def format_conditions(device: Stored) -> str:
-    """One line on what a device's times were measured with."""
+def format_conditions(times: list[Stored]) -> str:
+    """What times were measured with, a line for those that have it in common."""
+    of: dict[str, list[str]] = {}
+    for each in times:
+        of.setdefault(f"{each.name}: {describe_conditions(each)}", []).append(each.network)
+    lines = [f"- {', '.join(map(title_of, each))}, {about}" for about, each in of.items()]
+    return "\n".join(lines)
+
+
+def describe_conditions(device: Stored) -> str:
+    """Processes, passes, versions, mode and date of one network's times on a device."""
     about, record = device.conditions, device.records["pascal"]["model"]
     software = ["torch {torch_version}", "torchvision {torchvision_version}"]
     if "cuda_version" in about:
@@ -199,7 +193,7 @@ def format_conditions(device: Stored) -> str:
     runs, iterations = record.rows[-1].samples.shape
     processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
     return (
-        f"{device.name}: {processes} of {about['warmup']} warm-up and {iterations} timed passes, "
+        f"{processes} of {about['warmup']} warm-up and {iterations} timed passes, "
         f"batch size {record.rows[-1].input_shape[0]}, {about['dtype']}, "
         f"{', '.join(software).format(**about)}; {record.runs[0]['date'][:10]}"
     )
