@@ -124,7 +124,7 @@ def test_struct_false():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--struct", "maybe"], "'maybe' is neither True nor False"),
+        (["--struct", "maybe"], "invalid choice: 'Maybe'"),
         (["--s", "0"], "'0' is not a whole number from 1 up"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
     ],
