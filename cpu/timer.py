@@ -27,10 +27,8 @@ class CpuClock:
 
 def keep_freed_memory() -> None:
     """Have the C library keep what is freed from now on for the next allocation, however large: to
-    give it back to the system and ask for it anew costs a page fault a page.
-
-    Raises script.Failure where there is no mallopt. Source: mallopt(3) of glibc.
-    """
+    give it back to the system and ask for it anew costs a page fault a page. Source: mallopt(3) of
+    glibc. Raises script.Failure where there is none."""
     mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or not (mallopt(mmap_max, 0) and mallopt(trim_threshold, -1)):

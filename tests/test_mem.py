@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from project import assert_one_line, python, script
+from project import assert_one_line, script
 from torch._subclasses import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
@@ -24,7 +24,8 @@ MACS = {"cityscapes": "12,518,918,144", "pascal": "1,031,535,392"}
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_memory_report_names_every_tensor_and_ends_with_the_peak(dataset):
     # Also as an error: none of the warnings that the reporter sets off gets out.
-    result = python("-W", "error::UserWarning", "mem.py", "--i", dataset, "--device", "cpu")
+    before = "import warnings; warnings.simplefilter('error', UserWarning)"
+    result = script("mem.py", "--i", dataset, "--device", "cpu", before=before)
     assert (result.returncode, result.stderr) == (0, "")
     head, totals = result.stdout.split(TOTALS[dataset])
     names = [line.split()[0] for line in head.splitlines()[3:-1]]

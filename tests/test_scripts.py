@@ -16,7 +16,7 @@ from statistics import fmean
 import pyperf
 import pytest
 import torch
-from project import ENVIRONMENT, ROOT, SMALL_CEILINGS, assert_one_line, python, script
+from project import CEILINGS, ENVIRONMENT, ROOT, assert_one_line, python, script
 
 from backbone import flags
 
@@ -84,7 +84,7 @@ def layers(tmp_path_factory) -> tuple[str, Path]:
     """What a run of the layers prints, and its record."""
     file = tmp_path_factory.mktemp("scripts") / "record.json"
     named = ("--target", "layer", "--json", file, "--threads", str(THREADS))
-    result = script("cpu/timer.py", *QUICK, *named, before=SECRETS + SMALL_CEILINGS)
+    result = script("cpu/timer.py", *QUICK, *named, before=SECRETS + CEILINGS)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout, file
 
