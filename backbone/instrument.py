@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 import torch
 from torch import Tensor, fx, nn
@@ -47,7 +47,7 @@ def trace_operations(
 
 def insert_marks(
     network: nn.Module, graph: fx.Graph, parts: Sequence, mark: Callable[[], object]
-) -> Callable[[torch.Tensor], torch.Tensor]:
+) -> Callable[[Tensor], Tensor]:
     """The pass with a mark before its first operation and one wherever a part ends.
 
     parts[i] tells which part operation i is in; with n parts, a pass makes n + 1 marks. The pass
@@ -95,14 +95,13 @@ def keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) ->
                 last.meta["kept"].append(holders[number])
     forward = insert_marks(network, graph, [None] * len(nodes), lambda: None)
     traced = observe(forward, input_shape)
-    for runs, traced_runs in zip_longest(stock.operators, traced.operators):
-        if runs != traced_runs:
-            raise NotImplementedError(f"it runs {runs}, its operations {traced_runs}")
+    if stock.operators != traced.operators:
+        raise NotImplementedError("its operations run other operators, or of other shapes")
     if stock.storages != traced.storages:
         raise NotImplementedError("its operations keep tensors longer, or not as long")
 
 
-def _release(tensor: torch.Tensor) -> None:
+def _release(tensor: Tensor) -> None:
     """A last use: the generated code drops a tensor after it."""
 
 

@@ -36,24 +36,20 @@ def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone
 
 def fold_batch_norm(network: nn.Module) -> None:
     """Fold each batch norm into the convolution whose output it alone takes; nn.Identity stays in
-    its place. The arithmetic is torch's fuse_conv_bn_eval, the rule that of
-    torch.fx.experimental.optimization.fuse.
+    its place. As torch.fx.experimental.optimization.fuse does, which would make another network of
+    it. Raises script.Failure where there is none to fold."""
+    from torch.fx.experimental.optimization import matches_module_pattern
 
-    Raises script.Failure where there is none to fold.
-    """
     modules = dict(network.named_modules())
-    folded = 0
-    for node in fx.Tracer().trace(network).nodes:
-        before = node.args[0] if node.args else None
-        if node.op != "call_module" or getattr(before, "op", None) != "call_module":
-            continue
-        convolution, norm = modules[before.target], modules[node.target]
-        is_pair = isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        if is_pair and len(before.users) == 1:
-            network.set_submodule(before.target, fuse_conv_bn_eval(convolution, norm))
-            network.set_submodule(node.target, nn.Identity())
-            folded += 1
-    if not folded:
+    nodes = fx.Tracer().trace(network).nodes
+    norms = [n for n in nodes if matches_module_pattern((nn.Conv2d, nn.BatchNorm2d), n, modules)]
+    norms = [norm for norm in norms if len(norm.args[0].users) == 1]
+    for norm in norms:
+        convolution = norm.args[0].target
+        folded = fuse_conv_bn_eval(modules[convolution], modules[norm.target])
+        network.set_submodule(convolution, folded)
+        network.set_submodule(norm.target, nn.Identity())
+    if not norms:
         raise Failure("--fold finds no batch norm behind a convolution in this network")
 
 
