@@ -47,12 +47,11 @@ def main() -> None:
     import torch
 
     from backbone import machine, timing
-    from backbone.resources import Usage
 
     if args.threads:
         torch.set_num_threads(args.threads)
     about = machine.describe_cpu() | {"keep_memory": str(args.keep_memory)}
-    timing.report_times(args, torch.device("cpu"), CpuClock(), about, Usage())
+    timing.report_times(args, torch.device("cpu"), CpuClock(), about)
 
 
 if __name__ == "__main__":
