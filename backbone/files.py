@@ -1,4 +1,4 @@
-"""Files that appear only whole."""
+"""Files, read whole and written whole."""
 
 import os
 from pathlib import Path
@@ -6,21 +6,27 @@ from pathlib import Path
 from backbone.script import Failure
 
 
+def read(file: Path) -> str:
+    """A file's text. Raises script.Failure where it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read {file}: {error}") from error
+
+
 def check_writable(path: str) -> None:
     """Raise script.Failure where a file can't be written: better known before a long run."""
-    file = Path(os.path.realpath(path))
     if not path:
         raise Failure("cannot write a file without a name")
-    if not file.parent.is_dir():
-        raise Failure(f"cannot write {path}: {file.parent} is no folder")
-    if file.is_dir():
-        raise Failure(f"cannot write {path}: it is a folder")
-    needed = file.parent if file.is_file() or not file.exists() else file
+    file = Path(os.path.realpath(path))
+    needed = file if file.exists() and not file.is_file() else file.parent
+    if file.is_dir() or not file.parent.is_dir():
+        raise Failure(f"cannot write {path}: {needed} is {'a' if file.is_dir() else 'no'} folder")
     if not os.access(needed, os.W_OK):
         raise Failure(f"cannot write {path}: no permission")
 
 
-def write_whole(path: str, text: str) -> None:
+def write_whole(path: str | Path, text: str) -> None:
     """Write a file; a failure (script.Failure) or an interrupt leaves the one that stood there."""
     file = Path(os.path.realpath(path))  # a link stays one
     # A device or a pipe is written to; it would be lost if it were replaced.

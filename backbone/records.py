@@ -4,6 +4,7 @@ sample, in seconds."""
 import io
 import json
 import platform
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyperf
 
+from backbone import files
 from backbone.roofline import Ceilings, Cost
 from backbone.rows import Row, name_row, number_rows
 from backbone.script import Failure
@@ -19,16 +21,12 @@ from backbone.script import Failure
 COLLECTED = ("cpu_model_name", "python_implementation", "python_version")
 
 # What a reader may count on, beside what the rows hold.
-NEEDED = ("dataset", "device", "dtype", "target", "warmup", "torch_version", "torchvision_version")
-NEEDED += ("date",)
-NEEDED_CPU = ("threads",)
+NEEDED = ("dataset", "target", "dtype", "warmup", "torch_version", "torchvision_version")
+NEEDED += ("date", "device")
 NEEDED_CUDA = ("compute_capability", "cudnn_version", "cudnn_allow_tf32")
-# What is of a process, and stands with the whole pass; and what is of a row.
+# What is of a process, and stands with the whole pass.
 OF_A_RUN = ("date", "system_time", "peak_resident_memory", "peak_allocated_memory")
 OF_A_RUN += ("compile_time", "output_difference", *Ceilings._fields)
-OF_A_ROW = ("name", "level", "type", "path", "stage", "input_shape", "settings", "unit")
-OF_A_ROW += Cost._fields
-FAULTS = "page_faults"
 
 
 class Record(NamedTuple):
@@ -44,6 +42,11 @@ class Record(NamedTuple):
     conditions: dict[str, str | int]
     runs: list[dict[str, str | int | float]]
 
+    def median(self, key: str) -> float | None:
+        """Of what is of each run, the median over those that have it; None where none has."""
+        values = [run[key] for run in self.runs if key in run]
+        return statistics.median(values) if values else None
+
 
 def start(conditions: dict[str, str | int]) -> Record:
     """A record of one run that has no rows yet. Where its conditions name no device, the CPU is."""
@@ -58,10 +61,7 @@ def read_like(file: Path, new: Record) -> Record | None:
     no file. Raises script.Failure where it is no record, or of other conditions."""
     if not file.exists():
         return None
-    try:
-        old = loads(file.read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"cannot read {file}: {error}") from error
+    old = loads(files.read(file), file)
     for key in [*new.conditions, *old.conditions]:
         here, there = new.conditions.get(key, "unset"), old.conditions.get(key, "unset")
         if here != there:
@@ -79,16 +79,15 @@ def add(file: Path, new: Record) -> Record:
         replace(
             row,
             samples=np.concatenate([row.samples, added.samples]),
-            page_faults=[*row.page_faults, *added.page_faults],
+            page_faults=row.page_faults + added.page_faults,
         )
         for row, added in zip(old.rows, new.rows, strict=True)
     ]
-    return Record(rows, old.conditions, [*old.runs, *new.runs])
+    return Record(rows, old.conditions, old.runs + new.runs)
 
 
 def dumps(record: Record) -> str:
     """A record as the JSON text of a pyperf suite."""
-    whole = record.rows[-1]
     benchmarks, names = [], set()
     for row in record.rows:
         about = record.conditions | _about(row)
@@ -97,10 +96,11 @@ def dumps(record: Record) -> str:
         names.add(about["name"])
         runs = []
         for number, samples in enumerate(row.samples.tolist()):
-            own = record.runs[number] if row is whole else {}
-            faults = {FAULTS: row.page_faults[number]} if row.page_faults else {}
+            own = dict(record.runs[number]) if row is record.rows[-1] else {}
+            if row.page_faults:
+                own["page_faults"] = row.page_faults[number]
             seconds = [round(sample / 1e3, 9) for sample in samples]
-            runs.append(pyperf.Run(seconds, metadata=about | own | faults, collect_metadata=False))
+            runs.append(pyperf.Run(seconds, metadata=about | own, collect_metadata=False))
         benchmarks.append(pyperf.Benchmark(runs))
     text = io.StringIO()
     pyperf.BenchmarkSuite(benchmarks).dump(text)
@@ -108,16 +108,10 @@ def dumps(record: Record) -> str:
 
 
 def _about(row: Row) -> dict[str, str | int]:
-    about = {
-        "name": name_row(row),
-        "level": row.level,
-        "type": row.type,
-        "path": row.path,
-        "stage": row.stage,
-        "input_shape": str(row.input_shape),
-        "settings": json.dumps(row.settings) if row.settings else None,
-        "unit": "second",
-    } | (row.cost._asdict() if row.cost else {})
+    about = {key: getattr(row, key) for key in ("level", "type", "path", "stage")}
+    about |= {"name": name_row(row), "unit": "second", "input_shape": json.dumps(row.input_shape)}
+    about |= {"settings": json.dumps(row.settings)} if row.settings else {}
+    about |= row.cost._asdict() if row.cost else {}
     return {key: value for key, value in about.items() if value not in ("", None)}  # for pyperf
 
 
@@ -129,14 +123,12 @@ def loads(text: str, file: Path) -> Record:
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
         rows = number_rows([_row(benchmark) for benchmark in benchmarks])
-        whole = benchmarks[-1]
-        own = {*OF_A_RUN, *OF_A_ROW, FAULTS}
-        conditions = {k: v for k, v in whole.get_metadata().items() if k not in own}
-        runs = [
-            {key: run.get_metadata()[key] for key in OF_A_RUN if key in run.get_metadata()}
-            for run in whole.get_runs()
-        ]
-        needed = NEEDED + (NEEDED_CUDA if "cuda_version" in conditions else NEEDED_CPU)
+        about = benchmarks[-1].get_metadata()
+        own = {"name", "unit", *vars(rows[-1]), *Cost._fields, *OF_A_RUN}
+        conditions = {key: value for key, value in about.items() if key not in own}
+        of_runs = [run.get_metadata() for run in benchmarks[-1].get_runs()]
+        runs = [{key: run[key] for key in OF_A_RUN if key in run} for run in of_runs]
+        needed = NEEDED + (NEEDED_CUDA if "cuda_version" in conditions else ("threads",))
         if missing := [key for key in needed if key not in conditions | runs[0]]:
             raise KeyError(*missing)
         if len({row.samples.shape for row in rows}) != 1:
@@ -148,7 +140,8 @@ def loads(text: str, file: Path) -> Record:
 
 def _row(benchmark: pyperf.Benchmark) -> Row:
     about, runs = benchmark.get_metadata(), benchmark.get_runs()
-    faults = [run.get_metadata().get(FAULTS) for run in runs]
+    faults = [run.get_metadata().get("page_faults") for run in runs]
+    cost = [about[key] for key in ("macs", "bytes_moved") if key in about]
     return Row(
         level=about["level"],
         type=about["type"],
@@ -158,7 +151,5 @@ def _row(benchmark: pyperf.Benchmark) -> Row:
         samples=np.round(np.array([run.values for run in runs]) * 1e3, 6),
         settings=json.loads(about.get("settings", "{}")),
         page_faults=[] if None in faults else faults,
-        cost=Cost(about.get("kind", ""), about["macs"], about["bytes_moved"])
-        if "macs" in about
-        else None,
+        cost=Cost(about.get("kind", ""), *cost) if cost else None,
     )

@@ -1,6 +1,5 @@
 """Rows: what was timed, its samples, and the line that is printed for it."""
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -31,6 +30,16 @@ class Row:
     cost: Cost | None = None
     number: int = 1
 
+    @property
+    def mean(self) -> float:
+        """Milliseconds a pass."""
+        return float(self.samples.mean())
+
+    @property
+    def run_means(self) -> np.ndarray:
+        """Milliseconds a pass in each run, shape (runs,)."""
+        return self.samples.mean(axis=1)
+
 
 # How MobileNet-V2's stages are worded: their name, and what stands between it and the input's
 # shape. All else goes by type and path.
@@ -52,19 +61,8 @@ def name_row(row: Row) -> str:
 
 def number_rows(rows: list[Row]) -> list[Row]:
     """A report's rows, in order, with their numbers: a ResNet calls one ReLU twice in a block."""
-    seen = Counter()
-    numbered = []
-    for row in rows:
-        name = row.level, name_row(row)
-        seen[name] += 1
-        numbered.append(replace(row, number=seen[name]))
-    return numbered
-
-
-def label_row(row: Row) -> str:
-    """A stage's name where there is little room: a block's is its position."""
-    named_by_position = "{stage}" in STAGES.get(row.type, ("",))[0]
-    return str(row.stage) if named_by_position else row.type
+    names = [(row.level, name_row(row)) for row in rows]
+    return [replace(row, number=names[: i + 1].count(names[i])) for i, row in enumerate(rows)]
 
 
 def format_row(row: Row) -> str:
@@ -73,7 +71,7 @@ def format_row(row: Row) -> str:
     return (
         f"{'  ' if row.level == 'layer' else ''}Average Execution Time for {name_row(row)} "
         f"with {settings}input shape: {row.input_shape} "
-        f"is {row.samples.mean():.3f} ms with std = {row.samples.std():.3f} ms"
+        f"is {row.mean:.3f} ms with std = {row.samples.std():.3f} ms"
     )
 
 

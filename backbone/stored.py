@@ -1,86 +1,73 @@
-"""The stored files: read, checked, and taken together by device."""
+"""The stored times: read, checked, and taken together by network and device.
 
-import functools
+What is missing, or not what it should be, is a script.Failure.
+"""
+
 import hashlib
+from itertools import pairwise, product
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from backbone import files, records
 from backbone.inputs import DATASETS
+from backbone.records import Record
 from backbone.roofline import Ceilings
-from backbone.script import ROOT, Failure, importing
+from backbone.rows import Row, format_rows
+from backbone.script import ROOT, Failure
 
-if TYPE_CHECKING:
-    from backbone.records import Record
-    from backbone.rows import Row
-
-MEASURED = set(Ceilings._fields)
 FIRST = "mobilenetv2"  # of the networks, by the name of its files
 TIMES = ("*_stats", "cpu/*_stats")
 MODES = tuple(f"{name}/modes" for name in TIMES)
 TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
 
 
-class Times(NamedTuple):
-    """One network's times on one device: the device's name, the network's and their folder, and the
-    records by target and dataset."""
+class Stored(NamedTuple):
+    """What a folder holds of one network on one device: the device's name, the network's, and the
+    records of each dataset, by target or by mode."""
 
     name: str
     network: str
     folder: Path
-    records: dict[tuple[str, str], "Record"]
+    records: dict[str, dict[str, Record]]
 
+    @property
     def conditions(self) -> dict[str, str | int]:
         """What its records say of its runs, beside target and dataset."""
-        return self.records["model", "pascal"].conditions
+        return self.records["pascal"]["model"].conditions
 
-    def whole(self, target: str, dataset: str) -> "Row":
-        """The row of the whole pass in the record of a target."""
-        return self.records[target, dataset].rows[-1]
-
-    def stages(self, dataset: str) -> "list[Row]":
-        """The rows of the 21 stages."""
-        return [row for row in self.records["block", dataset].rows if row.level == "block"]
-
-    def layers(self, dataset: str) -> "list[Row]":
-        """The rows of the operations."""
-        return [row for row in self.records["layer", dataset].rows if row.level == "layer"]
+    def rows(self, dataset: str, target: str) -> list[Row]:
+        """The rows of a target: of the whole pass, of the stages, or of the operations."""
+        return [row for row in self.records[dataset][target].rows if row.level == target]
 
     def ceilings(self, dataset: str) -> Ceilings | None:
         """The machine's ceilings, medians over the runs of the layers that have them, if any."""
-        runs = self.records["layer", dataset].runs
-        found = [
-            [run[field] for field in Ceilings._fields] for run in runs if run.keys() >= MEASURED
-        ]
-        return Ceilings(*map(median, zip(*found, strict=True))) if found else None
+        medians = [self.records[dataset]["layer"].median(name) for name in Ceilings._fields]
+        return None if None in medians else Ceilings(*medians)
 
     def lack(self, dataset: str) -> str | None:
         """What the record of the layers lacks for a floor, and what to run; None if nothing."""
         file = (self.folder / f"layers/{self.network}_{dataset}.json").relative_to(ROOT)
-        wrapper = "sh cpu/stats.sh" if "threads" in self.conditions() else "sh stats.sh"
+        wrapper = "sh cpu/stats.sh" if "threads" in self.conditions else "sh stats.sh"
         if file.parts[0] == "devices":
             wrapper = f"RESULTS=devices/{file.parts[1]} {wrapper}"
-        if any(row.cost is None for row in self.layers(dataset)):
+        if any(row.cost is None for row in self.rows(dataset, "layer")):
             return f"{file} has no costs, being made before they were recorded; run {wrapper}"
         if self.ceilings(dataset) is None:
             return f"{file} has no ceilings, for lack of memory perhaps; run {wrapper}"
         return None
 
 
-class Modes(NamedTuple):
-    """One network's modes on one device: the device's name, the network's, and for each dataset the
-    records by mode."""
-
-    name: str
-    network: str
-    records: dict[str, dict[str, "Record"]]
-
-
 def title_of(network: str) -> str:
     """A network's name in tables, by that of its files: resnet50, mobilenetv2_os16."""
     name, _, output_stride = network.partition("_os")
-    title = {FIRST: "MobileNet-V2"}.get(name, name)
+    title = "MobileNet-V2" if name == FIRST else name
     return f"{title}, output stride {output_stride}" if output_stride else title
+
+
+def name_of(device: str, path: Path) -> str:
+    """A device's name, with that of its folder where it is of several devices."""
+    parts = path.relative_to(ROOT).parts
+    return f"{device} ({parts[1]})" if parts[0] == "devices" else device
 
 
 def stored_folders(*names: str) -> list[Path]:
@@ -102,102 +89,67 @@ def digest_of_stored_files() -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def read(file: Path) -> str:
-    """A file's text, read once. Raises script.Failure where there is none."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"cannot read {file}: {error}") from error
-    if not text:
-        raise Failure(f"{file} is empty")
-    return text
+def load_record(file: Path, target: str, dataset: str) -> Record:
+    """A record, checked to be of a target and a dataset, and against the text beside it."""
+    record = records.loads(files.read(file), file)
+    if (of := (record.conditions["target"], record.conditions["dataset"])) != (target, dataset):
+        raise Failure(f"{file} is of {', '.join(of)}")
+    text = file.with_suffix(".txt")
+    if files.read(text) != format_rows(record.rows):
+        raise Failure(f"{text} is not what {file.name} says")
+    return record
 
 
-def load_times() -> list[Times]:
-    """The timers' records, network by network and device by device. Raises script.Failure where
-    there are none of MobileNet-V2, or one is not what it should be."""
-    times = [load_device(folder) for folder in stored_folders(*TIMES)]
+def load_times() -> list[Stored]:
+    """The timers' records by target, network by network and device by device, the six of each
+    checked to be of the same conditions and of as many runs; some are of MobileNet-V2."""
+    times = []
+    for folder in stored_folders(*TIMES):
+        network = folder.name.removesuffix("_stats")
+        kept, common = {dataset: {} for dataset in DATASETS}, {}
+        for dataset, (target, subfolder) in product(DATASETS, TARGETS.items()):
+            file = folder / f"{subfolder}{network}_{dataset}.json"
+            record = kept[dataset][target] = load_record(file, target, dataset)
+            here = record.conditions | {"target": "", "dataset": "", "runs": len(record.runs)}
+            common = common or here
+            if unlike := sorted(dict(here.items() ^ common.items())):
+                raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
+        times.append(Stored(name_of(common["device"], folder), network, folder, kept))
     if not of_first(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
     return times
 
 
-def of_first(times: list[Times]) -> list[Times]:
+def of_first(times: list[Stored]) -> list[Stored]:
     """MobileNet-V2's times, which most tables and pictures are of."""
     return [device for device in times if device.network == FIRST]
 
 
-def load_device(folder: Path) -> Times:
-    """A network's six records on a device, checked to be of the same conditions and of as many
-    runs. Raises script.Failure where they are not."""
-    network = folder.name.removesuffix("_stats")
-    found, common = {}, {}
-    for dataset in DATASETS:
-        for target, subfolder in TARGETS.items():
-            file = folder / f"{subfolder}{network}_{dataset}.json"
-            record = found[target, dataset] = load_record(file, target, dataset)
-            here = dict(record.conditions) | {"target": "", "dataset": ""}
-            here |= {"batch_size": record.rows[-1].input_shape[0]}
-            here |= dict(zip(("runs", "iterations"), record.rows[-1].samples.shape, strict=True))
-            common = common or here
-            if other := sorted(dict(here.items() ^ common.items())):
-                raise Failure(f"{file} is not of the run that the others are of: {other[0]}")
-    return Times(name_of(common["device"], folder), network, folder, found)
-
-
-def load_record(file: Path, target: str, dataset: str) -> "Record":
-    """A record, checked to be of a target and a dataset, and against the text that it lies beside.
-    Raises script.Failure where it is not."""
-    with importing():
-        from backbone import records
-        from backbone.rows import format_rows
-
-    record = records.loads(read(file), file)
-    if (of := (record.conditions["target"], record.conditions["dataset"])) != (target, dataset):
-        raise Failure(f"{file} is of {', '.join(of)}")
-    text = file.with_suffix(".txt")
-    if read(text) != format_rows(record.rows):
-        raise Failure(f"{text} is not what {file.name} says")
-    return record
-
-
-def load_modes() -> list[Modes]:
-    """The records of the modes, device by device, by the flags of the mode; "stock" and "stock
-    again" have none. Raises script.Failure where one is not what it should be."""
-    found = []
+def load_modes() -> list[Stored]:
+    """The records of the modes, network by network and device by device, by the flags of the mode;
+    "stock", which there is of each dataset, and "stock again" have none."""
+    modes = []
     for folder in stored_folders(*MODES):
         network = folder.parent.name.removesuffix("_stats")
-        modes: dict[str, dict[str, Record]] = {}
-        for dataset in DATASETS:
+        kept = {dataset: {} for dataset in DATASETS}
+        for dataset, found in kept.items():
             start = f"{network}_{dataset}_"
             for file in sorted({f.with_suffix(".json") for f in folder.glob(f"{start}*.*")}):
                 record = load_record(file, "model", dataset)
                 by_file = file.stem.removeprefix(start).replace("_", " ")
-                modes.setdefault(dataset, {})[record.conditions.get("mode", by_file)] = record
-            if "stock" not in modes.get(dataset, {}):
+                found[record.conditions.get("mode", by_file)] = record
+            if "stock" not in found:
                 raise Failure(f"{folder} has no {start}stock.json, which the modes are compared to")
-        device = name_of(modes[dataset]["stock"].conditions["device"], folder)
-        found.append(Modes(device, network, modes))
-    return found
+        device = found["stock"].conditions["device"]
+        modes.append(Stored(name_of(device, folder), network, folder, kept))
+    return modes
 
 
-def speed_ups(record: "Record", stock: "Record") -> list[float]:
+def speed_ups(record: Record, stock: Record) -> list[float]:
     """The stock pass's time over a mode's, round by round; none where their runs were not by turns,
     and so can't be compared."""
     here, there = ([run["date"] for run in each.runs] for each in (record, stock))
-    ends = (
-        date < after
-        for a, b in ((here, there), (there, here))
-        for date, after in zip(a[:-1], b[1:], strict=False)
-    )
-    if len(here) != len(there) or not all(ends):
+    rounds = pairwise(zip(here, there, strict=False))
+    if len(here) != len(there) or any(max(one) >= min(after) for one, after in rounds):
         return []
-    ratios = stock.rows[-1].samples.mean(axis=1) / record.rows[-1].samples.mean(axis=1)
-    return ratios.tolist()
-
-
-def name_of(device: str, path: Path) -> str:
-    """A device's name, with that of its folder where it is of several devices."""
-    parts = path.relative_to(ROOT).parts
-    return f"{device} ({parts[1]})" if parts[0] == "devices" else device
+    return (stock.rows[-1].run_means / record.rows[-1].run_means).tolist()
