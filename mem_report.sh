@@ -1,17 +1,8 @@
 #!/bin/sh
-# Memory reports, both inputs -> memory_reports/
-# Arguments are mem.py's.
-wrapper=mem_report.sh
-root=$(dirname -- "$0")
-[ -e "$root/backbone/store.sh" ] || root=${SLURM_SUBMIT_DIR-}
-[ -e "$root/backbone/store.sh" ] || {
-  echo "$wrapper: in no checkout; in Slurm, sbatch it from the checkout's own folder" >&2
-  exit 1
-}
+# Memory reports, both inputs -> memory_reports/. Arguments are mem.py's.
+wrapper=mem_report.sh root=$(dirname -- "$0")
+[ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR-}
+[ -e "$root/backbone" ] || { echo "$wrapper: in no checkout; sbatch it from one" >&2; exit 1; }
 . "$root/backbone/store.sh"
-prepare mem.py "$@"
-store_in memory_reports
-for dataset in cityscapes pascal; do
-  measure 2 "$dataset" "${network}_$dataset" '' mem.py --i "$dataset" "$@"
-done
-keep_results
+prepare mem.py --struct "$@"
+measure_all memory_reports "$@"

@@ -1,179 +1,97 @@
 # shellcheck shell=sh
-# What the wrappers share: the interpreter, one run at a time, rounds, and results that appear only
-# whole. A wrapper sets $wrapper (its name) and $root (this checkout), and sources this.
+# What the wrappers share: one run at a time, rounds, and results that appear only whole. A wrapper
+# sets $wrapper (its name) and $root (this checkout), and sources this.
 : "${wrapper:?}" "${root:?}"
 
-(: >&2) 2>/dev/null || exec 2>/dev/null # the caller has closed it
+machine_lock=/tmp/mobilenetv2-profile.lock
 exec 3>&2 # a signal's message gets out where a command's stderr does not
 say() { printf '%s: %s\n' "$wrapper" "$1" >&3; }
 fail() { say "$1"; exit "${2:-1}"; }
 
-case ${PYTHON-} in
-  /*) ;;
-  */*) PYTHON=$PWD/$PYTHON ;; # named from the caller's folder, which is left here
-esac
+case ${PYTHON-} in [!/]*/*) PYTHON=$PWD/$PYTHON ;; esac # from the caller's folder, which is left
 CDPATH='' cd -- "$root" || exit 1
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
-[ -z "${PYTHON-}" ] || command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is no program"
-for base in "${PYTHON-}" .venv/bin/python python3 ''; do # for small things, whatever it can import
-  [ -z "$base" ] || ! command -v "$base" >/dev/null || break
-done
-[ -n "$base" ] || fail "no Python here: install Python 3.10 or later, or name one with PYTHON=..."
+base=$(command -v "${PYTHON:-.venv/bin/python}" || command -v "${PYTHON:-python3}") \
+  || fail "PYTHON=${PYTHON:-python3} is no program; name another, of Python 3.10 or later"
 
-# What functions share: the process that attend waits for, the run that an interrupt names, the files
-# whose runs failed (where empty, none may), where results go and where they wait until then, and how
-# far the wrapper is.
-child='' running='' failed='' network='' into='' new='' round=0 rounds=0 run=0 began=0 past=0
+# What is run on each input; in how many rounds, if it is timed; the run that an interrupt names;
+# the files whose runs failed, where some may; where results go, and where they wait until then.
+cases=% rounds='' running='' failed='' into='' new=''
 
-trap '[ -z "$new" ] || { rm -rf "$new"; rmdir -p "$into" 2>/dev/null; }' EXIT
-trap 'exit 141' PIPE
-catch_signals() {
-  trap 'interrupted INT 130' INT
-  trap 'interrupted QUIT 131' QUIT
-  trap 'interrupted TERM 143' TERM
-  trap 'interrupted HUP 129' HUP
-}
-ignore_signals() { trap '' INT QUIT TERM HUP; }
-catch_signals
+trap 'rm -rf "$new"; rmdir -p "$into" 2>/dev/null' EXIT
+trap 'interrupted INT 130' INT
+trap 'interrupted QUIT 131' QUIT
+trap 'interrupted TERM 143' TERM
+trap 'interrupted HUP 129' HUP
 
 interrupted() {
-  ignore_signals
-  [ "$child" != starting ] || child=$!
-  [ -z "$child" ] || kill "$child" 2>/dev/null
-  [ -z "$child" ] || wait "$child" 2>/dev/null
+  trap '' INT QUIT TERM HUP
+  { kill "$!" && wait "$!"; } 2>/dev/null
   fail "interrupted by SIG$1${running:+ in $running; what was stored before is as it was}" "$2"
 }
 
-# attend COMMAND...: run it, ending it at once when a signal comes; returns its exit status.
+# attend COMMAND...: run it, ending it at once when a signal comes.
 attend() {
-  child=starting
   "$@" &
-  child=$!
-  wait "$child"
-  set -- "$?"
-  child=''
-  return "$1"
+  wait "$!"
 }
 
-# shellcheck source=backbone/locks.sh
-. backbone/locks.sh
+# lock FD [REFUSAL]: the kernel's lock on an open file, waited for, or refused with these words if
+# another process has it. What a wrapper starts inherits the file: the lock ends with the last of
+# them, however they end.
+lock() {
+  attend "$base" -c 'import fcntl, sys
+number, *refusal = sys.argv[1:]
+try:
+    fcntl.flock(int(number), fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+except BlockingIOError:
+    sys.exit(*refusal)
+except OSError as error:
+    print("no lock can be had here:", error.strerror, file=sys.stderr)' "$1" ${2:+"$wrapper: $2"}
+}
+
+# one_at_a_time: two runs at once on a machine would disturb each other.
+one_at_a_time() {
+  [ -e "$machine_lock" ] || (umask 022 && : >>"$machine_lock")
+  exec 8<"$machine_lock" || exit 1
+  lock 8 "another run is at work on this machine; let it end first" || exit 1
+}
+
 # shellcheck source=backbone/python.sh
 . backbone/python.sh
 
-# prepare SCRIPT ARGUMENT...: what each wrapper does first; the arguments are for the script. Sets
-# $network, which folders and files are named by.
+# prepare SCRIPT OWN ARGUMENT...: what each wrapper does first. The arguments are the script's, but
+# none of the OWN flags. Sets $script, $network (which names folders and files) and, where flags
+# say them, $iterations and $warmup.
 prepare() {
-  case $1,${ROUNDS:-5} in
-    mem.py,*) ;;
-    *,*[!0-9]* | *,0*) fail "ROUNDS=$ROUNDS is no whole number from 1 up" 2 ;;
-  esac
-  model='' output_stride='' flag=''
+  script=$1 own=" --i --input $2 " model=mobilenet_v2 stride=32 iterations='' warmup='' before=''
+  shift 2
   for argument; do
-    case $flag$argument in
-      --model=*) model=${model:+$model and }${argument#--model=} ;;
-      --output-stride=*) output_stride=${argument#--output-stride=} ;;
-      --model | --output-stride)
-        flag=$argument=
-        continue
-        ;;
+    case $before,$argument in
+      *,-h | *,--help) exec "$base" "$script" --help ;;
+      --model,* | *,--model=*) model=${argument#--model=} ;;
+      --output-stride,* | *,--output-stride=*) stride=${argument#--output-stride=} ;;
+      --iterations,* | *,--iterations=*) iterations=${argument#--iterations=} ;;
+      --warmup,* | *,--warmup=*) warmup=${argument#--warmup=} ;;
     esac
-    flag=''
-    case $wrapper,${argument%%=*} in
-      *,-h | *,--help) exec "$base" "$1" --help ;;
-      *,--i | *,--input | summary.sh,--struct | mem_report.sh,--struct | *s.sh,--target | *s.sh,--w \
-        | *s.sh,--json | *s.sh,--append | modes.sh,--channels-last | modes.sh,--fold \
-        | modes.sh,--dtype | modes.sh,--compile | modes.sh,--train | modes.sh,--keep-memory)
-        fail "${argument%%=*} is this wrapper's to set; to choose it, run $1 itself" 2
-        ;;
+    before=$argument flag=${argument%%=*}
+    case $own in
+      *" $flag "*) fail "$flag is this wrapper's to set; to choose it, run $script itself" 2 ;;
     esac
   done
-  case $model,$output_stride in # they name folders and files
-    *' and '*) fail "one network at a time, not $model" 2 ;;
-    *[!a-z0-9_,]*) fail "no network or output stride goes by $model $output_stride" 2 ;;
-  esac
-  [ "$output_stride" != 32 ] || output_stride=''
-  network=$(printf %s "${model:-mobilenet_v2}" | tr -d _)${output_stride:+_os$output_stride}
-  # A wrapper that another has handed over to is the same process, and has the locks.
-  [ "${LOCKED_BY-}" = $$ ] || { one_at_a_time && one_writer; }
-  export LOCKED_BY=$$
+  case ${ROUNDS:-5} in 0* | *[!0-9]*) fail "ROUNDS=$ROUNDS is no whole number from 1 up" 2 ;; esac
+  network=$(printf %s "$model" | tr -cd a-z0-9) # what is no network, the script refuses
+  [ "$stride" = 32 ] || network=${network}_os$(printf %s "$stride" | tr -cd 0-9)
+  one_at_a_time
+  mkdir -p "${results:-.}" && exec 9<>"${results}.lock" || exit 1
+  lock 9 "a run on another machine writes the same results; name others with RESULTS=..." || exit 1
   use_python 'backbone.networks, numpy, pyperf, pytorch_memlab, tqdm' requirements.txt
 }
 
-# store_in FOLDER: where results go.
-store_in() { into=$results$1 new=$results$1/.new; }
-
-# progress RUNS DATASET: count this run of so many, and set $where to how far the wrapper is. A run
-# of Cityscapes counts as 12 of VOC, which has a twelfth of the pixels.
-progress() {
-  run=$((run + 1))
-  where="run $(((run - 1) % $1 + 1)) of $1"
-  [ "$rounds" -eq 0 ] || where="round $round of $rounds, $where"
-  if [ "$run" -gt 1 ]; then
-    left=$((($(date +%s) - began) * ($1 * (rounds > 0 ? rounds : 1) * 13 / 2 - past) / past))
-    where="$where, about $((left / 60 + 1)) min to go"
-  else
-    began=$(date +%s)
-  fi
-  case $2 in cityscapes) past=$((past + 12)) ;; *) past=$((past + 1)) ;; esac
-}
-
-# measure RUNS DATASET FILE RECORD SCRIPT FLAG...: run the script on a dataset, one of so many runs;
-# its stdout becomes FILE.txt among the waiting results and, if RECORD is not empty, the run is added
-# to the record beside it. A run that fails ends the wrapper, or, where $failed says so, is noted
-# there and has no results.
-measure() {
-  progress "$1" "$2"
-  file=$3 text=$3.txt record=${4:+$new/$3.json}
-  shift 4
-  case $failed in *" $file "*) return ;; esac # in an earlier round
-  running=$*
-  say "$where: $running -> $into/$text"
-  [ "$run" -gt 1 ] || rm -rf "$new" # of a wrapper that was killed
-  mkdir -p "$(dirname -- "$new/$text")" || fail "cannot make $new"
-  attend "$python" "$@" ${record:+--append "$record"} >"$new/$text"
-  status=$?
-  if [ "$status" -ne 0 ]; then
-    why="failed (exit status $status)"
-  elif ! [ -s "$new/$text" ]; then
-    why='printed nothing' status=1
-  else
-    return
-  fi
-  as_it_was="$running $why; what was stored before is as it was"
-  case $status,$file,$failed in # of wrong flags, without stock, or where none may, all ends
-    2,* | *_stock,* | *,) fail "$as_it_was" "$status" ;;
-  esac
-  say "$as_it_was"
-  rm -f "$new/$text" "$new/$file.json"
-  failed="$failed$file "
-}
-
-# keep_results: the waiting results take the place of those that stand, all together.
-keep_results() {
-  ignore_signals
-  for waiting in "$new"/*.txt "$new"/*/*.txt; do
-    [ -e "$waiting" ] || continue
-    place=$into${waiting#"$new"}
-    mkdir -p "${place%/*}"
-    mv -f "${waiting%.txt}".* "${place%/*}/" || fail "cannot store $place"
-  done
-  rm -rf "$new"
-  new='' running=''
-  catch_signals
-}
-
-# share TOTAL: the whole number of passes that is each round's, rounded up; what is no number is the
-# script's to refuse.
-share() {
-  case $1 in
-    '' | *[!0-9]* | 0?* | ????????????????*) printf %s "$1" ;;
-    *) printf %s $((($1 + rounds - 1) / rounds)) ;;
-  esac
-}
-
-# has_cuda: whether torch finds a CUDA device; if not, it is said why, and that what follows happens.
-has_cuda() {
+# choose_timer OTHERWISE: whether torch finds a CUDA device; if not, $script becomes cpu/timer.py,
+# and it is said why, and what is done otherwise.
+choose_timer() {
   attend "$python" -c 'import sys
 from backbone.machine import why_no_cuda
 if reason := why_no_cuda():
@@ -181,62 +99,99 @@ if reason := why_no_cuda():
     sys.exit(3)' "$wrapper" "$1"
   case $? in
     0) ;;
-    3) return 1 ;;
+    3) script=cpu/timer.py ;;
     *) fail "cannot ask torch for a CUDA device" ;;
   esac
+  [ "$script" = timer.py ]
 }
 
-# time_all TIMER ITERATIONS WARMUP FLAG...: a timer's runs over rounds x inputs x $cases, each a line
-# of a file's name, in which % stands for network and input, and flags. The timed passes, so many
+# time_targets FLAG...: the full protocol, all targets.
+time_targets() {
+  cases='% --target model
+blocks/% --target block
+layers/% --target layer'
+  time_all '' 300 25 "$@"
+}
+
+# time_all FOLDER ITERATIONS WARMUP FLAG...: the timer's runs, by rounds. The timed passes, so many
 # unless a flag says another number, are shared out among the rounds; on a CPU the warm-up passes
 # too, whereas a GPU's clocks rise in each process.
 time_all() {
-  timer=$1 iterations=$2 warmup=$3 rounds=${ROUNDS:-5} flag='' line='
-'
+  rounds=${ROUNDS:-5} folder=$1 iterations=$(share "${iterations:-$2}") warmup=${warmup:-$3}
   shift 3
-  for argument; do
-    shift
-    case $flag,$argument in
-      --iterations,*) iterations=$argument flag='' ;;
-      --warmup,*) warmup=$argument flag='' ;;
-      ,--iterations | ,--warmup) flag=$argument ;;
-      ,--iterations=*) iterations=${argument#*=} ;;
-      ,--warmup=*) warmup=${argument#*=} ;;
-      *) set -- "$@" "$argument" ;;
-    esac
-  done
-  iterations=$(share "$iterations")
-  [ "$timer" != cpu/timer.py ] || warmup=$(share "$warmup")
-  set -- "$@" ${flag:+"$flag"} --iterations "$iterations" --warmup "$warmup"
+  [ "$script" = timer.py ] || warmup=$(share "$warmup")
+  set -- "$@" --iterations "$iterations" --warmup "$warmup" # of two, argparse takes the last
+  measure_all "${script%timer.py}${network}_stats$folder" "$@"
+  [ -n "$failed" ] || cat "$into/${network}_cityscapes.txt" "$into/${network}_pascal.txt" >&3
+  say "stored in $into; '$python results.py --update' brings README.md up to date"
+}
+
+# share TOTAL: each round's passes, rounded up.
+share() { awk -v n="$1" -v rounds="$rounds" 'BEGIN { print int((n + rounds - 1) / rounds) }'; }
+
+# measure_all FOLDER FLAG...: the script's runs over rounds x inputs x $cases, each a line: a file's
+# name in the folder, in which % stands for network and input, and flags.
+measure_all() {
+  into=$results$1 new=$results$1/.new began=$(date +%s) round=0 past=0
+  shift
   runs=$(($(printf '%s\n' "$cases" | wc -l) * 2))
-  while [ "$round" -lt "$rounds" ]; do
-    round=$((round + 1))
+  rm -rf "$new" # of a wrapper that was killed
+  while [ "$round" -lt "${rounds:-1}" ]; do
+    round=$((round + 1)) run=0
     for dataset in cityscapes pascal; do
-      IFS=$line
-      for case in $cases; do
-        unset IFS
-        name=${case%% *} flags=${case#"${case%% *}"}
-        # shellcheck disable=SC2086 # each word a flag
-        measure "$runs" "$dataset" "${name%\%*}${network}_$dataset${name#*%}" record \
-          "$timer" --i "$dataset" $flags "$@"
-      done
+      while read -r name flags; do
+        # shellcheck disable=SC2086 # words
+        measure "${name%\%*}${network}_$dataset${name#*%}" $script --i "$dataset" $flags "$@"
+      done <<EOF || exit 1
+$cases
+EOF
     done
-    # Of many, none always comes first, when the system has yet to get back the memory that it needs.
+    # Of many, none always comes first, when the system has yet to get back the memory it needs.
     [ -z "$failed" ] || cases=$(printf '%s\n' "$cases" | sed -e '1{h;d;}' -e \$G)
   done
   keep_results
 }
 
-say_stored() { say "stored in $into; '$python results.py --update' brings README.md up to date"; }
-
-# time_targets TIMER FLAG...: the full protocol, all targets.
-time_targets() {
-  timer=$1
+# measure FILE SCRIPT FLAG...: run the script; its stdout becomes FILE.txt among the waiting results
+# and, where there are rounds, the run is added to the record beside it. A run that fails ends the
+# wrapper, or, where $failed says so, is noted there and has no results.
+measure() {
+  file=$1 text=$new/$1.txt
   shift
-  cases='% --target model
-blocks/% --target block
-layers/% --target layer'
-  time_all "$timer" 300 25 "$@"
-  cat "$into/${network}_cityscapes.txt" "$into/${network}_pascal.txt" >&3
-  say_stored
+  count_run
+  case $failed in *" $file "*) return ;; esac # in an earlier round
+  running=$*
+  say "$where: $running -> $into/$file.txt"
+  mkdir -p "${text%/*}"
+  attend "$python" "$@" ${rounds:+--append "$new/$file.json"} >"$text"
+  status=$? why="failed (exit status $?)"
+  [ "$status" -ne 0 ] || [ -s "$text" ] || status=1 why='printed nothing'
+  [ "$status" -ne 0 ] || return 0
+  why="$running $why; what was stored before is as it was"
+  # Of wrong flags, without stock, or where none may fail, all ends.
+  case $status,$file,$failed in 2,* | *_stock,* | *,) fail "$why" "$status" ;; esac
+  say "$why"
+  rm -f "$text" "$new/$file.json"
+  failed="$failed$file "
+}
+
+# count_run: set $where to how far the wrapper is. Cityscapes has the pixels of 12 of VOC.
+count_run() {
+  run=$((run + 1))
+  where="${rounds:+round $round of $rounds, }run $run of $runs"
+  if [ "$past" -gt 0 ]; then
+    left=$((($(date +%s) - began) * (runs * ${rounds:-1} * 13 / 2 - past) / past))
+    where="$where, about $((left / 60 + 1)) min to go"
+  fi
+  case $dataset in cityscapes) past=$((past + 12)) ;; *) past=$((past + 1)) ;; esac
+}
+
+# keep_results: the waiting results take the place of those that stand, all together.
+keep_results() {
+  trap '' INT QUIT TERM HUP
+  for folder in '' blocks/ layers/; do
+    [ -d "$new/$folder" ] || continue
+    mkdir -p "$into/$folder"
+    mv -f "$new/$folder"*.* "$into/$folder" || fail "cannot store $into/$folder"
+  done
 }

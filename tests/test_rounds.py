@@ -14,9 +14,10 @@ def test_rounds(checkout, stand_in):
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     *_, pascal, last = result.stderr.splitlines()
     said = [line.removeprefix("cpu/stats.sh: round ") for line in result.stderr.splitlines()[:-7]]
+    flags = "--iterations 31 --warmup=6 --iterations 11 --warmup 2"
     order = [(d, t) for d in ("cityscapes", "pascal") for t in ("model", "block", "layer")]
     expected = [
-        (f"{r} of 3, run {i} of 6", f"cpu/timer.py --i {d} --target {t} --iterations 11 --warmup 2")
+        (f"{r} of 3, run {i} of 6", f"cpu/timer.py --i {d} --target {t} {flags}")
         for r in (1, 2, 3)
         for i, (d, t) in enumerate(order, start=1)
     ]
@@ -56,8 +57,12 @@ echo $(($(wc -l <"{tmp_path}/ticks") * 65))
     [
         ([], "5", "--iterations 60 --warmup 5"),
         ([], "", "--iterations 60 --warmup 5"),
-        (["--iterations", "3"], "5", "--iterations 1 --warmup 5"),
-        (["--iterations=300", "--threads", "1"], "7", "--threads 1 --iterations 43 --warmup 4"),
+        (["--iterations", "3"], "5", "--iterations 3 --iterations 1 --warmup 5"),
+        (
+            ["--iterations=300", "--s", "1"],
+            "7",
+            "--iterations=300 --s 1 --iterations 43 --warmup 4",
+        ),
     ],
 )
 def test_passes_are_shared_out_and_rounded_up(checkout, stand_in, flags, rounds, share):

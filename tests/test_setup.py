@@ -22,7 +22,7 @@ def test_two_machines_set_up_one_after_the_other(checkout, tmp_path):
     ready, bin_folder = tmp_path / "ready", tmp_path / "bin"
     bin_folder.mkdir()
     (bin_folder / "python3").write_text(f"""#!/bin/sh
-case "$2" in *try:*import*) [ -e "{ready}" ]; exit ;; esac
+case "$2" in *tracebacklimit*import*) [ -e "{ready}" ]; exit ;; esac
 case "$1" in mem.py) exec "{sys.executable}" "{ROOT}/tests/stand_in.py" "$@" ;; esac
 exec "{sys.executable}" "$@"
 """)
