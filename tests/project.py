@@ -27,7 +27,7 @@ for name in ("RESULTS", "ROUNDS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 # Most of a short run is the import of libraries. A fork of a process that has imported them, and
 # has done nothing else, saves that.
 LIBRARIES = "torch torch._dynamo torch.utils.collect_env torch.utils.flop_counter PIL.Image pandas"
-LIBRARIES += " matplotlib.backends.backend_svg matplotlib.pyplot pyperf tqdm"
+LIBRARIES += " matplotlib.backends.backend_svg matplotlib.figure pyperf tqdm"
 preloaded = multiprocessing.get_context("forkserver")
 preloaded.set_forkserver_preload(LIBRARIES.split())
 
