@@ -24,8 +24,7 @@ def main() -> None:
         help="list the operations by the time that they lose against the floor",
     )
     args = parser.parse_args()
-    with script.importing():
-        from backbone import figures, reports, stored, tables
+    from backbone import figures, reports, stored, tables
 
     times = stored.load_times()
     if args.layers:

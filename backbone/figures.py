@@ -14,7 +14,7 @@ from backbone import files
 from backbone.inputs import DATASETS
 from backbone.intervals import interval
 from backbone.rows import name_row
-from backbone.script import ROOT, importing
+from backbone.script import ROOT
 from backbone.stored import Stored, of_first, speed_ups, title_of
 
 if TYPE_CHECKING:
@@ -68,9 +68,8 @@ def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
 def draw(pictures: dict[str, Picture], digest: str) -> None:
     """Write pictures whole, the same bytes for the same stored files. They carry their digest, and
     each one of its own bytes."""
-    with importing():
-        import matplotlib
-        from matplotlib.figure import Figure
+    import matplotlib
+    from matplotlib.figure import Figure
 
     style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
     matplotlib.rcParams.update(style)

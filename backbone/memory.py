@@ -7,13 +7,13 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from backbone.script import Failure, importing
+from backbone.script import Failure
 
 
 def load_reporter() -> type:
     """pytorch_memlab's MemReporter. Raises script.Failure where it miscounts. On CUDA its import
     resets the allocator's peak, so this comes before a measured pass; without, it prints a line."""
-    with importing(), contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()):
         from pytorch_memlab import MemReporter
     # 0.3.2 multiplies a storage's bytes by the element size.
     if "Used Memory: 4.00K" not in _format(MemReporter, {"known": torch.zeros(1024)}):

@@ -31,9 +31,6 @@ class Failure(Exception):
     """Something foreseen went wrong; the message says what, and what to do."""
 
 
-importing = contextlib.nullcontext  # no longer needed: see interrupt()
-
-
 def interrupt(_: int, frame: FrameType | None) -> None:
     """Ctrl-C is a KeyboardInterrupt, but ends the process at once in the middle of an import: a
     library that is being imported may swallow one, or make an error of its own of it."""

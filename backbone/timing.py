@@ -23,7 +23,7 @@ from backbone.instrument import Operation, insert_marks, keep_tensors, trace_ope
 from backbone.networks import Backbone, Stage
 from backbone.roofline import Cost, sum_costs
 from backbone.rows import Row, format_rows, number_rows
-from backbone.script import Failure, allowing_for_memory, importing
+from backbone.script import Failure, allowing_for_memory
 
 ABOUT = ("dataset", "target", "batch_size", "warmup", "iterations", "dtype")
 
@@ -51,8 +51,7 @@ def report_times(
     if file is not None:
         # What can go wrong with the record is better known before a long run than after it; pyperf
         # is for those who ask for one.
-        with importing():
-            from backbone import records
+        from backbone import records
 
         files.check_writable(file)
         record = records.start(machine_conditions | _conditions(args, backbone))
