@@ -47,7 +47,7 @@ def run(main: Callable[[], None]) -> None:
     (as a shell reports SIGPIPE) where the reader of stdout has gone."""
     sys.stdout = sys.stdout or io.StringIO()  # None where the caller has closed it
     sys.stderr = sys.stderr or io.StringIO()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nor ignored, as behind &
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as after &
         signal.signal(signal.SIGINT, interrupt)
     try:
         main()
