@@ -22,8 +22,7 @@ def main() -> None:
     does = "list the operations by the time that they lose against the floor"
     action.add_argument("--layers", choices=DATASETS, help=does)
     args = parser.parse_args()
-    with script.importing():
-        from backbone import figures, reports, stored, tables
+    from backbone import figures, reports, stored, tables
 
     times = stored.load_times()
     if args.layers:

@@ -6,10 +6,8 @@ from backbone import flags, script
 
 
 class CudaClock:
-    """Marks on the GPU's own time line: events that the stream reaches between the kernels.
-
-    Events are made once and recorded again in every pass, so that a pass pays for records alone.
-    """
+    """Marks on the GPU's own time line: events that the stream reaches between the kernels. They
+    are made once and recorded again in every pass, which so pays for records alone."""
 
     def __init__(self) -> None:
         from torch.cuda import Event, current_stream
@@ -31,10 +29,9 @@ class CudaClock:
 
 def main() -> None:
     args = flags.parse_timer(flags.timer_parser(__doc__))
-    with script.importing():
-        import torch
+    import torch
 
-        from backbone import machine, timing
+    from backbone import machine, timing
 
     if reason := machine.why_no_cuda():
         raise script.Failure(f"{reason}; cpu/timer.py measures the CPU")

@@ -10,38 +10,32 @@ from backbone.roofline import Ceilings
 if TYPE_CHECKING:
     from backbone.timing import Clock
 
-SIDES = {"cpu": 2048, "cuda": 8192}  # of the matrices
-COPIED = 2**29  # bytes: with the copy, far more than the caches hold
-REPEATS = 15
-
 
 def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: "Clock") -> Ceilings:
     """The best of 30 products of two square matrices, and of 15 copies of 512 MiB, all memory
     touched before; with the process's threads.
 
-    Side of the matrices: 2048 on a CPU, 8192 on a GPU. Half of the products are torch.mm's, half a
-    pointwise convolution's in channels_last, which is the same product by another library (and may
-    use TF32 where the network's own may): neither is the faster one on all machines.
+    Half of the products are torch.mm's, half a pointwise convolution's in channels_last, which is
+    the same product by another library (and may use TF32 where the network's own may): neither is
+    the faster one on all machines.
     """
-    side = SIDES[device.type]
+
+    def least_ms(operation: Callable[[], object]) -> float:
+        for _ in range(15):
+            clock.mark()
+            operation()
+        clock.mark()
+        return min(clock.read())
+
+    side = {"cpu": 2048, "cuda": 8192}[device.type]  # of the matrices
+    copied = 2**29  # bytes: with the copy, far more than the caches hold
     with torch.inference_mode():
         a, b = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
         image = a.view(1, side // 32, 32, side).permute(0, 3, 1, 2)  # pixel by pixel
         filters = b.view(side, 1, 1, side).permute(0, 3, 1, 2)
-        source = torch.ones(COPIED // dtype.itemsize, device=device, dtype=dtype)
+        source = torch.ones(copied // dtype.itemsize, device=device, dtype=dtype)
         target = torch.ones_like(source)
-        product_ms = min(
-            _least(lambda: torch.mm(a, b), clock),
-            _least(lambda: torch.conv2d(image, filters), clock),
-        )
-        copy_ms = _least(lambda: target.copy_(source), clock)
-    return Ceilings(2 * side**3 / product_ms * 1e3, 2 * COPIED / copy_ms * 1e3)
-
-
-def _least(operation: Callable[[], object], clock: "Clock") -> float:
-    """The least time of an operation, in milliseconds."""
-    for _ in range(REPEATS):
-        clock.mark()
-        operation()
-    clock.mark()
-    return min(clock.read())
+        products = lambda: torch.mm(a, b), lambda: torch.conv2d(image, filters)
+        product_ms = min(least_ms(product) for product in products)
+        copy_ms = least_ms(lambda: target.copy_(source))
+    return Ceilings(2 * side**3 / product_ms * 1e3, 2 * copied / copy_ms * 1e3)

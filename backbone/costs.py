@@ -7,8 +7,6 @@ so that an operation in place moves its tensor twice; a view and an inactive dro
 
 from torch import Tensor, nn
 
-from backbone.roofline import Cost
-
 WORDS = {  # for modules and functions alike, and for those that work in place, add_ and mul_
     "LayerNorm": "layer norm",
     "layer_norm": "layer norm",
@@ -21,23 +19,21 @@ WORDS = {  # for modules and functions alike, and for those that work in place, 
 }
 
 
-def cost_of(
-    kind: str,
-    module: nn.Module | None,
-    inputs: list[Tensor],
-    outputs: list[Tensor],
-    flops: int,
-    writes: bool,
-) -> Cost:
-    """The cost of an operation of a kind, of a module or a function (None).
+def bytes_moved(
+    module: nn.Module | None, inputs: list[Tensor], outputs: list[Tensor], writes: bool
+) -> int:
+    """The bytes that an operation, of a module or a function (None), must move at the least.
 
     writes: whether it wrote to its inputs; if not, and its outputs are in their memory, it is a
     view.
     """
     memory = {tensor.untyped_storage()._cdata for tensor in inputs}
-    is_view = not writes and all(out.untyped_storage()._cdata in memory for out in outputs)
-    moved = 0 if is_view else _bytes([*inputs, *_weights(module), *outputs])
-    return Cost(kind, flops // 2, moved)
+    if not writes and all(output.untyped_storage()._cdata in memory for output in outputs):
+        return 0
+    weights = [] if module is None else [*module.parameters(), *module.buffers()]
+    # What is no array, a batch norm's count of batches, takes no part in a pass.
+    arrays = [weight for weight in weights if weight.ndim]
+    return sum(tensor.nbytes for tensor in (*inputs, *arrays, *outputs))
 
 
 def kind_of(module: nn.Module | None, function: str) -> str:
@@ -55,14 +51,3 @@ def kind_of(module: nn.Module | None, function: str) -> str:
     if "pool" in name.lower():
         return "pooling"
     return WORDS.get(name.removesuffix("_"), name)
-
-
-def _weights(module: nn.Module | None) -> list[Tensor]:
-    if module is None:
-        return []
-    # What is no array, a batch norm's count of batches, takes no part in a pass.
-    return [t for t in (*module.parameters(), *module.buffers()) if t.ndim]
-
-
-def _bytes(tensors: list[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

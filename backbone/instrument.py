@@ -5,14 +5,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
 
-from backbone.costs import cost_of, kind_of
+from backbone.costs import bytes_moved, kind_of
 from backbone.observe import Observer, observe, on_meta, tensors_in
 from backbone.roofline import Cost
 
@@ -36,27 +36,24 @@ def trace_operations(
     shape (B, C, H, W).
 
     An operation is a call of one of torch.nn's modules, or of a function outside of them. The graph
-    is recorded from a pass on the meta device, so that nothing is computed. No weight is copied for
-    it: the allocator is left as a run without a trace would find it. Raises what the network's
-    forward raises, and NotImplementedError of a tensor that is not the network's.
+    is recorded on the meta device, where nothing is computed and no weight is copied: the allocator
+    is left as a run without a trace would find it. Raises what the network's forward raises, and
+    NotImplementedError of a tensor that is not the network's.
     """
-    state, image = on_meta(network, input_shape)
-    with torch.inference_mode(), Observer() as observer:
-        recorder = _Recorder(network, observer)
-        recorder.record(state, image)
+    recorder = _Recorder(network)
+    recorder.record(*on_meta(network, input_shape))
     return recorder.graph, [node.meta["operation"] for node in _operation_nodes(recorder.graph)]
 
 
 def insert_marks(
     network: nn.Module, graph: fx.Graph, parts: Sequence, mark: Callable[[], object]
-) -> Callable[[torch.Tensor], torch.Tensor]:
+) -> Callable[[Tensor], Tensor]:
     """The pass with a mark before its first operation and one wherever a part ends.
 
     parts[i] tells which part operation i is in; with n parts, a pass makes n + 1 marks. The pass
     runs the network's own modules on an image (B, C, H, W) and returns what the network returns,
-    bit for bit; after keep_tensors() it also keeps every tensor for as long as the network does,
-    since when memory is given back decides how much of it is at hand for the next operation, and so
-    the time that this one takes.
+    bit for bit; after keep_tensors() it also keeps every tensor as long, since when memory is given
+    back decides what the next operation finds, and so the time that it takes.
     """
     marked, copies, attributes = fx.Graph(), {}, {}
     operations = zip(_operation_nodes(graph), parts, strict=True)
@@ -97,18 +94,14 @@ def keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) ->
             if order[last] > last_uses[number]:
                 last.meta["kept"].append(holders[number])
     forward = insert_marks(network, graph, [None] * len(nodes), lambda: None)
-    _compare(stock, observe(forward, input_shape))
-
-
-def _compare(stock: Observer, traced: Observer) -> None:
-    for runs, traced_runs in zip_longest(stock.operators, traced.operators):
-        if runs != traced_runs:
-            raise NotImplementedError(f"it runs {runs}, its operations {traced_runs}")
+    traced = observe(forward, input_shape)
+    if stock.operators != traced.operators:
+        raise NotImplementedError("its operations run other operators, or of other shapes")
     if stock.storages != traced.storages:
         raise NotImplementedError("its operations keep tensors longer, or not as long")
 
 
-def _release(tensor: torch.Tensor) -> None:
+def _release(tensor: Tensor) -> None:
     """A last use: the generated code drops a tensor after it."""
 
 
@@ -124,9 +117,9 @@ class _Recorder(TorchFunctionMode):
     "operation". A tensor's `node` is the last that gave it.
     """
 
-    def __init__(self, network: nn.Module, observer: Observer) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.observer, self.graph = network, observer, fx.Graph()
+        self.network, self.observer, self.graph = network, Observer(), fx.Graph()
         self.paths = {module: path for path, module in network.named_modules()}
         self.around = [""]  # the paths of the modules that are being called
         self.inside = False  # an operation
@@ -134,15 +127,15 @@ class _Recorder(TorchFunctionMode):
     def record(self, state: dict[str, Tensor], image: Tensor) -> None:
         """Run the network with this state on an image."""
         self.names = {id(tensor): name for name, tensor in state.items()}
-        self.image = image.node = self._finish(self.graph.placeholder("image"), [])
+        self.image = image.node = self._finish(self.graph.placeholder("image"))
         call = nn.Module.__call__
         nn.Module.__call__ = lambda *args, **kwargs: self._call(call, *args, **kwargs)
         try:
-            with self:
+            with torch.inference_mode(), self.observer, self:
                 result = torch.func.functional_call(self.network, state, image)
         finally:
             nn.Module.__call__ = call
-        self._finish(self.graph.output(map_aggregate(result, self._argument)), [])
+        self._finish(self.graph.output(map_aggregate(result, self._argument)))
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -151,17 +144,16 @@ class _Recorder(TorchFunctionMode):
     def _call(self, call: Callable, module: nn.Module, *args, **kwargs) -> object:
         """A call of a module, which is an operation if the module is torch.nn's own."""
         inside = self.inside
-        own = module.__module__.startswith("torch.nn.")
         container = isinstance(module, (nn.Sequential, nn.Identity))
         self.around.append(self.paths.get(module, self.around[-1]))
-        try:
-            if inside or container or not own:
-                return call(module, *args, **kwargs)
+        if inside or container or not module.__module__.startswith("torch.nn."):
+            result = call(module, *args, **kwargs)
+        else:
             self.inside = True
-            return self._run(partial(call, module), module, args, kwargs)
-        finally:
-            self.inside = inside
-            self.around.pop()
+            result = self._run(partial(call, module), module, args, kwargs)
+        self.inside = inside
+        self.around.pop()
+        return result
 
     def _run(self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict) -> object:
         """Run what may be an operation, and record it if it is: a call of a module, or of a
@@ -182,12 +174,12 @@ class _Recorder(TorchFunctionMode):
         else:
             name = type(module).__name__
             node = self.graph.call_module(path, *arguments)
-        self._finish(node, outputs)
+        self._finish(node, *outputs)
         if is_operation:
-            inputs, kind = tensors_in((args, kwargs)), kind_of(module, name)
-            flops, writes = seen.flops - flops, seen.writes > writes
-            cost = cost_of(kind, module, inputs, outputs, flops, writes)
+            inputs = tensors_in((args, kwargs))
             shape = list(inputs[0].shape) if inputs else []
+            moved = bytes_moved(module, inputs, outputs, seen.writes > writes)
+            cost = Cost(kind_of(module, name), (seen.flops - flops) // 2, moved)
             node.meta["operation"] = Operation(name, path, shape, cost)
         if isinstance(result, Tensor):
             result.node = node
@@ -195,10 +187,10 @@ class _Recorder(TorchFunctionMode):
             for index, item in enumerate(result):
                 if isinstance(item, Tensor):
                     part = self.graph.call_function(operator.getitem, (node, index))
-                    item.node = self._finish(part, [item])
+                    item.node = self._finish(part, item)
         return result
 
-    def _finish(self, node: fx.Node, outputs: list[Tensor]) -> fx.Node:
+    def _finish(self, node: fx.Node, *outputs: Tensor) -> fx.Node:
         numbers = {self.observer.number_of(tensor) for tensor in outputs} - {None}
         node.meta = {"storages": numbers, "end": len(self.observer.operators), "kept": []}
         return node
@@ -206,11 +198,11 @@ class _Recorder(TorchFunctionMode):
     def _argument(self, value: object) -> object:
         """What stands in the graph for an argument of a call."""
         if isinstance(value, torch.device):  # the meta device, in place of the image's
-            return self._finish(self.graph.call_function(getattr, (self.image, "device")), [])
+            return self._finish(self.graph.call_function(getattr, (self.image, "device")))
         if not isinstance(value, Tensor):
             return value
         if hasattr(value, "node"):
             return value.node
         if id(value) not in self.names:
             raise NotImplementedError(f"a tensor of shape {list(value.shape)} is not the network's")
-        return self._finish(self.graph.get_attr(self.names[id(value)]), [])
+        return self._finish(self.graph.get_attr(self.names[id(value)]))

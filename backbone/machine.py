@@ -10,8 +10,7 @@ import torch
 from torch.utils import collect_env
 
 # Environment variables that decide how a CPU's threads and memory are managed.
-PREFIXES = ("OMP_", "KMP_", "MKL_", "MALLOC_")
-VARIABLES = ("THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "LD_PRELOAD")
+DECIDING = "(OMP|KMP|MKL|MALLOC)_.*|THP_MEM_ALLOC_ENABLE|GLIBC_TUNABLES|LD_PRELOAD"
 
 
 def why_no_cuda() -> str | None:
@@ -20,12 +19,11 @@ def why_no_cuda() -> str | None:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return None
+    reason = "PyTorch finds no GPU or no driver"
     if torch.version.cuda is None:
         reason = f"PyTorch {torch.__version__} is built without CUDA"
     elif caught:  # torch warns of a driver that is too old, or fails
         reason = " ".join(str(caught[-1].message).split())
-    else:
-        reason = "PyTorch finds no GPU or no driver"
     return f"no CUDA device here ({reason})"
 
 
@@ -50,8 +48,8 @@ def describe_cpu() -> dict[str, str | int]:
     with contextlib.suppress(OSError):  # on Linux alone: "always [madvise] never"
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
         about["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
-    for name, value in sorted(os.environ.items()):
-        if name in VARIABLES or name.startswith(PREFIXES):
+    for name, value in os.environ.items():
+        if re.fullmatch(DECIDING, name):
             value = re.sub(r"[^\s:;,=]*[/\\]", "", value)  # of paths the last parts alone
             about[name] = " ".join(value.split()) or "empty"
     return about

@@ -7,26 +7,17 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from backbone.script import Failure, importing
-
-REQUIREMENT = "pytorch-memlab==0.3.0"
+from backbone.script import Failure
 
 
 def load_reporter() -> type:
-    """pytorch_memlab's MemReporter, tried on a tensor of known size.
-
-    Raises script.Failure where it can't be imported or miscounts. On CUDA its import resets the
-    allocator's peak, so this comes before a measured pass.
-    """
-    try:
-        # Without CUDA, the import prints a line.
-        with importing(), contextlib.redirect_stdout(io.StringIO()):
-            from pytorch_memlab import MemReporter
-    except ImportError as error:
-        raise Failure(f"no pytorch-memlab ({error}); pip install {REQUIREMENT}") from error
+    """pytorch_memlab's MemReporter. Raises script.Failure where it miscounts. On CUDA its import
+    resets the allocator's peak, so this comes before a measured pass; without, it prints a line."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        from pytorch_memlab import MemReporter
     # 0.3.2 multiplies a storage's bytes by the element size.
-    if "Used Memory: 4.00K" not in _format(MemReporter, [("known", torch.zeros(1024))]):
-        raise Failure(f"the installed pytorch-memlab miscounts; pip install {REQUIREMENT}")
+    if "Used Memory: 4.00K" not in _format(MemReporter, {"known": torch.zeros(1024)}):
+        raise Failure("this pytorch-memlab miscounts; pip install pytorch-memlab==0.3.0")
     return MemReporter
 
 
@@ -56,15 +47,14 @@ def format_tensors(reporter: type, network: nn.Module, image: Tensor) -> str:
     more than 10 MiB can be given up to 1 MiB more, and the report then says that memory differs);
     K and M are 2**10 and 2**20 bytes.
     """
-    return _format(
-        reporter, [*network.named_parameters(), *network.named_buffers(), ("input", image)]
-    )
+    state = dict(network.named_parameters()) | dict(network.named_buffers())
+    return _format(reporter, state | {"input": image})
 
 
-def _format(reporter: type, tensors: list[tuple[str, Tensor]]) -> str:
+def _format(reporter: type, tensors: dict[str, Tensor]) -> str:
     # In place of collect_tensor(), which takes all tensors that the garbage collector knows.
     collected = reporter()
-    for name, tensor in tensors:
+    for name, tensor in tensors.items():
         collected.tensor_name[id(tensor)] = name
         collected.device_mapping[tensor.device].append(tensor)
     text = io.StringIO()

@@ -19,43 +19,37 @@ def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tens
     """The network and an image (B, C, H, W) on a device, in the mode that the flags say; each time
     the same. Compiling is left to compile_network."""
     backbone, image = make_stock(args, device)
-    network = backbone.network
     if args.fold:
-        fold_batch_norm(network)
+        fold_batch_norm(backbone.network)
     layout = torch.channels_last if args.channels_last else torch.preserve_format
-    dtype = getattr(torch, args.dtype)
-    network.train(args.train).to(dtype=dtype, memory_format=layout)
-    return backbone, image.to(dtype=dtype, memory_format=layout)
+    form = {"dtype": getattr(torch, args.dtype), "memory_format": layout}
+    backbone.network.train(args.train).to(**form)
+    return backbone, image.to(**form)
 
 
 def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
     """The network as it comes, and an image (B, C, H, W), on a device."""
     backbone = networks.build(args.model, args.output_stride)
     backbone.network.to(device)
-    image = torch.rand(args.batch_size, *shape_of(args.dataset), device=device)
-    return backbone, image
+    return backbone, torch.rand(args.batch_size, *shape_of(args.dataset), device=device)
 
 
 def fold_batch_norm(network: nn.Module) -> None:
     """Fold each batch norm into the convolution whose output it alone takes; nn.Identity stays in
-    its place. The arithmetic is torch's fuse_conv_bn_eval, the rule that of
-    torch.fx.experimental.optimization.fuse.
+    its place. As torch.fx.experimental.optimization.fuse does, which would make another network of
+    it. Raises script.Failure where there is none to fold."""
+    from torch.fx.experimental.optimization import matches_module_pattern
 
-    Raises script.Failure where there is none to fold.
-    """
     modules = dict(network.named_modules())
-    folded = 0
-    for node in fx.Tracer().trace(network).nodes:
-        before = node.args[0] if node.args else None
-        if node.op != "call_module" or getattr(before, "op", None) != "call_module":
-            continue
-        convolution, norm = modules[before.target], modules[node.target]
-        is_pair = isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        if is_pair and len(before.users) == 1:
-            network.set_submodule(before.target, fuse_conv_bn_eval(convolution, norm))
-            network.set_submodule(node.target, nn.Identity())
-            folded += 1
-    if not folded:
+    nodes = fx.Tracer().trace(network).nodes
+    norms = [n for n in nodes if matches_module_pattern((nn.Conv2d, nn.BatchNorm2d), n, modules)]
+    norms = [norm for norm in norms if len(norm.args[0].users) == 1]
+    for norm in norms:
+        convolution = norm.args[0].target
+        folded = fuse_conv_bn_eval(modules[convolution], modules[norm.target])
+        network.set_submodule(convolution, folded)
+        network.set_submodule(norm.target, nn.Identity())
+    if not norms:
         raise Failure("--fold finds no batch norm behind a convolution in this network")
 
 
@@ -74,7 +68,7 @@ def compile_network(network: nn.Module, image: Tensor) -> float:
             torch.cuda.synchronize(image.device)
             torch.cuda.reset_peak_memory_stats(image.device)  # of the compiler's trials
     except Exception as error:  # of torch's many compilers, and of what they call
-        if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise Failure(f"--compile: torch.compile fails here ({_reason(error)})") from error
     seconds = perf_counter() - start
@@ -87,9 +81,9 @@ def compile_network(network: nn.Module, image: Tensor) -> float:
 
 def _reason(error: Exception) -> str:
     # The message says first which of torch's parts raised it, or how long a command was.
-    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
-    telling = [line for line in lines if "ompiler found" in line or "error:" in line]
-    reason = (telling or [line for line in lines if not line.endswith("raised:")] or lines)[0]
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.endswith("raised:")] or [repr(error)]
+    reason = next((line for line in lines if "ompiler found" in line or "error:" in line), lines[0])
     if "ompiler found" in reason:
         return f"{reason}; install a C++ compiler, such as g++"
     if " " in torch.__file__:

@@ -1,17 +1,17 @@
 """The network under test, torchvision's MobileNet-V2 or another of its networks, and its stages."""
 
 import contextlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from backbone.observe import observe
-from backbone.script import Failure, is_out_of_memory
+from backbone.script import Failure
 
 if TYPE_CHECKING:
     from backbone.instrument import Operation
@@ -19,26 +19,15 @@ if TYPE_CHECKING:
 if torch.__version__ < (2, 8):
     raise ImportError(f"torch 2.8 or later is needed, this is {torch.__version__}")
 
-
-def _declare_missing_operators() -> torch.library.Library:
+try:
+    import torchvision
+except RuntimeError:
     # Beside a torch of another build (a CPU one, say) torchvision's compiled operators can't load,
-    # and its import then fails with "operator torchvision::nms does not exist". The network uses
-    # none of them, so it is enough to declare the two that the import looks up.
-    spec = importlib.util.find_spec("torchvision")
-    for folder in spec.submodule_search_locations if spec else ():
-        for extension in Path(folder).glob("_C.*"):
-            with contextlib.suppress(OSError):
-                torch.ops.load_library(extension)
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
-
-
-_library = _declare_missing_operators()  # a declaration lives as long as its library object
-
-import torchvision  # noqa: E402
+    # and its import fails for want of two of them, which no network here uses.
+    _library = torch.library.Library("torchvision", "FRAGMENT")  # what it declares dies with it
+    for _name in ("nms", "qnms"):
+        _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import torchvision
 
 
 class Stage(NamedTuple):
@@ -69,15 +58,13 @@ def list_names() -> list[str]:
 
 
 def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
-    """One of torchvision's classification networks, without auxiliary classifiers, which only
-    training uses, in eval mode; its weights, and what torch draws next, are random, and the same
-    each time.
+    """One of torchvision's classification networks, in eval mode and without the auxiliary
+    classifiers of training; weights, and what torch draws next, are random, the same each time.
 
-    Input (B, 3, H, W), output (B, 1000). output_stride: 8, 16, or 32, which is the network as it
-    is: how much smaller than the input the last feature map is at the most. Strides beyond become
+    Input (B, 3, H, W), output (B, 1000). output_stride: 8, 16, or 32, the network as it is: how
+    much smaller than the input the last feature map is at the most. Strides beyond become
     dilations: the block that loses its stride keeps the dilation before it, later ones have twice
-    as much. Raises ValueError where a network has no output stride to choose, script.Failure where
-    torchvision cannot build it.
+    as much. Raises ValueError where a network has no output stride to choose.
 
     Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
     Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, as
@@ -87,54 +74,25 @@ def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     options = {}
     if output_stride != 32:
         check_output_stride(name)
-    if name in ("googlenet", "inception_v3"):  # theirs is slow, and warns of it
+        if name != "mobilenet_v2":
+            options["replace_stride_with_dilation"] = [False, output_stride == 8, True]
+    if name in ("googlenet", "inception_v3"):  # their own initialisation is slow, and warns of it
         options = {"aux_logits": False, "init_weights": False}
-    if output_stride != 32 and name.startswith(DILATED_RESNETS):
-        options = {"replace_stride_with_dilation": [False, output_stride < 16, output_stride < 32]}
     # RegNets work out their widths with tensors, which the meta device has no values of.
-    on_cpu = torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext()
-    device = torch.get_default_device()
-    try:
-        with on_cpu:
-            network = torchvision.models.get_model(name, weights=None, **options).eval()
-    except Exception as error:  # whatever its constructor runs into
-        if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
-            raise
-        reason = str(error).partition("\n")[0]
-        raise Failure(f"torchvision cannot build {name}: {reason}") from error
-    if name.startswith("regnet"):
-        network.to(device)
+    with torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext():
+        network = torchvision.models.get_model(name, weights=None, **options).eval()
     if name == "mobilenet_v2":
         _dilate(network, output_stride)
-    _set_statistics(network)
-    if name != "mobilenet_v2":
-        return Backbone(name, network, partial(_stage_by_module, network))
-    return Backbone("MobileNetV2", network, partial(_stage_of_mobilenet_v2, network))
-
-
-def _set_statistics(network: nn.Module) -> None:
-    # As they are made, batch norms change nothing, and activations shrink to 1e-9 by the last of
-    # them: what a mode does to the output could not be told.
-    norms = [
-        each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)
-    ]
-    if not norms or norms[0].weight.is_meta:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0  # the statistics are this pass's alone
-        norm.train()
-    try:
-        with torch.no_grad():
-            network(torch.rand(2, 3, 96, 96))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        if is_out_of_memory(error):
-            raise
-        for norm in norms:  # of a network that takes one size alone
-            norm.reset_running_stats()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    if torch.get_default_device().type == "meta":
+        network.to("meta")
+    else:
+        # As they are made, batch norms change nothing, and activations shrink to 1e-9 by the last
+        # of them: what a mode does to the output could not be told.
+        size = 224 if name == "maxvit_t" else 96  # maxvit_t takes no other
+        update_bn([torch.rand(2, 3, size, size)], network)
+    if name == "mobilenet_v2":
+        return Backbone("MobileNetV2", network, partial(_stage_of_mobilenet_v2, network))
+    return Backbone(name, network, partial(_stage_by_module, network))
 
 
 def check_output_stride(name: str) -> None:
@@ -148,25 +106,18 @@ def check_output_stride(name: str) -> None:
 
 @contextlib.contextmanager
 def explaining(backbone: Backbone, input_shape: list[int]) -> Iterator[None]:
-    """Where what is run inside fails, and check_input() says why, that is the error: a pass that
-    succeeds pays nothing for it."""
+    """Where what is run inside fails, and the network cannot take an input of a shape (B, C, H, W),
+    that is the error, a script.Failure; a pass that succeeds pays nothing for it."""
     try:
         yield
     except (Failure, RuntimeError, AssertionError, ValueError):
-        check_input(backbone, input_shape)
+        try:
+            observe(backbone.network, input_shape)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            message = f"{backbone.name} cannot take an input of shape {input_shape}: {reason}"
+            raise Failure(message) from error
         raise
-
-
-def check_input(backbone: Backbone, input_shape: list[int]) -> None:
-    """Raise script.Failure where a network cannot take an input of a shape (B, C, H, W)."""
-    try:
-        observe(backbone.network, input_shape)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        if is_out_of_memory(error):  # more bytes than can be counted
-            raise
-        reason = str(error).partition("\n")[0]
-        message = f"{backbone.name} cannot take an input of shape {input_shape}: {reason}"
-        raise Failure(message) from error
 
 
 def _dilate(network: nn.Module, output_stride: int) -> None:
@@ -184,21 +135,15 @@ def _dilate(network: nn.Module, output_stride: int) -> None:
 def _stage_by_module(network: nn.Module, operation: "Operation") -> Stage:
     """The stage of an operation is the first module on its path that is no plain container. Outside
     of any, in the network's own forward, it is one by itself, or with its like."""
-    path = ""
-    for part in operation.path.split(".") if operation.path else ():
-        path = f"{path}.{part}".lstrip(".")
+    for path in accumulate(operation.path.split("."), "{}.{}".format):
         module = network.get_submodule(path)
-        if type(module) not in CONTAINERS:
+        if path and type(module) not in CONTAINERS:
             return Stage(type(module).__name__, path, {})
     return Stage(operation.type, "", {})
 
 
 def _stage_of_mobilenet_v2(network: nn.Module, operation: "Operation") -> Stage:
-    """The stage of an operation of MobileNet-V2.
-
-    Called outside any submodule (path ""), an operation is part of the pooling: the network pools
-    and flattens in its own forward().
-    """
+    """The stage of an operation of MobileNet-V2, which pools and flattens in its own forward."""
     part, *rest = operation.path.split(".")
     if part == "features":
         position = int(rest[0])

@@ -1,35 +1,45 @@
 """What a pass runs and holds, observed on the meta device, where nothing is computed."""
 
 import weakref
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-try:
-    from torch.utils._python_dispatch import TorchDispatchMode
-except ImportError as error:
-    found = f"torch {torch.__version__} lacks what passes are observed with ({error})"
-    raise ImportError(found) from error
+
+class Call(NamedTuple):
+    """A call of a module: how many operators had run when it began and ended, and the shapes of
+    the tensors that it gave."""
+
+    module: nn.Module
+    start: int
+    end: int
+    output_shapes: list[list[int]]
 
 
 class Observer(TorchDispatchMode):
     """Follows the operators of a pass and the storages that they make.
 
     operators: each operator with its outputs' shapes. storages: of each one [bytes, operators that
-    had run when it was made, and when it was freed (None: not yet)]. flops: by
-    torch.utils.flop_counter's formulas. writes: operators that wrote to their inputs.
+    had run when it was made, and when it was freed (None: not yet)], with 0 bytes where it is of
+    the tensors `held` before. flops: by torch.utils.flop_counter's formulas. writes: operators
+    that wrote to their inputs. calls: by observe(), of modules, inner ones before outer ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, held: Iterable[Tensor] = ()) -> None:
         super().__init__()
-        self.operators: list[tuple[object, list[torch.Size]]] = []
+        self.operators: list[tuple[torch._ops.OpOverload, list[torch.Size]]] = []
         self.storages: list[list[int | None]] = []
+        self.calls: list[Call] = []
         self.flops = self.writes = 0
         self._inside = False  # an operator
         self._numbers: dict[int, int] = {}
-        self._references: list[weakref.ref] = []
+        self._held = {tensor.untyped_storage()._cdata for tensor in held}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -65,15 +75,14 @@ class Observer(TorchDispatchMode):
         return self._numbers.get(tensor.untyped_storage()._cdata)
 
     def _follow(self, storage: torch.UntypedStorage) -> None:
-        key, number = storage._cdata, len(self.storages)
+        key = storage._cdata
+        self._numbers[key] = len(self.storages)
+        size = 0 if key in self._held else storage.nbytes()
+        self.storages.append([size, len(self.operators), None])
+        weakref.finalize(storage, self._forget, key)
 
-        def forget(_: weakref.ref) -> None:
-            self.storages[number][2] = len(self.operators)
-            del self._numbers[key]
-
-        self.storages.append([storage.nbytes(), len(self.operators), None])
-        self._numbers[key] = number
-        self._references.append(weakref.ref(storage, forget))
+    def _forget(self, key: int) -> None:
+        self.storages[self._numbers.pop(key)][2] = len(self.operators)
 
 
 def observe(network: nn.Module, input_shape: list[int]) -> Observer:
@@ -83,7 +92,17 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
     nor its buffers change. Raises what its forward raises.
     """
     state, image = on_meta(network, input_shape)
-    with torch.inference_mode(), Observer() as observer:
+    observer, starts = Observer([*state.values(), image]), []
+
+    def begin(module: nn.Module, args: tuple) -> None:
+        starts.append(len(observer.operators))
+
+    def end(module: nn.Module, args: tuple, output: object) -> None:
+        shapes = [list(tensor.shape) for tensor in tensors_in(output)]
+        observer.calls.append(Call(module, starts.pop(), len(observer.operators), shapes))
+
+    hooks = register_module_forward_pre_hook(begin), register_module_forward_hook(end)
+    with torch.inference_mode(), hooks[0], hooks[1], observer:
         torch.func.functional_call(network, state, image)
     return observer
 

@@ -72,14 +72,9 @@ def total_by_kind(rows: "list[Row]", ceilings: Ceilings) -> list[Total]:
 
 def total(kind: str, rows: "list[Row]", ceilings: Ceilings) -> Total:
     """Layers' rows as one."""
-    cost = sum_costs(row.cost for row in rows)
-    faults = [median(row.page_faults) for row in rows if row.page_faults]
-    return Total(
-        kind,
-        len(rows),
-        sum(row.mean for row in rows),
-        sum(floor(row.cost, ceilings) for row in rows),
-        cost.macs,
-        cost.bytes_moved,
-        round(sum(faults)) if len(faults) == len(rows) else None,
-    )
+    _, macs, bytes_moved = sum_costs(row.cost for row in rows)
+    time = sum(row.mean for row in rows)
+    least = sum(floor(row.cost, ceilings) for row in rows)
+    counted = all(row.page_faults for row in rows)
+    faults = round(sum(median(row.page_faults) for row in rows)) if counted else None
+    return Total(kind, len(rows), time, least, macs, bytes_moved, faults)

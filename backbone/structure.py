@@ -3,14 +3,9 @@
 from math import prod
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
-from torch.utils.flop_counter import FlopCounterMode
 
-from backbone.observe import tensors_in
-
-MB = 2**20  # as torchsummary has it
+from backbone.observe import observe
 
 
 class Layer(NamedTuple):
@@ -27,50 +22,33 @@ def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
 
     A parameter counts once: in the first call of its module, or, where a pass does not call that
     (swin_t's linear layers hand out their weights), of the module around it. Containers and the
-    network itself are no layers, unless they have such parameters. With both on the meta device
-    nothing is computed, and the cost does not depend on the image's size. Multiply-accumulates are
-    half of the operations that torch.utils.flop_counter counts: 1 MAC = 2 FLOPs.
+    network itself are no layers, unless they have such parameters. Nothing is computed.
+    Multiply-accumulates are half of the operations that torch.utils.flop_counter counts.
     """
-    calls: list[tuple[nn.Module, list[int]]] = []
-
-    def record(module: nn.Module, args: tuple, output: object) -> None:
-        calls.append((module, list(tensors_in(output)[0].shape)))
-
-    counter = FlopCounterMode(display=False)
-    with register_module_forward_hook(record), torch.inference_mode(), counter:
-        network(image)
-    parameters = _parameters_of(network, {module for module, _ in calls})
-    layers = []
-    for module, shape in calls:
-        own = parameters.pop(module, [])
-        container = module is network or isinstance(module, (nn.Sequential, nn.ModuleList))
-        if own or not container:
-            elements = sum(tensor.numel() for tensor in own)
-            trainable = any(tensor.requires_grad for tensor in own)
-            layers.append(Layer(type(module).__name__, shape, elements, trainable))
-    return layers, counter.get_total_flops() // 2
-
-
-def _parameters_of(
-    network: nn.Module, called: set[nn.Module]
-) -> dict[nn.Module, list[nn.Parameter]]:
-    """Every parameter under the innermost called module around it."""
+    observer = observe(network, list(image.shape))
+    called = {call.module for call in observer.calls}
     owners, parameters = {}, {}
     for path, module in network.named_modules():  # outer ones first
         owners[path] = module if module in called else owners[path.rpartition(".")[0]]
     for name, parameter in network.named_parameters():
         parameters.setdefault(owners[name.rpartition(".")[0]], []).append(parameter)
-    return parameters
+    layers = []
+    for call in observer.calls:
+        own = parameters.pop(call.module, [])
+        container = call.module is network or isinstance(
+            call.module, (nn.Sequential, nn.ModuleList)
+        )
+        if own or not container:
+            elements = sum(tensor.numel() for tensor in own)
+            trainable = any(tensor.requires_grad for tensor in own)
+            shape = call.output_shapes[0]
+            layers.append(Layer(type(call.module).__name__, shape, elements, trainable))
+    return layers, observer.flops // 2
 
 
 def format_layers(layers: list[Layer], input_shape: list[int]) -> str:
-    """The layers as torchsummary 1.5.1 prints them, byte for byte.
-
-    A batch of one stands for any and is printed as -1, torchsummary's default; a larger one as it
-    is. Sizes are in MB of 2**20 bytes, 4 bytes an element; forward/backward counts every row's
-    output twice.
-    """
-    thin, thick = "-" * 64, "=" * 64
+    """The layers as torchsummary 1.5.1 prints them, byte for byte: a batch of one, which stands for
+    any, as -1; sizes in MB of 2**20 bytes, 4 bytes an element; every row's output twice."""
     rows = []
     for number, layer in enumerate(layers, start=1):
         batch, *rest = layer.output_shape
@@ -78,23 +56,22 @@ def format_layers(layers: list[Layer], input_shape: list[int]) -> str:
         rows.append(f"{f'{layer.type}-{number}':>20}  {shape:>25} {layer.parameters:>15,}")
     total = sum(layer.parameters for layer in layers)
     trainable = sum(layer.parameters for layer in layers if layer.trainable)
-    input_mb = prod(input_shape) * 4 / MB
-    passes_mb = 2 * sum(prod(layer.output_shape) for layer in layers) * 4 / MB
-    parameters_mb = total * 4 / MB
-    lines = [
-        thin,
-        f"{'Layer (type)':>20}  {'Output Shape':>25} {'Param #':>15}",
-        thick,
-        *rows,
-        thick,
-        f"Total params: {total:,}",
-        f"Trainable params: {trainable:,}",
-        f"Non-trainable params: {total - trainable:,}",
-        thin,
-        f"Input size (MB): {input_mb:.2f}",
-        f"Forward/backward pass size (MB): {passes_mb:.2f}",
-        f"Params size (MB): {parameters_mb:.2f}",
-        f"Estimated Total Size (MB): {parameters_mb + passes_mb + input_mb:.2f}",
-        thin,
-    ]
-    return "\n".join(lines) + "\n"
+    elements = prod(input_shape), 2 * sum(prod(layer.output_shape) for layer in layers), total
+    image, passes, weights = (count * 4 / 2**20 for count in elements)
+    thin, thick, table = "-" * 64, "=" * 64, "\n".join(rows)
+    return f"""\
+{thin}
+{"Layer (type)":>20}  {"Output Shape":>25} {"Param #":>15}
+{thick}
+{table}
+{thick}
+Total params: {total:,}
+Trainable params: {trainable:,}
+Non-trainable params: {total - trainable:,}
+{thin}
+Input size (MB): {image:.2f}
+Forward/backward pass size (MB): {passes:.2f}
+Params size (MB): {weights:.2f}
+Estimated Total Size (MB): {weights + passes + image:.2f}
+{thin}
+"""

@@ -1,6 +1,7 @@
 """Timed passes, and the rows that they make."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -8,20 +9,23 @@ from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from backbone import files, modes, networks
 from backbone.ceilings import measure_ceilings
 from backbone.instrument import Operation, insert_marks, keep_tensors, trace_operations
 from backbone.networks import Backbone, Stage
-from backbone.resources import FaultClock, Usage
 from backbone.roofline import Cost, sum_costs
 from backbone.rows import Row, format_rows, number_rows
-from backbone.script import Failure, allowing_for_memory, importing
+from backbone.script import Failure, allowing_for_memory
+
+ABOUT = ("dataset", "target", "batch_size", "warmup", "iterations", "dtype")
 
 
 class Clock(Protocol):
@@ -35,44 +39,34 @@ class Clock(Protocol):
 
 
 def report_times(
-    args: argparse.Namespace,
-    device: torch.device,
-    clock: Clock,
-    machine_conditions: dict[str, str | int],
-    usage: Usage | None = None,
+    args: argparse.Namespace, device: torch.device, clock: Clock, machine_conditions: dict
 ) -> None:
     """A timer from its flags to its report on stdout and, with --json or --append, its record.
 
-    machine_conditions: what the record says of the machine. usage: of the system by a pass, where
-    the process itself makes the pass. Raises script.Failure where the record cannot be written, or
-    stands and is of other conditions.
+    machine_conditions: what the record says of the machine. Raises script.Failure where the record
+    cannot be written, or stands and is of other conditions.
     """
     backbone, image = modes.make(args, device)
     file = args.json if args.append is None else args.append
     if file is not None:
         # What can go wrong with the record is better known before a long run than after it; pyperf
         # is for those who ask for one.
-        with importing():
-            from backbone import records
+        from backbone import records
 
         files.check_writable(file)
         record = records.start(machine_conditions | _conditions(args, backbone))
         if args.append is not None:
             records.read_like(Path(file), record)
     of_run = {}
-    passes = args.target, clock, args.warmup, args.iterations
     with networks.explaining(backbone, list(image.shape)):
         if args.compile:
             of_run["compile_time"] = modes.compile_network(backbone.network, image)
-        rows = time_network(backbone, image, *passes, usage)
+        passes = args.target, clock, args.warmup, args.iterations
+        rows, used = time_network(backbone, image, *passes)
     if file is not None:
-        if usage:
-            of_run |= usage.of_run(args.iterations)
-        if image.is_cuda:
-            of_run["peak_allocated_memory"] = torch.cuda.max_memory_allocated(device)
         if args.target == "model":  # the other targets' passes are traced anyway
             rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
-        record.runs[0].update(of_run)
+        record.runs[0].update(of_run | used)
         record = record._replace(rows=rows)
         if args.append is not None:
             record = records.add(Path(file), record)
@@ -86,7 +80,7 @@ def report_times(
 
 
 def _measure_further(
-    args: argparse.Namespace, backbone: Backbone, image: torch.Tensor, clock: Clock
+    args: argparse.Namespace, backbone: Backbone, image: Tensor, clock: Clock
 ) -> dict[str, float]:
     """What a record says of a run beside its passes, and memory allows: the machine's ceilings, and
     what the mode does to the output."""
@@ -101,81 +95,89 @@ def _measure_further(
 
 
 def _conditions(args: argparse.Namespace, backbone: Backbone) -> dict[str, str | int]:
-    about = {
-        "network": backbone.name,
-        "dataset": args.dataset,
-        "target": args.target,
-        "batch_size": args.batch_size,
-        "warmup": args.warmup,
-        "iterations": args.iterations,
-        "dtype": args.dtype,
-        "torch_version": torch.__version__,
-        "torchvision_version": version("torchvision"),
-    }
+    about = {"network": backbone.name} | {name: getattr(args, name) for name in ABOUT}
+    about |= {"torch_version": torch.__version__, "torchvision_version": version("torchvision")}
     about |= {"mode": args.mode} if args.mode else {}
     return about | ({"output_stride": args.output_stride} if args.output_stride != 32 else {})
 
 
 def time_network(
-    backbone: Backbone,
-    image: torch.Tensor,
-    target: str,
-    clock: Clock,
-    warmup: int,
-    iterations: int,
-    usage: Usage | None = None,
-) -> list[Row]:
+    backbone: Backbone, image: Tensor, target: str, clock: Clock, warmup: int, iterations: int
+) -> tuple[list[Row], dict[str, float]]:
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
 
     target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
-    pass comes last; all rows are from the same passes. With `usage` the whole pass has its page
-    faults, and for "layer" each row, counted in passes of their own after the timed ones.
+    pass comes last; all rows are from the same passes. On a CPU, where the process itself makes the
+    pass, the whole has its minor page faults, and for "layer" each row, counted in passes of their
+    own after the timed ones. With the rows comes what a record says of the run: on a CPU a pass's
+    system time in seconds and the process's peak resident memory in bytes, on a GPU the allocator's
+    peak.
     """
-    shape = list(image.shape)
-    forward, operations = mark_pass(backbone, shape, target, clock.mark)
-    watched = usage.watch(forward) if usage else forward
-    passes = run_passes(watched, image, clock, warmup + iterations)[warmup:]
+    forward, operations = mark_pass(backbone, list(image.shape), target, clock.mark)
+    readings, usage = run_passes(forward, image, clock, warmup + iterations)
     # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
-    samples = np.maximum(np.round(passes, 6), 1e-6)
-    stages = [
-        (stage, [op for _, op in group]) for stage, group in groupby(operations, itemgetter(0))
-    ]
+    samples = np.maximum(np.round(readings[warmup:], 6), 1e-6)
+    counted = target == "layer" and not image.is_cuda
+    faults = iter(_count_faults(backbone, image) if counted else ())
     columns = iter(samples.T[:, np.newaxis])
     rows: list[Row] = []
-    for number, (stage, inside) in enumerate(stages):
+    for number, (stage, group) in enumerate(groupby(operations, itemgetter(0))):
+        inside = [operation for _, operation in group]
         layers = [
             Row("layer", op.type, op.path, number, op.input_shape, next(columns), cost=op.cost)
             for op in (inside if target == "layer" else ())
         ]
+        for layer in layers if counted else ():
+            layer.page_faults.append(next(faults))
         times = np.round(sum(layer.samples for layer in layers), 6) if layers else next(columns)
-        first = inside[0].input_shape
+        of_stage = [sum(layer.page_faults[0] for layer in layers)] if counted else []
         cost = sum_costs(op.cost for op in inside)
-        about = (stage.type, stage.path, number, first)
-        rows += [Row("block", *about, times, stage.settings, cost=cost), *layers]
+        about = "block", stage.type, stage.path, number, inside[0].input_shape
+        rows += [Row(*about, times, stage.settings, of_stage, cost), *layers]
     whole = np.round(samples.sum(axis=1), 6)[np.newaxis]
     cost = sum_costs(op.cost for _, op in operations) if operations else None
-    rows.append(Row("model", backbone.name, "", None, shape, whole, cost=cost))
-    if usage:
-        rows[-1].page_faults.append(usage.page_faults(iterations))
-    if usage and target == "layer":
-        _count_faults(backbone, image, rows)
-    return number_rows(rows)
+    rows.append(Row("model", backbone.name, "", None, list(image.shape), whole, cost=cost))
+    if image.is_cuda:
+        used = {"peak_allocated_memory": torch.cuda.max_memory_allocated(image.device)}
+    else:
+        page_faults, system_time = np.median(usage[warmup:], axis=0).tolist()
+        rows[-1].page_faults.append(round(page_faults))
+        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+        peak = getrusage(RUSAGE_SELF).ru_maxrss * unit
+        used = {"system_time": round(system_time, 6), "peak_resident_memory": peak}
+    return number_rows(rows), used
 
 
 def run_passes(
-    forward: Callable[[torch.Tensor], torch.Tensor],
-    image: torch.Tensor,
-    clock: Clock,
-    passes: int,
-) -> list[list[float]]:
-    """What the clock reads after each pass, with a progress bar on a terminal."""
-    readings = []
+    forward: Callable[[Tensor], Tensor], image: Tensor, clock: Clock, passes: int
+) -> tuple[list[list[float]], list[tuple[int, float]]]:
+    """What the clock reads after each pass, and the minor page faults and seconds of system time of
+    each, outside its marks; with a progress bar on a terminal."""
+    readings, usage = [], []
     with torch.inference_mode(), tqdm(total=passes, disable=None, leave=False) as bar:
         for _ in range(passes):
+            before = getrusage(RUSAGE_SELF)
             forward(image)
+            after = getrusage(RUSAGE_SELF)
+            usage.append((after.ru_minflt - before.ru_minflt, after.ru_stime - before.ru_stime))
             readings.append(clock.read())
             bar.update()
-    return readings
+    return readings, usage
+
+
+def _count_faults(backbone: Backbone, image: Tensor) -> list[int]:
+    """The minor page faults of each operation, the median of three passes."""
+    marks = []
+
+    def mark() -> None:
+        marks.append(getrusage(RUSAGE_SELF).ru_minflt)
+
+    forward, _ = mark_pass(backbone, list(image.shape), "layer", mark)
+    with torch.inference_mode():
+        for _ in range(3):
+            forward(image)
+    counts = np.diff(np.reshape(marks, (3, -1)))
+    return [round(count) for count in np.median(counts, axis=0)]
 
 
 def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost | None:
@@ -189,32 +191,19 @@ def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost | None:
     return sum_costs(operation.cost for operation in operations)
 
 
-def _count_faults(backbone: Backbone, image: torch.Tensor, rows: list[Row]) -> None:
-    """Give the layers' rows their page faults, the median of three passes, and the stages' rows
-    their sums."""
-    clock = FaultClock()
-    forward, _ = mark_pass(backbone, list(image.shape), "layer", clock.mark)
-    counts = np.median(run_passes(forward, image, clock, 3), axis=0)
-    layers = [row for row in rows if row.level == "layer"]
-    for row, count in zip(layers, counts, strict=True):
-        row.page_faults.append(round(count))
-    for stage in (row for row in rows if row.level == "block"):
-        inside = [row for row in layers if row.stage == stage.stage]
-        stage.page_faults.append(sum(row.page_faults[0] for row in inside))
-
-
 def mark_pass(
     backbone: Backbone, input_shape: list[int], target: str, mark: Callable[[], object]
-) -> tuple[Callable[[torch.Tensor], torch.Tensor], list[tuple[Stage, Operation]]]:
+) -> tuple[Callable[[Tensor], Tensor], list[tuple[Stage, Operation]]]:
     """The pass with the marks of a target, for an input of a shape (B, C, H, W), and the operations
     between them, each with its stage.
 
-    For "model" this is the stock pass between two marks, and there are no operations.
+    For "model" this is the stock pass between two marks, and there are no operations. Raises
+    script.Failure where the network cannot be cut into operations.
     """
     network = backbone.network
     if target == "model":
 
-        def forward(image: torch.Tensor) -> torch.Tensor:
+        def forward(image: Tensor) -> Tensor:
             mark()
             output = network(image)
             mark()
@@ -225,7 +214,6 @@ def mark_pass(
         graph, operations = trace_operations(network, input_shape)
         keep_tensors(network, graph, input_shape)
     except Exception as error:  # whatever a forward of another form makes the recording run into
-        networks.check_input(backbone, input_shape)
         reason = str(error).partition("\n")[0]
         message = f"{backbone.name} cannot be cut into operations faithfully ({reason})"
         raise Failure(f"{message}; use --target model") from error

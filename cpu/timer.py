@@ -26,12 +26,9 @@ class CpuClock:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed for the next allocation, however large, in place of
-    giving it back to the system and asking for it anew, which costs a page fault a page.
-
-    It holds for what is allocated afterwards. Raises script.Failure where there is no mallopt.
-    Source: mallopt(3) of glibc.
-    """
+    """Have the C library keep what is freed from now on for the next allocation, however large: to
+    give it back to the system and ask for it anew costs a page fault a page. Source: mallopt(3) of
+    glibc. Raises script.Failure where there is none."""
     mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or not (mallopt(mmap_max, 0) and mallopt(trim_threshold, -1)):
@@ -40,27 +37,21 @@ def keep_freed_memory() -> None:
 
 def main() -> None:
     parser = flags.timer_parser(__doc__)
-    parser.add_argument(
-        "--threads",
-        type=flags.whole_number(1, 1024),
-        help="intra-op threads; None is PyTorch's choice",
-    )
-    parser.add_argument(
-        "--keep-memory", action="store_true", help="freed memory stays with the process"
-    )
+    does = "intra-op threads; None is PyTorch's choice"
+    parser.add_argument("--threads", type=flags.whole_number(1, 1024), help=does)
+    does = "freed memory stays with the process"
+    parser.add_argument("--keep-memory", action="store_true", help=does)
     args = flags.parse_timer(parser)
     if args.keep_memory:
         keep_freed_memory()
-    with script.importing():
-        import torch
+    import torch
 
-        from backbone import machine, timing
-        from backbone.resources import Usage
+    from backbone import machine, timing
 
     if args.threads:
         torch.set_num_threads(args.threads)
     about = machine.describe_cpu() | {"keep_memory": str(args.keep_memory)}
-    timing.report_times(args, torch.device("cpu"), CpuClock(), about, Usage())
+    timing.report_times(args, torch.device("cpu"), CpuClock(), about)
 
 
 if __name__ == "__main__":

@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from wrappers import checkout, stand_in  # noqa: F401
+from wrappers import checkout, ready, stand_in  # noqa: F401

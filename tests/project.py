@@ -16,15 +16,26 @@ sys.path.insert(0, str(ROOT))
 # Where the tests run in the background SIGINT is ignored, and what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Processes that each have a thread a core, tests side by side among them, wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
 for name in ("RESULTS", "ROUNDS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     ENVIRONMENT.pop(name, None)
 
-# Most of a short run is the import of torch. A fork of a process that has imported it, and has done
-# nothing else, saves that.
+# Most of a short run is the import of libraries. A fork of a process that has imported them, and
+# has done nothing else, saves that.
+LIBRARIES = "torch torch._dynamo torch.utils.collect_env torch.utils.flop_counter PIL.Image pandas"
+LIBRARIES += " matplotlib.backends.backend_svg matplotlib.figure pyperf tqdm"
 preloaded = multiprocessing.get_context("forkserver")
-preloaded.set_forkserver_preload(["numpy", "torch", "torch._dynamo", "tqdm"])
+preloaded.set_forkserver_preload(LIBRARIES.split())
+
+# To run before a timer: its record of layers has ceilings that took no time to measure.
+CEILINGS = """
+from backbone import ceilings
+ceilings.measure_ceilings = lambda *_: ceilings.Ceilings(1e11, 1e10)
+"""
 
 
 def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:

@@ -10,4 +10,4 @@ scripts=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 "$python" -m ruff check || exit
 "$python" -m ruff format --check || exit
 "$scripts/shellcheck" -x backbone/*.sh ./*.sh cpu/*.sh tests/*.sh .ci/run || exit
-"$python" -m pytest -n 2 "$@" tests
+"$python" -m pytest -n 2 --dist worksteal "$@" tests

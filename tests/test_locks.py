@@ -80,8 +80,8 @@ def assert_interrupted(checkout: Path, wrapper: str, name: str, **options) -> No
 
 # Every signal in every shell is the next test's, with the stand-in.
 @pytest.mark.parametrize(("wrapper", "name"), list(zip(WRAPPERS, SIGNALS, strict=True)))
-def test_interrupted(checkout, wrapper, name):
-    assert_interrupted(checkout, wrapper, name)
+def test_interrupted(checkout, wrapper, name, ready):
+    assert_interrupted(checkout, wrapper, name, env=ready)
 
 
 @pytest.mark.parametrize("name", SIGNALS)

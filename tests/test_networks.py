@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 from torchsummary import summary
 
 from backbone import instrument, networks, peak, records, structure, timing
@@ -73,8 +74,11 @@ def test_pass_is_the_stock_networks(name):
     backbone, image = networks.build(name), torch.rand(2, 3, 96, 96)
     operations = compare_passes(backbone, image)
     assert all(operation.input_shape for operation in operations)
-    layers, macs = structure.list_layers(build_on_meta(name).network, image.to("meta"))
+    layers, macs = structure.list_layers(build_on_meta(name).network, image)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        build_on_meta(name).network(image.to("meta"))
     assert sum(operation.cost.macs for operation in operations) == macs
+    assert macs == counter.get_total_flops() // 2
     total = sum(parameter.numel() for parameter in backbone.network.parameters())
     assert sum(layer.parameters for layer in layers) == total
 
@@ -157,9 +161,10 @@ def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
 def test_size_that_a_network_cannot_take(name, shape, reason):
     backbone = build_on_meta(name)
     words = f"{name} cannot take an input of shape {shape}: "
-    for run in (networks.check_input, mark_layers):
-        with pytest.raises(Failure) as failure:
-            run(backbone, shape)
+    image = torch.empty(shape, device="meta")
+    for run in (lambda: backbone.network(image), lambda: mark_layers(backbone, shape)):
+        with pytest.raises(Failure) as failure, networks.explaining(backbone, shape):
+            run()
         assert str(failure.value).startswith(words) and reason in str(failure.value)
         assert "\n" not in str(failure.value)
 
@@ -175,9 +180,8 @@ def report(name: str, size: int) -> list[Row]:
             marks, self.marks = self.marks, 0
             return [1.0] * (marks - 1)
 
-    return timing.time_network(
-        networks.build(name), torch.rand(1, 3, size, size), "layer", Clock(), 0, 1
-    )
+    image = torch.rand(1, 3, size, size)
+    return timing.time_network(networks.build(name), image, "layer", Clock(), 0, 1)[0]
 
 
 def test_stages_and_names():

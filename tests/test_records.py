@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import resource
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyperf
 import pytest
-from project import ENVIRONMENT, assert_one_line, python, script
+from project import CEILINGS, assert_one_line, script
 
 from backbone import records
 from backbone.intervals import interval
@@ -89,12 +88,9 @@ def test_append_to_what_is_no_record(tmp_path, text):
 
 def test_append_on_a_full_disk_keeps_the_old_record(record):
     text, size = record.read_text(), record.stat().st_size
-    result = python(
-        *QUICK,
-        *("--target", "block", "--append", record),
-        env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"},  # a cache would be cut short
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9, size + 9)),
-    )
+    before = "import resource, sys; sys.dont_write_bytecode = True; "  # it would be cut short
+    before += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size + 9}, {size + 9}))"
+    result = script(*QUICK, "--target", "block", "--append", record, before=before)
     assert_one_line(result, f"cannot write {record}: File too large")
     assert record.read_text() == text and list(record.parent.iterdir()) == [record]
 
@@ -113,7 +109,7 @@ def test_page_faults_of_every_row(tmp_path):
     file = tmp_path / "layers.json"
     # A pass of four images asks for tensors that the C library maps, and gives back.
     flags = ("--s", "4", "--target", "layer", "--json", file)
-    assert script(*QUICK, *flags).returncode == 0
+    assert script(*QUICK, *flags, before=CEILINGS).returncode == 0
     rows = records.loads(file.read_text(), file).rows
     faults = {row.level: 0 for row in rows}
     for row in rows:
@@ -132,7 +128,7 @@ def test_memory_that_is_kept_faults_no_more(tmp_path):
     faults = {}
     for kept in ([], ["--keep-memory"]):
         file = tmp_path / f"{len(kept)}.json"
-        result = python(*flags, *kept, "--json", file)
+        result = script(*flags, *kept, "--json", file)
         assert (result.returncode, result.stderr) == (0, "")
         about = metadata(file)
         assert about["keep_memory"] == str(bool(kept))
@@ -160,7 +156,8 @@ def test_record_says_what_decides_the_time_of_a_cpu(tmp_path):
         "LD_PRELOAD": "/no/such/path/libone.so:/nor/this/libtwo.so",
         "UNRELATED": "1",
     }
-    result = python(*QUICK, "--json", file, env={**ENVIRONMENT, **variables})
+    before = f"import os; os.environ.update({variables})"
+    result = script(*QUICK, "--json", file, before=before)
     assert result.returncode == 0, result.stderr
     about = metadata(file)
     expected = variables | {

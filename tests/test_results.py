@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyperf
 import pytest
-from project import ENVIRONMENT, ROOT, assert_one_line, python
+from project import ENVIRONMENT, ROOT, assert_one_line, python, script
 
 from backbone import peak, records
 from backbone.files import write_whole
@@ -47,8 +47,8 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def results(checkout: Path, *flags: str, **options) -> subprocess.CompletedProcess:
-    return python(str(checkout / "results.py"), *flags, cwd=checkout, **options)
+def results(checkout: Path, *flags: str) -> subprocess.CompletedProcess:
+    return script(checkout / "results.py", *flags)
 
 
 @pytest.fixture
@@ -466,8 +466,8 @@ def test_interrupted_update_leaves_the_readme(checkout):
 def test_update_on_a_full_disk_leaves_the_readme(checkout):
     # As on a disk that has room for the pictures' beginnings alone.
     before = {path: path.read_bytes() for path in checkout.rglob("*.[sm][vd]*")}
-    result = results(
-        checkout,
+    result = python(
+        checkout / "results.py",
         "--update",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )

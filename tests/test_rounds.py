@@ -81,8 +81,8 @@ def test_wrong_rounds(checkout, stand_in, rounds):
 
 
 @pytest.mark.parametrize("flags", [["--iterations", "many"], ["--warmup"], ["--iterations="]])
-def test_wrong_passes_are_the_scripts_to_refuse(checkout, flags):
-    result = run(checkout / "cpu/stats.sh", *flags)
+def test_wrong_passes_are_the_scripts_to_refuse(checkout, flags, ready):
+    result = run(checkout / "cpu/stats.sh", *flags, env=ready)
     assert (result.returncode, result.stdout) == (2, "")
     assert "usage: cpu/timer.py" in result.stderr and "failed (exit status 2)" in result.stderr
 

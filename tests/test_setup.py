@@ -61,6 +61,7 @@ def test_first_set_up_interrupted_and_repeated(checkout, tmp_path):
         )
         archive.writestr(info + "RECORD", "")
     (checkout / "requirements.txt").write_text(f"./{wheel.name}\n")
+    (checkout / "mem.py").write_text("print('a structure')\n")  # for what takes no time
     env = {**ENVIRONMENT, "PATH": f"{tmp_path}/bare/bin:{os.environ['PATH']}"}
     del env["PYTHON"]
     before = files_in(checkout)

@@ -37,7 +37,7 @@ def backbone() -> networks.Backbone:
 
 
 def measure(backbone, target, clock, warmup=0, iterations=1):
-    return timing.time_network(backbone, torch.rand(SHAPE), target, clock, warmup, iterations)
+    return timing.time_network(backbone, torch.rand(SHAPE), target, clock, warmup, iterations)[0]
 
 
 @pytest.mark.parametrize(("target", "marks"), [("model", 2), ("block", 22), ("layer", 154)])

@@ -24,14 +24,13 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
     parser.add_argument("--rounds", type=flags.whole_number(2), default=100, help="rounds")
     args = flags.parse(parser)
-    with script.importing():
-        import torch
-        from torch.utils.benchmark import Timer
-        from tqdm import tqdm
+    import torch
+    from torch.utils.benchmark import Timer
+    from tqdm import tqdm
 
-        from backbone import machine, modes, networks, timing
-        from cpu.timer import CpuClock
-        from timer import CudaClock
+    from backbone import machine, modes, networks, timing
+    from cpu.timer import CpuClock
+    from timer import CudaClock
 
     if args.device == "cuda" and (reason := machine.why_no_cuda()):
         raise script.Failure(f"{reason}; --device cpu measures the CPU")
