@@ -49,7 +49,6 @@ class Backbone(NamedTuple):
 
 # ResNets whose blocks have a bottleneck; torchvision's other blocks have no dilation.
 DILATED_RESNETS = ("resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
-CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def list_names() -> list[str]:
@@ -137,7 +136,7 @@ def _stage_by_module(network: nn.Module, operation: "Operation") -> Stage:
     of any, in the network's own forward, it is one by itself, or with its like."""
     for path in accumulate(operation.path.split("."), "{}.{}".format):
         module = network.get_submodule(path)
-        if path and type(module) not in CONTAINERS:
+        if path and type(module) not in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
             return Stage(type(module).__name__, path, {})
     return Stage(operation.type, "", {})
 

@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,30 +11,23 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 
-class Call(NamedTuple):
-    """A call of a module: how many operators had run when it began and ended, and the shapes of
-    the tensors that it gave."""
-
-    module: nn.Module
-    start: int
-    end: int
-    output_shapes: list[list[int]]
-
-
 class Observer(TorchDispatchMode):
     """Follows the operators of a pass and the storages that they make.
 
     operators: each operator with its outputs' shapes. storages: of each one [bytes, operators that
     had run when it was made, and when it was freed (None: not yet)], with 0 bytes where it is of
     the tensors `held` before. flops: by torch.utils.flop_counter's formulas. writes: operators
-    that wrote to their inputs. calls: by observe(), of modules, inner ones before outer ones.
+    that wrote to their inputs. By observe() alone, calls: each module that was called with its
+    outputs' shapes, inner ones before outer ones. owners: of each operator the innermost of them.
     """
 
     def __init__(self, held: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.operators: list[tuple[torch._ops.OpOverload, list[torch.Size]]] = []
         self.storages: list[list[int | None]] = []
-        self.calls: list[Call] = []
+        self.calls: list[tuple[nn.Module, list[list[int]]]] = []
+        self.owners: list[nn.Module] = []
+        self.around: list[nn.Module] = []  # that are being called
         self.flops = self.writes = 0
         self._inside = False  # an operator
         self._numbers: dict[int, int] = {}
@@ -52,6 +44,7 @@ class Observer(TorchDispatchMode):
             return result
         outputs = tensors_in(result)
         self.operators.append((func, [output.shape for output in outputs]))
+        self.owners += self.around[-1:]
         self.writes += func._schema.is_mutable
         for output in outputs:
             if self.number_of(output) is None:
@@ -92,14 +85,14 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
     nor its buffers change. Raises what its forward raises.
     """
     state, image = on_meta(network, input_shape)
-    observer, starts = Observer([*state.values(), image]), []
+    observer = Observer([*state.values(), image])
 
     def begin(module: nn.Module, args: tuple) -> None:
-        starts.append(len(observer.operators))
+        observer.around.append(module)
 
     def end(module: nn.Module, args: tuple, output: object) -> None:
         shapes = [list(tensor.shape) for tensor in tensors_in(output)]
-        observer.calls.append(Call(module, starts.pop(), len(observer.operators), shapes))
+        observer.calls.append((observer.around.pop(), shapes))
 
     hooks = register_module_forward_pre_hook(begin), register_module_forward_hook(end)
     with torch.inference_mode(), hooks[0], hooks[1], observer:

@@ -39,10 +39,9 @@ def predict(network: nn.Module, image: Tensor) -> Peak:
         changes[freed + 1] -= size
     live = list(accumulate(changes))
     activations = max(live)
-    run = live.index(activations)  # so many operators
-    module = next(call.module for call in observer.calls if call.start < run <= call.end)
-    path = {module: path for path, module in network.named_modules()}[module]
-    operator = observer.operators[run - 1][0].overloadpacket
+    worst = live.index(activations) - 1  # after this operator
+    module, operator = observer.owners[worst], observer.operators[worst][0].overloadpacket
+    path = next(path for path, each in network.named_modules() if each is module)
     return Peak(
         sum(tensor.nbytes for tensor in network.parameters()),
         sum(tensor.nbytes for tensor in network.buffers()),

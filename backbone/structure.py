@@ -26,23 +26,20 @@ def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
     Multiply-accumulates are half of the operations that torch.utils.flop_counter counts.
     """
     observer = observe(network, list(image.shape))
-    called = {call.module for call in observer.calls}
+    called = {module for module, _ in observer.calls}
     owners, parameters = {}, {}
     for path, module in network.named_modules():  # outer ones first
         owners[path] = module if module in called else owners[path.rpartition(".")[0]]
     for name, parameter in network.named_parameters():
         parameters.setdefault(owners[name.rpartition(".")[0]], []).append(parameter)
     layers = []
-    for call in observer.calls:
-        own = parameters.pop(call.module, [])
-        container = call.module is network or isinstance(
-            call.module, (nn.Sequential, nn.ModuleList)
-        )
+    for module, shapes in observer.calls:
+        own = parameters.pop(module, [])
+        container = module is network or isinstance(module, (nn.Sequential, nn.ModuleList))
         if own or not container:
             elements = sum(tensor.numel() for tensor in own)
             trainable = any(tensor.requires_grad for tensor in own)
-            shape = call.output_shapes[0]
-            layers.append(Layer(type(call.module).__name__, shape, elements, trainable))
+            layers.append(Layer(type(module).__name__, shapes[0], elements, trainable))
     return layers, observer.flops // 2
 
 

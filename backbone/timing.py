@@ -107,11 +107,10 @@ def time_network(
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
 
     target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
-    pass comes last; all rows are from the same passes. On a CPU, where the process itself makes the
-    pass, the whole has its minor page faults, and for "layer" each row, counted in passes of their
-    own after the timed ones. With the rows comes what a record says of the run: on a CPU a pass's
-    system time in seconds and the process's peak resident memory in bytes, on a GPU the allocator's
-    peak.
+    pass comes last; all rows are from the same passes. On a CPU it has its minor page faults, and
+    for "layer" each row, counted in passes of their own after the timed ones. With the rows comes
+    what a record says of the run: a CPU's pass's system time in seconds and the process's peak
+    resident memory in bytes, on a GPU the allocator's peak.
     """
     forward, operations = mark_pass(backbone, list(image.shape), target, clock.mark)
     readings, usage = run_passes(forward, image, clock, warmup + iterations)
