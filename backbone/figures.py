@@ -74,11 +74,7 @@ def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
 def draw(pictures: dict[str, Picture], digest: str) -> None:
     """Write pictures whole, the same bytes for the same stored files. They carry their digest, and
     each one of its own bytes."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    style = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
-    matplotlib.rcParams.update(style)
+    matplotlib.rcParams.update({"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True})
     FIGURES.mkdir(exist_ok=True)
     about = f"stored files: sha256 {digest}; this picture: sha256 {BLANK}"
     look = {"facecolor": "white", "metadata": {"Date": None, "Description": about}}
