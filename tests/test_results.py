@@ -30,8 +30,8 @@ STRUCTURE = "model_structures/mobilenetv2_cityscapes.txt"
 WORDS = {  # what results.py says of a changed digit
     RECORD: "blocks/mobilenetv2_pascal.txt is not what mobilenetv2_pascal.json says",
     TIMES: "layers/mobilenetv2_cityscapes.txt is not what mobilenetv2_cityscapes.json says",
-    REPORT: "README.md is not what the stored files say",
-    STRUCTURE: "README.md is not what the stored files say",
+    REPORT: "is not what the stored files say",
+    STRUCTURE: "is not what the stored files say",
 }
 every_file = pytest.mark.parametrize("name", [RECORD, TIMES, REPORT, STRUCTURE])
 
@@ -388,7 +388,7 @@ def test_networks_beside_each_other_may_differ_in_passes(checkout):
     result = results(checkout)
     assert result.returncode == 0, result.stderr
     rows = table(result, "#### Networks")
-    assert [row[0] for row in rows] == ["MobileNet-V2"] * 2
+    assert [row[0] for row in rows] == ["MobileNet-V2", "resnet18"] * 2
     assert [row[-1] for row in rows[:2]] == ["5 x 60", "3 x 10"]
     assert [row[6:9] for row in rows[:2]] == [["3.5", "12.52", "453.5"]] * 2
     for row in rows:
@@ -441,7 +441,8 @@ def test_tf32_is_said_of_gpus_that_have_it(checkout, capability, allowed, said):
     rewrite_records(checkout, "mobilenetv2_stats", **about, threads=None)
     result = results(checkout)
     assert result.returncode == 0, result.stderr
-    line = next(line for line in result.stdout.splitlines() if line.startswith("- NVIDIA GPU: "))
+    begins = "- MobileNet-V2, NVIDIA GPU: "
+    line = next(line for line in result.stdout.splitlines() if line.startswith(begins))
     assert ("TF32 convolutions" in line) is said and "cuDNN 91002" in line
 
 
