@@ -2,10 +2,8 @@
 
 import hashlib
 import io
-import re
 from collections.abc import Callable
-from functools import partial
-from itertools import cycle, product
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -16,14 +14,12 @@ from matplotlib.figure import Figure
 
 from backbone import files
 from backbone.inputs import DATASETS
-from backbone.intervals import interval
-from backbone.rows import name_row
+from backbone.rows import interval, name_row
 from backbone.script import ROOT
-from backbone.stored import Stored, of_first, speed_ups, title_of
+from backbone.stored import Stored, of_first, speed_ups
 
 FIGURES = ROOT / "figures"
-OWN_DIGEST = re.compile("(?<=this picture: sha256 )[0-9a-f]{64}")
-BLANK = "0" * 64  # in its place, while it is made
+SIGNATURE = "<!-- results.py: sha256 "
 
 # A colour (Okabe and Ito's, which the colour-blind can tell apart) and a marker for each kind.
 LOOKS = {
@@ -52,90 +48,85 @@ class Picture(NamedTuple):
 
 
 def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
-    """The pictures that the stored files make, by their files' names."""
-    first, times_part, why_part = of_first(times), "Inference time", "Where the time goes"
-    found = {}
+    """The pictures that the stored files make, by their files' names, in the README's order."""
+    first, found, part = of_first(times), {}, "Inference time"
     for dataset, (title, _) in DATASETS.items():
-        alt, show = f"Latency of the 21 stages, {title}", partial(draw_latency, dataset)
-        part = why_part if found else times_part  # where the README begins, one picture
-        found[f"latency_{dataset}.svg"] = Picture(part, alt, [first], 3.2, show)
-    for dataset, (title, _) in DATASETS.items():
-        alt, show = f"Roofline of the operations, {title}", partial(draw_roofline, dataset)
-        devices = [device for device in first if device.lack(dataset) is None]
-        found[f"roofline_{dataset}.svg"] = Picture(why_part, alt, devices, 4.4, show, (1, 3))
+        here = [each for each in first if each.dataset == dataset]
+        alt = f"Latency of the 21 stages, {title}"
+        found[f"latency_{dataset}.svg"] = Picture(part, alt, [here], 3.2, draw_latency)
+        part = "Where the time goes"  # where the README begins, one picture
+        known = [each for each in here if each.ceilings]
+        alt = f"Roofline of the operations, {title}"
+        found[f"roofline_{dataset}.svg"] = Picture(part, alt, known, 4.4, draw_roofline, (1, 3))
+    devices: dict[Path, list[Stored]] = {}
+    for each in modes:
+        devices.setdefault(each.file.parent, []).append(each)
     alt = "Speed-up of the modes over the stock pass"
-    found["modes.svg"] = Picture("Modes", alt, modes, 4.8, draw_modes)
-    alt = "Time of the networks against their MACs"
-    compared = [times] * (times != first)
+    found["modes.svg"] = Picture("Modes", alt, list(devices.values()), 4.8, draw_modes)
+    alt, compared = "Time of the networks against their MACs", [times] * (times != first)
     found["networks.svg"] = Picture("Networks", alt, compared, 4.4, draw_networks)
-    return {name: picture for name, picture in found.items() if picture.panels}
+    return {name: picture for name, picture in sorted(found.items()) if picture.panels}
 
 
 def draw(pictures: dict[str, Picture], digest: str) -> None:
-    """Write pictures whole, the same bytes for the same stored files. They carry their digest, and
-    each one of its own bytes."""
+    """Write pictures whole, the same bytes for the same stored files, which have this digest."""
     matplotlib.rcParams.update({"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True})
     FIGURES.mkdir(exist_ok=True)
-    about = f"stored files: sha256 {digest}; this picture: sha256 {BLANK}"
-    look = {"facecolor": "white", "metadata": {"Date": None, "Description": about}}
     for name, (*_, panels, height, draw_panel, widths) in pictures.items():
         figure, text = Figure((8, height * len(panels)), layout="constrained"), io.StringIO()
         grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
         for axes, shown in zip(grid, panels, strict=True):
             draw_panel(*axes, shown)
-        figure.savefig(text, format="svg", **look)
-        files.write_whole(FIGURES / name, _sign(text.getvalue()))
+        figure.savefig(text, format="svg", facecolor="white", metadata={"Date": None})
+        files.write_whole(FIGURES / name, sign(text.getvalue(), digest))
 
 
 def stale(pictures: dict[str, Picture], digest: str) -> list[Path]:
     """The pictures that are not of the stored files, or not as they were drawn."""
-    texts = {FIGURES / name: files.read(FIGURES / name) for name in pictures}
-    return [file for file, text in texts.items() if digest not in text or _sign(text) != text]
+    texts = {FIGURES / name: (FIGURES / name).read_text("utf-8") for name in pictures}
+    fresh = {file: sign(text.partition(SIGNATURE)[0], digest) for file, text in texts.items()}
+    return [file for file in texts if texts[file] != fresh[file]]
 
 
-def _sign(text: str) -> str:
-    """A picture's text with its own digest, of the text with none."""
-    blank = OWN_DIGEST.sub(BLANK, text)
-    return OWN_DIGEST.sub(hashlib.sha256(blank.encode()).hexdigest(), blank)
+def sign(picture: str, digest: str) -> str:
+    """A picture's text and, at its end, the digest of the stored files and of itself."""
+    return f"{picture}{SIGNATURE}{hashlib.sha256((digest + picture).encode()).hexdigest()} -->\n"
 
 
-def draw_bars(
-    bar: Callable, error: str, groups: list[tuple[str, dict[int, tuple[float, float, float]]]]
-) -> None:
-    """Bars by axes.bar or barh, the groups' side by side at each place. A group: its label and, by
-    place, a bar's length and how far its interval reaches below and above."""
+def draw_bars(bar: Callable, error: str, groups: dict[str, list[tuple[float, ...]]]) -> None:
+    """Bars by axes.bar or barh, the groups' side by side at each place. A bar, by its group's
+    label: its place, its length, and how far its interval reaches below and above."""
     width = 0.8 / len(groups)
-    for index, (label, bars) in enumerate(groups):
-        lengths, *reach = zip(*bars.values(), strict=True)
-        places = [place + (index + 0.5) * width - 0.4 for place in bars]
+    for index, (label, bars) in enumerate(groups.items()):
+        places, lengths, *reach = zip(*bars, strict=True)
+        places = [place + (index + 0.5) * width - 0.4 for place in places]
         look = {"label": label, "error_kw": {"elinewidth": 1, "capsize": 2}}
         bar(places, lengths, width, **{error: reach}, **look)
 
 
-def draw_latency(dataset: str, axes: Axes, times: list[Stored]) -> None:
+def draw_latency(axes: Axes, times: list[Stored]) -> None:
     """Bars of the stages' latency, one of each device at each stage."""
-    groups = []
-    for device in times:
-        latencies = [interval(row.run_means) for row in device.rows(dataset, "block")]
-        bars = {i: (mean, width or 0, width or 0) for i, (mean, width) in enumerate(latencies)}
-        groups.append((device.name, bars))
+    groups = {}
+    for each in times:
+        latencies = [interval(row.run_means) for row in each.rows("block")]
+        groups[each.device] = [(i, mean, w or 0, w or 0) for i, (mean, w) in enumerate(latencies)]
     draw_bars(axes.bar, "yerr", groups)
     # A block's name is its position, where there is little room.
-    names = [name_row(row).split()[-1] for row in times[0].rows(dataset, "block")]
+    names = [name_row(row).split()[-1] for row in times[0].rows("block")]
     axes.set_xticks(range(len(names)), names, rotation=60)
-    axes.set(title=f"{DATASETS[dataset].title}: latency by stage", ylim=(0, None))
+    axes.set(title=f"{DATASETS[times[0].dataset].title}: latency by stage", ylim=(0, None))
     axes.set_ylabel("ms a pass (bars: 95 % interval)")
     axes.grid(axis="y", alpha=0.4)
     axes.legend()
 
 
-def draw_roofline(dataset: str, left: Axes, right: Axes, device: Stored) -> None:
+def draw_roofline(left: Axes, right: Axes, times: Stored) -> None:
     """Operations as points under the machine's lines: on the right by arithmetic intensity; on the
     left those without multiply-accumulates, kind by kind, by the bytes that they move."""
-    flops_ceiling, bytes_ceiling = (ceiling / 1e9 for ceiling in device.ceilings(dataset))
+    flops_ceiling, bytes_ceiling = (ceiling / 1e9 for ceiling in times.ceilings)
     kinds: dict[str, list[tuple[float, float]]] = {}
     without: dict[str, int] = {}  # places on the left
-    for row in device.rows(dataset, "layer"):
+    for row in times.rows("layer"):
         kind, macs, moved = row.cost
         if moved:
             x = 2 * macs / moved if macs else without.setdefault(kind, len(without))
@@ -153,50 +144,46 @@ def draw_roofline(dataset: str, left: Axes, right: Axes, device: Stored) -> None
     right.plot([ridge / 100, ridge, ridge * 30], [flops_ceiling / 100, *[flops_ceiling] * 2], "k-")
     ceilings = f"{bytes_ceiling:.1f} GB/s, {flops_ceiling:.0f} GFLOP/s"
     right.annotate(ceilings, (0.03, 0.94), xycoords="axes fraction")
-    right.set(xscale="log", yscale="log", ylabel="GFLOP/s")
-    right.set_xlabel("arithmetic intensity, FLOP a byte")
-    right.set_title(f"{DATASETS[dataset].title}, {device.name}: roofline")
+    right.set(xscale="log", yscale="log", title=f"{times.title}: roofline")
+    right.set(xlabel="arithmetic intensity, FLOP a byte", ylabel="GFLOP/s")
     right.legend(loc="lower right", fontsize=8)
     for axes in (left, right):
         axes.margins(y=0.1)
         axes.grid(alpha=0.3)
 
 
-def draw_modes(axes: Axes, device: Stored) -> None:
+def draw_modes(axes: Axes, modes: list[Stored]) -> None:
     """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset."""
-    names = list({mode: None for records in device.records.values() for mode in records})
-    groups = []
-    for dataset, records in device.records.items():
-        ratios = {mode: speed_ups(record, records["stock"]) for mode, record in records.items()}
-        bars = {names.index(mode): bar_of(found) for mode, found in ratios.items() if found}
-        groups.append((DATASETS[dataset].title, bars))
+    names = list(dict.fromkeys(mode for each in modes for mode in each.records))
+    groups = {}
+    for each in modes:
+        bars = groups[DATASETS[each.dataset].title] = []
+        for mode, record in each.records.items():
+            if ratios := speed_ups(record, each.records["stock"]):
+                (mean, half_width), middle = interval(ratios), median(ratios)
+                low, high = mean - (half_width or 0), mean + (half_width or 0)
+                reach = max(0, middle - low), max(0, high - middle)
+                bars.append((names.index(mode), middle, *reach))
     axes.set_prop_cycle(color=["#0072B2", "#E69F00"])
     draw_bars(axes.barh, "xerr", groups)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
-    axes.set_title(f"{title_of(device.network)}, {device.name}: speed-up over the stock pass")
+    axes.set_title(f"{modes[0].network}, {modes[0].device}: speed-up over the stock pass")
     axes.set_xlabel("times as fast (bars: 95 % interval)")
     axes.legend()
-
-
-def bar_of(ratios: list[float]) -> tuple[float, float, float]:
-    """The median of ratios, and from it to the lower and the upper end of their mean's interval."""
-    (mean, half_width), middle = interval(ratios), median(ratios)
-    low, high = mean - (half_width or 0), mean + (half_width or 0)
-    return middle, max(0, middle - low), max(0, high - middle)
 
 
 def draw_networks(axes: Axes, times: list[Stored]) -> None:
     """Networks as points, time against multiply-accumulates, a colour each device and dataset."""
     points: dict[str, list[tuple[float, float]]] = {}
-    for dataset, device in product(DATASETS, times):
-        (row,) = device.rows(dataset, "model")
+    for each in times:
+        (row,) = each.rows("model")
         if row.cost:
-            point, label = (row.cost.macs / 1e9, row.mean), title_of(device.network)
-            points.setdefault(f"{DATASETS[dataset].title}, {device.name}", []).append(point)
-            axes.annotate(label, point, (4, 4), textcoords="offset points", fontsize=7)
+            point = row.cost.macs / 1e9, row.mean
+            points.setdefault(each.title, []).append(point)
+            axes.annotate(each.network, point, (4, 4), textcoords="offset points", fontsize=7)
     for (label, places), (colour, marker) in zip(points.items(), cycle(LOOKS.values())):
         axes.scatter(*zip(*places, strict=True), c=colour, marker=marker, label=label)
     axes.set(title="Time against MACs", xlabel="MACs, G", ylabel="ms a pass")

@@ -1,4 +1,4 @@
-"""Files, read whole and written whole."""
+"""Files, written whole."""
 
 import os
 from pathlib import Path
@@ -6,24 +6,13 @@ from pathlib import Path
 from backbone.script import Failure
 
 
-def read(file: Path) -> str:
-    """A file's text. Raises script.Failure where it cannot be read."""
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"cannot read {file}: {error}") from error
-
-
 def check_writable(path: str) -> None:
     """Raise script.Failure where a file can't be written: better known before a long run."""
-    if not path:
-        raise Failure("cannot write a file without a name")
     file = Path(os.path.realpath(path))
     needed = file if file.exists() and not file.is_file() else file.parent
-    if file.is_dir() or not file.parent.is_dir():
-        raise Failure(f"cannot write {path}: {needed} is {'a' if file.is_dir() else 'no'} folder")
-    if not os.access(needed, os.W_OK):
-        raise Failure(f"cannot write {path}: no permission")
+    if file.is_dir() or not file.parent.is_dir() or not os.access(needed, os.W_OK):
+        what = path or "a file without a name"
+        raise Failure(f"cannot write {what}: it is a folder, or in none that can be written to")
 
 
 def write_whole(path: str | Path, text: str) -> None:

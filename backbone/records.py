@@ -12,18 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import pyperf
 
-from backbone import files
 from backbone.roofline import Ceilings, Cost
 from backbone.rows import Row, name_row, number_rows
 from backbone.script import Failure
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
 COLLECTED = ("cpu_model_name", "python_implementation", "python_version")
-
-# What a reader may count on, beside what the rows hold.
-NEEDED = ("dataset", "target", "dtype", "warmup", "torch_version", "torchvision_version")
-NEEDED += ("date", "device")
-NEEDED_CUDA = ("compute_capability", "cudnn_version", "cudnn_allow_tf32")
 # What is of a process, and stands with the whole pass.
 OF_A_RUN = ("date", "system_time", "peak_resident_memory", "peak_allocated_memory")
 OF_A_RUN += ("compile_time", "output_difference", *Ceilings._fields)
@@ -61,7 +55,7 @@ def read_like(file: Path, new: Record) -> Record | None:
     no file. Raises script.Failure where it is no record, or of other conditions."""
     if not file.exists():
         return None
-    old = loads(files.read(file), file)
+    old = loads(file.read_text("utf-8", "replace"), file)
     for key in [*new.conditions, *old.conditions]:
         here, there = new.conditions.get(key, "unset"), old.conditions.get(key, "unset")
         if here != there:
@@ -75,14 +69,10 @@ def add(file: Path, new: Record) -> Record:
     old = read_like(file, new)
     if old is None:
         return new
-    rows = [
-        replace(
-            row,
-            samples=np.concatenate([row.samples, added.samples]),
-            page_faults=row.page_faults + added.page_faults,
-        )
-        for row, added in zip(old.rows, new.rows, strict=True)
-    ]
+    rows = []
+    for row, added in zip(old.rows, new.rows, strict=True):
+        samples = np.concatenate([row.samples, added.samples])
+        rows.append(replace(row, samples=samples, page_faults=row.page_faults + added.page_faults))
     return Record(rows, old.conditions, old.runs + new.runs)
 
 
@@ -116,24 +106,18 @@ def _about(row: Row) -> dict[str, str | int]:
 
 
 def loads(text: str, file: Path) -> Record:
-    """The record of a text.
-
-    file: where the text is from, for the message. Raises script.Failure where it is no such record.
-    """
+    """The record of a text. Raises script.Failure, which names a file, where it is none."""
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
         rows = number_rows([_row(benchmark) for benchmark in benchmarks])
         about = benchmarks[-1].get_metadata()
-        own = {"name", "unit", *vars(rows[-1]), *Cost._fields, *OF_A_RUN}
-        conditions = {key: value for key, value in about.items() if key not in own}
-        of_runs = [run.get_metadata() for run in benchmarks[-1].get_runs()]
-        runs = [{key: run[key] for key in OF_A_RUN if key in run} for run in of_runs]
-        needed = NEEDED + (NEEDED_CUDA if "cuda_version" in conditions else ("threads",))
-        if missing := [key for key in needed if key not in conditions | runs[0]]:
-            raise KeyError(*missing)
-        return Record(rows, conditions, runs)
     except Exception as error:  # pyperf raises whatever a text of another form makes it run into
         raise Failure(f"{file} is no record of a timer: {error!r}") from error
+    own = {"name", "unit", *vars(rows[-1]), *Cost._fields, *OF_A_RUN}
+    conditions = {key: value for key, value in about.items() if key not in own}
+    of_runs = [run.get_metadata() for run in benchmarks[-1].get_runs()]
+    runs = [{key: run[key] for key in OF_A_RUN if key in run} for run in of_runs]
+    return Record(rows, conditions, runs)
 
 
 def _row(benchmark: pyperf.Benchmark) -> Row:

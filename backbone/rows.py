@@ -1,7 +1,9 @@
-"""Rows: what was timed, its samples, and the line that is printed for it."""
+"""Rows: what was timed, its samples, the line that is printed for it, what its mean is worth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
+from math import sqrt
+from statistics import fmean, median, stdev
 
 import numpy as np
 
@@ -16,8 +18,8 @@ class Row:
     module ("": the network itself). stage: which of the pass's stages, from 0; None for the whole
     pass. samples: one elapsed time a pass, in milliseconds, shape (runs, iterations). settings:
     what else the line of a stage says. page_faults: minor page faults of a pass, the median of each
-    run; none where they were not counted. cost: of its operations together; its kind is "" where
-    they are not of one. number: among the rows of its level that would have the same name, from 1.
+    run; none where they were not counted. cost: of its operations together. number: among the rows
+    of its level that would have the same name, from 1.
     """
 
     level: str
@@ -85,3 +87,22 @@ def format_rows(rows: list[Row]) -> str:
     """The printed text: a line a row, and the whole pass, which comes last, on its own."""
     *parts, whole = map(format_row, rows)
     return "\n".join([*parts, "", whole] if parts else [whole]) + "\n"
+
+
+# Student's t, two-sided 95 %, by degrees of freedom. Source: NIST/SEMATECH e-Handbook of
+# Statistical Methods, 1.3.6.7.2.
+T_95 = dict(enumerate((12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262), start=1))
+T_95 |= {10: 2.228, 12: 2.179, 15: 2.131, 20: 2.086, 25: 2.060, 30: 2.042, 60: 2.000}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean of independent values, such as the runs' means, or the ratios of two things in the
+    runs of each round; and half the width of its 95 % interval, which a single value has not.
+
+    Passes of one process are not independent, processes by turns are: the runs are the sample.
+    """
+    freedom = len(values) - 1
+    if freedom == 0:
+        return values[0], None
+    t = T_95[max(known for known in T_95 if known <= freedom)]  # the next lower: never too narrow
+    return fmean(values), t * stdev(values) / sqrt(len(values))

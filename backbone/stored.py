@@ -1,14 +1,15 @@
-"""The stored times: read, checked, and taken together by network and device.
+"""The stored files, read back: times and modes by network, device and dataset; memory reports.
 
-What is missing, or not what it should be, is a script.Failure.
+What is not what it should be is a script.Failure.
 """
 
 import hashlib
+import re
 from itertools import pairwise, product
 from pathlib import Path
 from typing import NamedTuple
 
-from backbone import files, records
+from backbone import records
 from backbone.flags import DEFAULT
 from backbone.inputs import DATASETS
 from backbone.records import Record
@@ -16,52 +17,80 @@ from backbone.roofline import Ceilings
 from backbone.rows import Row, format_rows
 from backbone.script import ROOT, Failure
 
-FIRST = DEFAULT.replace("_", "")  # of the networks, MobileNet-V2, by the name of its files
+DEFAULT_FILES = DEFAULT.replace("_", "")  # how MobileNet-V2's files begin
+FIRST = "MobileNet-V2"  # its name, which most tables and pictures are of
 TIMES = ("*_stats", "cpu/*_stats")
-MODES = tuple(f"{name}/modes" for name in TIMES)
-TARGETS = {"model": "", "block": "blocks/", "layer": "layers/"}
+MODES = ("*_stats/modes", "cpu/*_stats/modes")
+TARGETS = {"model": "", "block": "blocks", "layer": "layers"}
+REPORT = (
+    r"\nStorage on (?P<storage>\S+)\n(?s:.*)"
+    r"\ninput +\((?P<batch>\d+), (?s:.*)"
+    r"\nTotal Tensors: (?P<tensors>\d+) \tUsed Memory: (?P<used>[\d.]+)(?P<unit>[KMG])\n"
+    r"(?s:.*)\nParameters: (?P<parameters>\d+)"
+    r"\nPeak .* \(predicted\): (?P<predicted>[\d.]+) MiB\n(?s:.*)"
+    r"\n  at: .+"
+    r"(\nPeak .* \(measured on (?P<gpu>.+)\): (?P<measured>[\d.]+) MiB, .*)?\n$"
+)
+STRUCTURE = (
+    r"\n +Conv2d-1 +\[-?(?P<batch>\d+), (?s:.*)"  # -1 is any
+    r"\nTotal MACs: (?P<macs>[\d,]+) \(1 MAC = 2 FLOPs\)\n$"
+)
+MB = {"K": 1 / 1024, "M": 1, "G": 1024}
 
 
 class Stored(NamedTuple):
-    """What a folder holds of one network on one device: the device's name, the network's, and the
-    records of each dataset, by target or by mode."""
+    """The runs of one network on one device at one dataset's size: the names of network and device
+    in tables, the file of the whole (or stock) pass, and the records, by target or by mode."""
 
-    name: str
     network: str
-    folder: Path
-    records: dict[str, dict[str, Record]]
+    device: str
+    dataset: str
+    file: Path
+    records: dict[str, Record]
 
     @property
-    def conditions(self) -> dict[str, str | int]:
-        """What its records say of its runs, beside target and dataset."""
-        return self.records["pascal"]["model"].conditions
+    def title(self) -> str:
+        """Dataset and device."""
+        return f"{DATASETS[self.dataset].title}, {self.device}"
 
-    def rows(self, dataset: str, target: str) -> list[Row]:
+    def rows(self, target: str) -> list[Row]:
         """The rows of a target: of the whole pass, of the stages, or of the operations."""
-        return [row for row in self.records[dataset][target].rows if row.level == target]
+        return [row for row in self.records[target].rows if row.level == target]
 
-    def ceilings(self, dataset: str) -> Ceilings | None:
+    @property
+    def ceilings(self) -> Ceilings | None:
         """The machine's ceilings, medians over the runs of the layers that have them, if any."""
-        medians = [self.records[dataset]["layer"].median(name) for name in Ceilings._fields]
+        medians = [self.records["layer"].median(name) for name in Ceilings._fields]
         return None if None in medians else Ceilings(*medians)
 
-    def lack(self, dataset: str) -> str | None:
-        """What the record of the layers lacks for a floor, and what to run; None if nothing."""
-        file = (self.folder / f"layers/{self.network}_{dataset}.json").relative_to(ROOT)
-        wrapper = "sh cpu/stats.sh" if "threads" in self.conditions else "sh stats.sh"
-        if file.parts[0] == "devices":
-            wrapper = f"RESULTS=devices/{file.parts[1]} {wrapper}"
-        if any(row.cost is None for row in self.rows(dataset, "layer")):
-            return f"{file} has no costs, being made before they were recorded; run {wrapper}"
-        if self.ceilings(dataset) is None:
-            return f"{file} has no ceilings, for lack of memory perhaps; run {wrapper}"
-        return None
+    @property
+    def lack(self) -> str:
+        """Why the operations have no floor; nothing where they have."""
+        file = self.file.relative_to(ROOT).with_name("layers") / self.file.name
+        why = "for lack of memory perhaps; stats.sh measures them"
+        return "" if self.ceilings else f"{file} has no ceilings, {why}"
 
 
-def title_of(network: str) -> str:
+class Memory(NamedTuple):
+    """One network's memory report and the structure of the same pass; memory is in MB of 2**20
+    bytes, and a peak that nothing measured is None."""
+
+    network: str
+    dataset: str
+    device: str
+    batch: int
+    allocated: float
+    tensors: int
+    parameters: int
+    macs: int
+    predicted_peak: float
+    measured_peak: float | None
+
+
+def title_of(name: str) -> str:
     """A network's name in tables, by that of its files: resnet50, mobilenetv2_os16."""
-    name, _, output_stride = network.partition("_os")
-    title = "MobileNet-V2" if name == FIRST else name
+    name, _, output_stride = name.partition("_os")
+    title = FIRST if name == DEFAULT_FILES else name
     return f"{title}, output stride {output_stride}" if output_stride else title
 
 
@@ -76,73 +105,58 @@ def stored_folders(*names: str) -> list[Path]:
     each further device; MobileNet-V2's first."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
     found = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
-    found.sort(key=lambda folder: FIRST + "_stats" not in folder.parts)
+    found.sort(key=lambda folder: f"{DEFAULT_FILES}_stats" not in folder.parts)
     return [folder for folder in found if any(folder.glob("*_*.txt"))]
 
 
-def digest_of_stored_files() -> str:
-    """SHA-256 of all that is stored, names and bytes."""
-    digest = hashlib.sha256()
-    folders = stored_folders(*TIMES, *MODES, "memory_reports", "model_structures")
-    for file in sorted({file for folder in folders for file in folder.rglob("*_*.*")}):
-        if ".new" not in file.parts:  # a run's that was killed, or is at work
-            digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-def load_record(file: Path, target: str, dataset: str) -> Record:
-    """A record, checked to be of a target and a dataset, and against the text beside it."""
-    record = records.loads(files.read(file), file)
-    if (of := (record.conditions["target"], record.conditions["dataset"])) != (target, dataset):
-        raise Failure(f"{file} is of {', '.join(of)}")
+def load_record(file: Path) -> Record:
+    """A record, checked against the text beside it."""
+    record = records.loads(file.read_text("utf-8"), file)
     text = file.with_suffix(".txt")
-    if files.read(text) != format_rows(record.rows):
+    if text.read_text("utf-8") != format_rows(record.rows):
         raise Failure(f"{text} is not what {file.name} says")
     return record
 
 
 def load_times() -> list[Stored]:
-    """The timers' records by target, network by network and device by device, the six of each
-    checked to be of the same conditions and of as many runs; some are of MobileNet-V2."""
+    """The timers' records by target, dataset by dataset, network by network and device by device,
+    those beside each other checked to be of the same run; some are of MobileNet-V2."""
     times = []
-    for folder in stored_folders(*TIMES):
-        network = folder.name.removesuffix("_stats")
-        kept, common = {dataset: {} for dataset in DATASETS}, {}
-        for dataset, (target, subfolder) in product(DATASETS, TARGETS.items()):
-            file = folder / f"{subfolder}{network}_{dataset}.json"
-            record = kept[dataset][target] = load_record(file, target, dataset)
-            here = record.conditions | {"target": "", "dataset": "", "runs": len(record.runs)}
-            common = common or here
+    for dataset, folder in product(DATASETS, stored_folders(*TIMES)):
+        name, found, common = folder.name.removesuffix("_stats"), {}, {}
+        for target, subfolder in TARGETS.items():
+            file = folder / subfolder / f"{name}_{dataset}.json"
+            record = found[target] = load_record(file)
+            here = record.conditions | {"runs": len(record.runs)}
+            common = (common or here) | {"target": target, "dataset": dataset}
             if unlike := sorted(dict(here.items() ^ common.items())):
                 raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
-        times.append(Stored(name_of(common["device"], folder), network, folder, kept))
+        device = name_of(common["device"], folder)
+        times.append(Stored(title_of(name), device, dataset, folder / file.name, found))
     if not of_first(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
     return times
 
 
 def of_first(times: list[Stored]) -> list[Stored]:
-    """MobileNet-V2's times, which most tables and pictures are of."""
-    return [device for device in times if device.network == FIRST]
+    """MobileNet-V2's times."""
+    return [stored for stored in times if stored.network == FIRST]
 
 
 def load_modes() -> list[Stored]:
-    """The records of the modes, network by network and device by device, by the flags of the mode;
-    "stock", which there is of each dataset, and "stock again" have none."""
+    """The records of the modes, in the order of the times, by the flags of the mode; "stock", which
+    there always is, and "stock again" have none."""
     modes = []
-    for folder in stored_folders(*MODES):
-        network = folder.parent.name.removesuffix("_stats")
-        kept = {dataset: {} for dataset in DATASETS}
-        for dataset, found in kept.items():
-            start = f"{network}_{dataset}_"
-            for file in sorted({f.with_suffix(".json") for f in folder.glob(f"{start}*.*")}):
-                record = load_record(file, "model", dataset)
-                by_file = file.stem.removeprefix(start).replace("_", " ")
-                found[record.conditions.get("mode", by_file)] = record
-            if "stock" not in found:
-                raise Failure(f"{folder} has no {start}stock.json, which the modes are compared to")
-        device = found["stock"].conditions["device"]
-        modes.append(Stored(name_of(device, folder), network, folder, kept))
+    for dataset, folder in product(DATASETS, stored_folders(*MODES)):
+        name, found = folder.parent.name.removesuffix("_stats"), {}
+        start = f"{name}_{dataset}_"
+        for file in sorted(folder.glob(f"{start}*.json")):
+            record = load_record(file)
+            by_file = file.stem.removeprefix(start).replace("_", " ")
+            found[record.conditions.get("mode", by_file)] = record
+        device = name_of(found["stock"].conditions["device"], folder)
+        stock = folder / f"{start}stock.json"
+        modes.append(Stored(title_of(name), device, dataset, stock, found))
     return modes
 
 
@@ -154,3 +168,53 @@ def speed_ups(record: Record, stock: Record) -> list[float]:
     if len(here) != len(there) or any(max(one) >= min(after) for one, after in rounds):
         return []
     return (stock.rows[-1].run_means / record.rows[-1].run_means).tolist()
+
+
+def digest_stored() -> str:
+    """SHA-256 of all that is stored, names and bytes."""
+    digest = hashlib.sha256()
+    folders = stored_folders(*TIMES, *MODES, "memory_reports", "model_structures")
+    for file in sorted({file for folder in folders for file in folder.rglob("*_*.*")}):
+        if ".new" not in file.parts:  # a run's that was killed, or is at work
+            digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def load_memory() -> list[Memory]:
+    """The memory reports, with the MACs of the structures, dataset by dataset."""
+    found = []
+    for dataset, folder in product(DATASETS, stored_folders("memory_reports")):
+        names = {file.stem.rpartition("_")[0] for file in folder.glob("*_*.txt")}
+        for name in sorted(names, key=lambda name: (name != DEFAULT_FILES, name)):
+            found.append(load_report(folder / f"{name}_{dataset}.txt", name, dataset))
+    return found
+
+
+def load_report(file: Path, name: str, dataset: str) -> Memory:
+    """A memory report with its structure."""
+    structure = file.parents[1] / "model_structures" / file.name
+    if not structure.exists():  # it does not depend on the device
+        structure = ROOT / "model_structures" / file.name
+    built, report = find(STRUCTURE, structure), find(REPORT, file)
+    if built["batch"] != report["batch"]:
+        raise Failure(f"{structure} is not of batch size {report['batch']}, as {file.name} is")
+    return Memory(
+        title_of(name),
+        dataset,
+        name_of(report["gpu"] or report["storage"], file),
+        int(report["batch"]),
+        float(report["used"]) * MB[report["unit"]],
+        int(report["tensors"]),
+        int(report["parameters"]),
+        int(built["macs"].replace(",", "")),
+        float(report["predicted"]),
+        float(report["measured"]) if report["measured"] else None,
+    )
+
+
+def find(pattern: str, file: Path) -> re.Match:
+    """What a pattern matches in a file."""
+    match = re.search(pattern, file.read_text("utf-8"))
+    if match is None:
+        raise Failure(f"{file} is cut short, or of another form; its wrapper makes it anew")
+    return match

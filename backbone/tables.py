@@ -1,44 +1,41 @@
 """The stored files as tables: Markdown for the README, and the list of operations."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from itertools import chain, product, starmap
+from collections import Counter
+from collections.abc import Iterable
 from statistics import median
 
 from backbone.flags import EXACT
 from backbone.inputs import DATASETS
-from backbone.intervals import interval
-from backbone.records import Record
-from backbone.reports import Memory
-from backbone.roofline import Total, floor, total, total_by_kind
+from backbone.roofline import Ceilings, Cost, floor, sum_costs
+from backbone.rows import Row, interval
 from backbone.script import Failure
-from backbone.stored import FIRST, TARGETS, Stored, of_first, speed_ups, title_of
+from backbone.stored import FIRST, TARGETS, Memory, Stored, of_first, speed_ups
 
 
 def format_parts(
     times: list[Stored], modes: list[Stored], memory: list[Memory]
 ) -> dict[str, list[str]]:
-    """The tables of the README, and what is said of them, block by block: by part, the one of modes
-    and that of networks being empty where there are none."""
+    """The tables of the README, and what is said of them, block by block: by part, which is empty
+    where there is nothing for it."""
     first = of_first(times)
-    pairs = list(product(DATASETS, first))
-    none = "\n- No GPU's times are stored here yet."
-    no_gpu = none * (not any("cuda_version" in device.conditions for device in first))
-    networks = format_table(partial(network_cells, memory), product(DATASETS, times))
-    reports = [(report,) for report in memory if report.network == FIRST]
+    conditions = format_conditions(first)
+    if not any("cuda_version" in each.records["model"].conditions for each in first):
+        conditions += "\n- No GPU's times are stored here yet."
+    networks = format_table(network_cells(each, memory) for each in times)
+    reports = [report for report in memory if report.network == FIRST]
     return {
-        "Inference time": [format_table(time_cells, pairs), format_conditions(first) + no_gpu],
-        "Where the time goes": list(chain.from_iterable(starmap(kind_blocks, pairs))),
-        "Modes": list(chain.from_iterable(starmap(mode_blocks, product(DATASETS, modes)))),
+        "Inference time": [format_table(map(time_cells, first)), conditions],
+        "Where the time goes": [block for each in first for block in kind_blocks(each)],
+        "Modes": [block for each in modes for block in mode_blocks(each)],
         "Networks": [networks, format_conditions(times)] * (times != first),
-        "Memory": [format_table(memory_cells, reports)],
-        "Sums of the rows": [format_table(closure_cells, pairs)],
+        "Memory": [format_table(map(memory_cells, reports))] * bool(reports),
+        "Sums of the rows": [format_table(map(closure_cells, first))],
     }
 
 
-def format_table(cells_of: Callable[..., dict[str, str]], things: Iterable[tuple]) -> str:
-    """A Markdown table of a row for each thing: its cells, by the heads of their columns."""
-    rows = list(starmap(cells_of, things))
+def format_table(rows: Iterable[dict[str, str]]) -> str:
+    """A Markdown table of rows: their cells, by the heads of the columns."""
+    rows = list(rows)
     lines = [rows[0], ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -48,15 +45,15 @@ def show(form: str, value: float | None) -> str:
     return "-" if value is None else form.format(value)
 
 
-def time_cells(dataset: str, device: Stored) -> dict[str, str]:
+def time_cells(times: Stored) -> dict[str, str]:
     """Mean, interval and population std in ms, images a second, and what of the system it takes."""
-    record = device.records[dataset]["model"]
+    record = times.records["model"]
     row = record.rows[-1]
     mean, half_width = interval(row.run_means)
     return {
-        "Model": title_of(device.network),
-        "Dataset": DATASETS[dataset].title,
-        "Device": device.name,
+        "Model": times.network,
+        "Dataset": DATASETS[times.dataset].title,
+        "Device": times.device,
         "Inference Time (ms)": f"{mean:.3f}",
         "95 % interval": show("± {:.3f}", half_width),
         "Std (ms)": f"{row.samples.std():.3f}",
@@ -67,10 +64,10 @@ def time_cells(dataset: str, device: Stored) -> dict[str, str]:
     }
 
 
-def closure_cells(dataset: str, device: Stored) -> dict[str, str]:
+def closure_cells(times: Stored) -> dict[str, str]:
     """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
-    cells = {"Dataset": DATASETS[dataset].title, "Device": device.name}
-    stock, block, layer = (device.records[dataset][target].rows[-1].run_means for target in TARGETS)
+    cells = {"Dataset": DATASETS[times.dataset].title, "Device": times.device}
+    stock, block, layer = (times.records[target].rows[-1].run_means for target in TARGETS)
     for name, sums in {"Blocks'": block, "Layers'": layer}.items():
         ratio, half_width = interval(sums / stock)
         width = "" if half_width is None else f" ± {half_width:.3f}"
@@ -78,51 +75,72 @@ def closure_cells(dataset: str, device: Stored) -> dict[str, str]:
     return cells
 
 
-def kind_blocks(dataset: str, device: Stored) -> list[str]:
-    """A device's operations by kind, and what its floor is; or why there is no such table."""
-    if lack := device.lack(dataset):
-        return [f"- {lack}"]
-    ceilings, rows = device.ceilings(dataset), device.rows(dataset, "layer")
-    whole = total("all", rows, ceilings)
+def by_kind(rows: list[Row]) -> dict[str, list[Row]]:
+    """Layers' rows, kind by kind, the one that takes longest first; those of kinds that take less
+    than one percent of the time are together."""
+    times, kinds = Counter(), {}
+    for row in rows:
+        times[row.cost.kind] += row.mean
+    small = [kind for kind, time in times.items() if time < times.total() / 100]
+    for row in rows:
+        kind = ", ".join(small) if row.cost.kind in small else row.cost.kind
+        kinds.setdefault(kind, []).append(row)
+    return dict(sorted(kinds.items(), key=lambda kind: -sum(row.mean for row in kind[1])))
+
+
+def add_up(rows: list[Row], ceilings: Ceilings) -> tuple[float, float, Cost]:
+    """Layers' rows together: time and floor, in milliseconds a pass, and what they cost."""
+    time = sum(row.mean for row in rows)
+    least = sum(floor(row.cost, ceilings) for row in rows)
+    return time, least, sum_costs(row.cost for row in rows)
+
+
+def kind_blocks(times: Stored) -> list[str]:
+    """The operations by kind, and what their floor is; or why there is no such table."""
+    if times.lack:
+        return [f"- {times.lack}"]
+    ceilings, rows = times.ceilings, times.rows("layer")
+    time, least, _ = add_up(rows, ceilings)
+    kinds = by_kind(rows) | {"all": rows}
     return [
-        f"{DATASETS[dataset].title}, {device.name}. The pass takes {whole.time:.1f} ms, its floor "
-        f"is {whole.floor:.1f} ms, at {ceilings.flops_per_second / 1e9:.0f} GFLOP/s and "
+        f"{times.title}. The pass takes {time:.1f} ms, its floor is {least:.1f} ms, at "
+        f"{ceilings.flops_per_second / 1e9:.0f} GFLOP/s and "
         f"{ceilings.bytes_per_second / 1e9:.1f} GB/s.",
-        format_table(kind_cells, product([*total_by_kind(rows, ceilings), whole], [whole])),
+        format_table(kind_cells(kind, inside, rows, ceilings) for kind, inside in kinds.items()),
     ]
 
 
-def kind_cells(kind: Total, whole: Total) -> dict[str, str]:
-    """A kind's share of the pass, what it attains, and how close that is to its floor."""
-    seconds = kind.time / 1e3
+def kind_cells(kind: str, rows: list[Row], whole: list[Row], ceilings: Ceilings) -> dict[str, str]:
+    """A kind's share of the whole pass, what it attains, and how close that is to its floor."""
+    time, least, (_, macs, moved) = add_up(rows, ceilings)
+    all_time, _, (_, all_macs, _) = add_up(whole, ceilings)
+    faults = [row.median_faults for row in rows]
     return {
-        "Kind": kind.kind,
-        "Operations": str(kind.operations),
-        "Time (ms)": f"{kind.time:.2f}",
-        "% of the time": f"{100 * kind.time / whole.time:.1f}",
-        "% of the MACs": f"{100 * kind.macs / whole.macs:.1f}",
-        "GFLOP/s": f"{2 * kind.macs / seconds / 1e9:.1f}" if kind.macs else "-",
-        "GB/s": f"{kind.bytes_moved / seconds / 1e9:.1f}" if kind.bytes_moved else "-",
-        "Floor (ms)": f"{kind.floor:.2f}",
-        "Floor / time": f"{kind.floor / kind.time:.2f}",
-        "Page faults": show("{:,}", kind.page_faults),
+        "Kind": kind,
+        "Operations": str(len(rows)),
+        "Time (ms)": f"{time:.2f}",
+        "% of the time": f"{100 * time / all_time:.1f}",
+        "% of the MACs": f"{100 * macs / all_macs:.1f}",
+        "GFLOP/s": f"{2e-6 * macs / time:.1f}" if macs else "-",
+        "GB/s": f"{1e-6 * moved / time:.1f}" if moved else "-",
+        "Floor (ms)": f"{least:.2f}",
+        "Floor / time": f"{least / time:.2f}",
+        "Page faults": "-" if None in faults else f"{round(sum(faults)):,}",
     }
 
 
-def mode_blocks(dataset: str, device: Stored) -> list[str]:
-    """A device's modes against the stock pass, the fastest first."""
-    modes = device.records[dataset]
-    order = sorted(modes, key=lambda mode: modes[mode].rows[-1].mean)
+def mode_blocks(modes: Stored) -> list[str]:
+    """The modes against the stock pass, the fastest first."""
+    order = sorted(modes.records, key=lambda mode: modes.records[mode].rows[-1].mean)
     order.sort(key=lambda mode: (mode != "stock", mode != "stock again"))
-    return [
-        f"{title_of(device.network)}, {DATASETS[dataset].title}, {device.name}:",
-        format_table(mode_cells, [(mode, modes[mode], modes["stock"]) for mode in order]),
-    ]
+    table = format_table(mode_cells(mode, modes) for mode in order)
+    return [f"{modes.network}, {modes.title}:", table]
 
 
-def mode_cells(mode: str, record: Record, stock: Record) -> dict[str, str]:
+def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
     """How many times as fast as the stock pass of the same round, and what a pass takes."""
-    row, ratios = record.rows[-1], speed_ups(record, stock)
+    record = modes.records[mode]
+    row, ratios = record.rows[-1], speed_ups(record, modes.records["stock"])
     mean, width = interval(ratios) if ratios else (None, None)
     differences = [run["output_difference"] for run in record.runs if "output_difference" in run]
     exact = record.conditions.get("mode", "") in EXACT
@@ -139,13 +157,14 @@ def mode_cells(mode: str, record: Record, stock: Record) -> dict[str, str]:
     }
 
 
-def network_cells(memory: list[Memory], dataset: str, device: Stored) -> dict[str, str]:
+def network_cells(times: Stored, memory: list[Memory]) -> dict[str, str]:
     """A network beside others: time, size by a memory report of like input, what it attains."""
-    (row,) = device.rows(dataset, "model")
-    like = (device.network, dataset, row.input_shape[0])
+    (row,) = times.rows("model")
+    like = (times.network, times.dataset, row.input_shape[0])
     size = next((each for each in memory if (each.network, each.dataset, each.batch) == like), None)
     shown = ("Model", "Dataset", "Device", "Inference Time (ms)", "95 % interval", "FPS")
-    return {head: time_cells(dataset, device)[head] for head in shown} | {
+    cells = time_cells(times)
+    return {head: cells[head] for head in shown} | {
         "# Params (M)": f"{size.parameters / 1e6:.1f}" if size else "-",
         "MACs (G)": f"{size.macs / 1e9:.2f}" if size else "-",
         "Peak Memory (MB)": f"{size.predicted_peak:.1f}" if size else "-",
@@ -158,7 +177,7 @@ def memory_cells(report: Memory) -> dict[str, str]:
     """What a memory report and its structure say, in the units of the head."""
     peaks = f"{report.predicted_peak:.1f} / {show('{:.1f}', report.measured_peak)}"
     return {
-        "Model": title_of(report.network),
+        "Model": report.network,
         "Dataset": DATASETS[report.dataset].title,
         "Reported on": report.device + f", batch {report.batch}" * (report.batch != 1),
         "Allocated Memory (MB)": f"{report.allocated:.2f}",
@@ -170,53 +189,47 @@ def memory_cells(report: Memory) -> dict[str, str]:
 
 
 def format_conditions(times: list[Stored]) -> str:
-    """What times were measured with, a line for those that have it in common."""
-    of: dict[str, list[str]] = {}
-    for each in times:
-        of.setdefault(f"{each.name}: {describe_conditions(each)}", []).append(each.network)
-    lines = [f"- {', '.join(map(title_of, each))}, {about}" for about, each in of.items()]
-    return "\n".join(lines)
+    """Processes, passes, versions, mode and date of times, a line for those that have all of it in
+    common."""
+    lines: dict[str, list[str]] = {}
+    for each in (each for each in times if each.dataset == "pascal"):
+        record = each.records["model"]
+        about, row = record.conditions, record.rows[-1]
+        software = ["torch {torch_version}", "torchvision {torchvision_version}"]
+        if "cuda_version" in about:
+            software += ["CUDA {cuda_version}", "cuDNN {cudnn_version}"]
+            # Where there are no TF32 units, below compute capability 8.0, the setting does nothing.
+            if about["cudnn_allow_tf32"] == "True" and float(about["compute_capability"]) >= 8.0:
+                software.append("TF32 convolutions")
+        else:
+            software.append("{threads} threads")
+        software += ["`{mode}`"] if "mode" in about else []
+        runs, iterations = row.samples.shape
+        processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
+        line = (
+            f"{each.device}: {processes} of {about['warmup']} warm-up and {iterations} timed "
+            f"passes, batch size {row.input_shape[0]}, {about['dtype']}, "
+            f"{', '.join(software).format(**about)}; {record.runs[0]['date'][:10]}"
+        )
+        lines.setdefault(line, []).append(each.network)
+    return "\n".join(f"- {', '.join(networks)}, {line}" for line, networks in lines.items())
 
 
-def describe_conditions(device: Stored) -> str:
-    """Processes, passes, versions, mode and date of one network's times on a device."""
-    about, record = device.conditions, device.records["pascal"]["model"]
-    software = ["torch {torch_version}", "torchvision {torchvision_version}"]
-    if "cuda_version" in about:
-        software += ["CUDA {cuda_version}", "cuDNN {cudnn_version}"]
-        # Where there are no TF32 units, below compute capability 8.0, the setting does nothing.
-        tf32 = about["cudnn_allow_tf32"] == "True" and float(about["compute_capability"]) >= 8.0
-        software += ["TF32 convolutions"] if tf32 else []
-    else:
-        software.append("{threads} threads")
-    software += ["`{mode}`"] if "mode" in about else []
-    runs, iterations = record.rows[-1].samples.shape
-    processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
-    return (
-        f"{processes} of {about['warmup']} warm-up and {iterations} timed passes, "
-        f"batch size {record.rows[-1].input_shape[0]}, {about['dtype']}, "
-        f"{', '.join(software).format(**about)}; {record.runs[0]['date'][:10]}"
-    )
-
-
-def format_layers(times: list[Stored], dataset: str) -> str:
+def format_layers(times: list[Stored]) -> str:
     """The operations by the time that they lose against their floor, device by device, the ten
     worst apart; or why there is no such list. Raises script.Failure where there is none at all."""
-    texts = [device.lack(dataset) or list_layers(device, dataset) for device in times]
-    if all(device.lack(dataset) for device in times):
-        raise Failure(texts[0])
-    return "\n\n".join(texts)
+    if all(each.lack for each in times):
+        raise Failure(times[0].lack)
+    return "\n\n".join(each.lack or list_layers(each) for each in times)
 
 
-def list_layers(device: Stored, dataset: str) -> str:
+def list_layers(times: Stored) -> str:
     """One device's list."""
-    ceilings = device.ceilings(dataset)
-    lost = {row: row.mean - floor(row.cost, ceilings) for row in device.rows(dataset, "layer")}
+    floors = {row: floor(row.cost, times.ceilings) for row in times.rows("layer")}
     lines = [
-        f"{lost[row]:9.3f} {row.mean:9.3f} {row.mean - lost[row]:9.3f}  "
+        f"{row.mean - least:9.3f} {row.mean:9.3f} {least:9.3f}  "
         f"{row.cost.kind:<22} {row.path or '-':<22} {row.input_shape}"
-        for row in sorted(lost, key=lost.get, reverse=True)
+        for row, least in sorted(floors.items(), key=lambda item: item[1] - item[0].mean)
     ]
-    title = f"{DATASETS[dataset].title}, {device.name}"
     head = f" lost, ms  time, ms floor, ms  {'kind':<22} {'path':<22} input shape"
-    return "\n".join([title, head, *lines[:10], "", *lines[10:]])
+    return "\n".join([times.title, head, *lines[:10], "", *lines[10:]])

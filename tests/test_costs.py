@@ -9,7 +9,7 @@ import torch
 from project import script
 from torch import nn
 
-from backbone import networks, records, roofline, structure
+from backbone import networks, records, roofline, structure, tables
 from backbone.costs import kind_of
 from backbone.inputs import DATASETS
 from backbone.instrument import trace_operations
@@ -149,6 +149,10 @@ def test_floors():
         row("pointwise convolution", 10_000_000, 10_000_000, 5.0, 30),  # 1 ms of bytes
     ]
     assert [roofline.floor(r.cost, ceilings) for r in rows] == pytest.approx([1, 2, 1])
-    first, second = roofline.total_by_kind(rows, ceilings)
-    assert first == ("pointwise convolution", 2, 8, 3, 110_000_000, 20_000_000, 50)
-    assert second == ("batch norm", 1, 4, 1, 0, 10_000_000, 10)
+    first, second = (
+        list(tables.kind_cells(kind, inside, rows, ceilings).values())
+        for kind, inside in tables.by_kind(rows).items()
+    )
+    assert first[:3] == ["pointwise convolution", "2", "8.00"] and second[1:3] == ["1", "4.00"]
+    assert first[3:] == ["66.7", "100.0", "27.5", "2.5", "3.00", "0.38", "50"]
+    assert second[3:] == ["33.3", "0.0", "-", "2.5", "1.00", "0.25", "10"]

@@ -12,9 +12,8 @@ import pytest
 from project import CEILINGS, assert_one_line, script
 
 from backbone import records
-from backbone.intervals import interval
 from backbone.roofline import Ceilings, Cost
-from backbone.rows import Row
+from backbone.rows import Row, interval
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "1")
 
