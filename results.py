@@ -25,8 +25,9 @@ def main() -> None:
 
     times = stored.load_times()
     if args.layers:
-        first = stored.of_first(times)
-        print(tables.format_layers([each for each in first if each.dataset == args.layers]))
+        title = DATASETS[args.layers].title
+        first = [each for each in stored.of_first(times) if each.dataset == title]
+        print(tables.format_layers(first))
         return
     modes = stored.load_modes()
     pictures, digest = figures.pictures(times, modes), stored.digest_stored()

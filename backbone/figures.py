@@ -51,16 +51,16 @@ def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
     """The pictures that the stored files make, by their files' names, in the README's order."""
     first, found, part = of_first(times), {}, "Inference time"
     for dataset, (title, _) in DATASETS.items():
-        here = [each for each in first if each.dataset == dataset]
+        here = [each for each in first if each.dataset == title]
         alt = f"Latency of the 21 stages, {title}"
         found[f"latency_{dataset}.svg"] = Picture(part, alt, [here], 3.2, draw_latency)
         part = "Where the time goes"  # where the README begins, one picture
         known = [each for each in here if each.ceilings]
         alt = f"Roofline of the operations, {title}"
         found[f"roofline_{dataset}.svg"] = Picture(part, alt, known, 4.4, draw_roofline, (1, 3))
-    devices: dict[Path, list[Stored]] = {}
+    devices: dict[tuple[str, str], list[Stored]] = {}
     for each in modes:
-        devices.setdefault(each.file.parent, []).append(each)
+        devices.setdefault((each.network, each.device), []).append(each)
     alt = "Speed-up of the modes over the stock pass"
     found["modes.svg"] = Picture("Modes", alt, list(devices.values()), 4.8, draw_modes)
     alt, compared = "Time of the networks against their MACs", [times] * (times != first)
@@ -114,7 +114,7 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
     # A block's name is its position, where there is little room.
     names = [name_row(row).split()[-1] for row in times[0].rows("block")]
     axes.set_xticks(range(len(names)), names, rotation=60)
-    axes.set(title=f"{DATASETS[times[0].dataset].title}: latency by stage", ylim=(0, None))
+    axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
     axes.set_ylabel("ms a pass (bars: 95 % interval)")
     axes.grid(axis="y", alpha=0.4)
     axes.legend()
@@ -157,7 +157,7 @@ def draw_modes(axes: Axes, modes: list[Stored]) -> None:
     names = list(dict.fromkeys(mode for each in modes for mode in each.records))
     groups = {}
     for each in modes:
-        bars = groups[DATASETS[each.dataset].title] = []
+        bars = groups[each.dataset] = []
         for mode, record in each.records.items():
             if ratios := speed_ups(record, each.records["stock"]):
                 (mean, half_width), middle = interval(ratios), median(ratios)

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbone import records
-from backbone.flags import DEFAULT
 from backbone.inputs import DATASETS
 from backbone.records import Record
 from backbone.roofline import Ceilings
 from backbone.rows import Row, format_rows
 from backbone.script import ROOT, Failure
 
-DEFAULT_FILES = DEFAULT.replace("_", "")  # how MobileNet-V2's files begin
-FIRST = "MobileNet-V2"  # its name, which most tables and pictures are of
+FIRST, FIRST_FILES = "MobileNet-V2", "mobilenetv2"  # what most tables and pictures are of
 TIMES = ("*_stats", "cpu/*_stats")
 MODES = ("*_stats/modes", "cpu/*_stats/modes")
 TARGETS = {"model": "", "block": "blocks", "layer": "layers"}
@@ -39,19 +37,18 @@ MB = {"K": 1 / 1024, "M": 1, "G": 1024}
 
 
 class Stored(NamedTuple):
-    """The runs of one network on one device at one dataset's size: the names of network and device
-    in tables, the file of the whole (or stock) pass, and the records, by target or by mode."""
+    """The runs of one network on one device at one dataset's size, by their names in tables: the
+    records, by target or by mode."""
 
     network: str
     device: str
     dataset: str
-    file: Path
     records: dict[str, Record]
 
     @property
     def title(self) -> str:
         """Dataset and device."""
-        return f"{DATASETS[self.dataset].title}, {self.device}"
+        return f"{self.dataset}, {self.device}"
 
     def rows(self, target: str) -> list[Row]:
         """The rows of a target: of the whole pass, of the stages, or of the operations."""
@@ -66,14 +63,13 @@ class Stored(NamedTuple):
     @property
     def lack(self) -> str:
         """Why the operations have no floor; nothing where they have."""
-        file = self.file.relative_to(ROOT).with_name("layers") / self.file.name
-        why = "for lack of memory perhaps; stats.sh measures them"
-        return "" if self.ceilings else f"{file} has no ceilings, {why}"
+        why = "no ceilings, for lack of memory perhaps; stats.sh measures them"
+        return "" if self.ceilings else f"{self.title}: {why}"
 
 
 class Memory(NamedTuple):
-    """One network's memory report and the structure of the same pass; memory is in MB of 2**20
-    bytes, and a peak that nothing measured is None."""
+    """One network's memory report and the structure of the same pass, by names in tables; memory is
+    in MB of 2**20 bytes, and a peak that nothing measured is None."""
 
     network: str
     dataset: str
@@ -90,7 +86,7 @@ class Memory(NamedTuple):
 def title_of(name: str) -> str:
     """A network's name in tables, by that of its files: resnet50, mobilenetv2_os16."""
     name, _, output_stride = name.partition("_os")
-    title = FIRST if name == DEFAULT_FILES else name
+    title = FIRST if name == FIRST_FILES else name
     return f"{title}, output stride {output_stride}" if output_stride else title
 
 
@@ -105,7 +101,7 @@ def stored_folders(*names: str) -> list[Path]:
     each further device; MobileNet-V2's first."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
     found = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
-    found.sort(key=lambda folder: f"{DEFAULT_FILES}_stats" not in folder.parts)
+    found.sort(key=lambda folder: f"{FIRST_FILES}_stats" not in folder.parts)
     return [folder for folder in found if any(folder.glob("*_*.txt"))]
 
 
@@ -132,7 +128,7 @@ def load_times() -> list[Stored]:
             if unlike := sorted(dict(here.items() ^ common.items())):
                 raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
         device = name_of(common["device"], folder)
-        times.append(Stored(title_of(name), device, dataset, folder / file.name, found))
+        times.append(Stored(title_of(name), device, DATASETS[dataset].title, found))
     if not of_first(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
     return times
@@ -155,8 +151,7 @@ def load_modes() -> list[Stored]:
             by_file = file.stem.removeprefix(start).replace("_", " ")
             found[record.conditions.get("mode", by_file)] = record
         device = name_of(found["stock"].conditions["device"], folder)
-        stock = folder / f"{start}stock.json"
-        modes.append(Stored(title_of(name), device, dataset, stock, found))
+        modes.append(Stored(title_of(name), device, DATASETS[dataset].title, found))
     return modes
 
 
@@ -185,7 +180,7 @@ def load_memory() -> list[Memory]:
     found = []
     for dataset, folder in product(DATASETS, stored_folders("memory_reports")):
         names = {file.stem.rpartition("_")[0] for file in folder.glob("*_*.txt")}
-        for name in sorted(names, key=lambda name: (name != DEFAULT_FILES, name)):
+        for name in sorted(names, key=lambda name: (name != FIRST_FILES, name)):
             found.append(load_report(folder / f"{name}_{dataset}.txt", name, dataset))
     return found
 
@@ -200,7 +195,7 @@ def load_report(file: Path, name: str, dataset: str) -> Memory:
         raise Failure(f"{structure} is not of batch size {report['batch']}, as {file.name} is")
     return Memory(
         title_of(name),
-        dataset,
+        DATASETS[dataset].title,
         name_of(report["gpu"] or report["storage"], file),
         int(report["batch"]),
         float(report["used"]) * MB[report["unit"]],

@@ -52,7 +52,7 @@ def time_cells(times: Stored) -> dict[str, str]:
     mean, half_width = interval(row.run_means)
     return {
         "Model": times.network,
-        "Dataset": DATASETS[times.dataset].title,
+        "Dataset": times.dataset,
         "Device": times.device,
         "Inference Time (ms)": f"{mean:.3f}",
         "95 % interval": show("± {:.3f}", half_width),
@@ -66,7 +66,7 @@ def time_cells(times: Stored) -> dict[str, str]:
 
 def closure_cells(times: Stored) -> dict[str, str]:
     """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
-    cells = {"Dataset": DATASETS[times.dataset].title, "Device": times.device}
+    cells = {"Dataset": times.dataset, "Device": times.device}
     stock, block, layer = (times.records[target].rows[-1].run_means for target in TARGETS)
     for name, sums in {"Blocks'": block, "Layers'": layer}.items():
         ratio, half_width = interval(sums / stock)
@@ -178,7 +178,7 @@ def memory_cells(report: Memory) -> dict[str, str]:
     peaks = f"{report.predicted_peak:.1f} / {show('{:.1f}', report.measured_peak)}"
     return {
         "Model": report.network,
-        "Dataset": DATASETS[report.dataset].title,
+        "Dataset": report.dataset,
         "Reported on": report.device + f", batch {report.batch}" * (report.batch != 1),
         "Allocated Memory (MB)": f"{report.allocated:.2f}",
         "# Params (M)": f"{report.parameters / 1e6:.3f}",
@@ -192,7 +192,7 @@ def format_conditions(times: list[Stored]) -> str:
     """Processes, passes, versions, mode and date of times, a line for those that have all of it in
     common."""
     lines: dict[str, list[str]] = {}
-    for each in (each for each in times if each.dataset == "pascal"):
+    for each in (each for each in times if each.dataset == DATASETS["pascal"].title):
         record = each.records["model"]
         about, row = record.conditions, record.rows[-1]
         software = ["torch {torch_version}", "torchvision {torchvision_version}"]
