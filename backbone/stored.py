@@ -72,8 +72,8 @@ class Memory(NamedTuple):
     in MB of 2**20 bytes, and a peak that nothing measured is None."""
 
     network: str
-    dataset: str
     device: str
+    dataset: str
     batch: int
     allocated: float
     tensors: int
@@ -83,17 +83,15 @@ class Memory(NamedTuple):
     measured_peak: float | None
 
 
-def title_of(name: str) -> str:
-    """A network's name in tables, by that of its files: resnet50, mobilenetv2_os16."""
-    name, _, output_stride = name.partition("_os")
-    title = FIRST if name == FIRST_FILES else name
-    return f"{title}, output stride {output_stride}" if output_stride else title
-
-
-def name_of(device: str, path: Path) -> str:
-    """A device's name, with that of its folder where it is of several devices."""
-    parts = path.relative_to(ROOT).parts
-    return f"{device} ({parts[1]})" if parts[0] == "devices" else device
+def names_of(network: str, device: str, dataset: str, folder: Path) -> tuple[str, str, str]:
+    """The names in tables of a network, by that of its files (resnet50, mobilenetv2_os16); of a
+    device, with that of its folder where it is of several devices; and of a dataset."""
+    network, _, output_stride = network.partition("_os")
+    title = FIRST if network == FIRST_FILES else network
+    title += f", output stride {output_stride}" if output_stride else ""
+    parts = folder.relative_to(ROOT).parts
+    device += f" ({parts[1]})" if parts[0] == "devices" else ""
+    return title, device, DATASETS[dataset].title
 
 
 def stored_folders(*names: str) -> list[Path]:
@@ -127,8 +125,7 @@ def load_times() -> list[Stored]:
             common = (common or here) | {"target": target, "dataset": dataset}
             if unlike := sorted(dict(here.items() ^ common.items())):
                 raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
-        device = name_of(common["device"], folder)
-        times.append(Stored(title_of(name), device, DATASETS[dataset].title, found))
+        times.append(Stored(*names_of(name, common["device"], dataset, folder), found))
     if not of_first(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
     return times
@@ -150,8 +147,8 @@ def load_modes() -> list[Stored]:
             record = load_record(file)
             by_file = file.stem.removeprefix(start).replace("_", " ")
             found[record.conditions.get("mode", by_file)] = record
-        device = name_of(found["stock"].conditions["device"], folder)
-        modes.append(Stored(title_of(name), device, DATASETS[dataset].title, found))
+        device = found["stock"].conditions["device"]
+        modes.append(Stored(*names_of(name, device, dataset, folder), found))
     return modes
 
 
@@ -194,9 +191,7 @@ def load_report(file: Path, name: str, dataset: str) -> Memory:
     if built["batch"] != report["batch"]:
         raise Failure(f"{structure} is not of batch size {report['batch']}, as {file.name} is")
     return Memory(
-        title_of(name),
-        DATASETS[dataset].title,
-        name_of(report["gpu"] or report["storage"], file),
+        *names_of(name, report["gpu"] or report["storage"], dataset, file),
         int(report["batch"]),
         float(report["used"]) * MB[report["unit"]],
         int(report["tensors"]),
