@@ -24,16 +24,18 @@ trap 'interrupted INT 130' INT
 trap 'interrupted QUIT 131' QUIT
 trap 'interrupted TERM 143' TERM
 trap 'interrupted HUP 129' HUP
+trap 'interrupted PIPE 141' PIPE # nobody reads stderr any longer
 
 interrupted() {
-  trap '' INT QUIT TERM HUP
+  trap '' INT QUIT TERM HUP PIPE
   { kill "$!" && wait "$!"; } 2>/dev/null
   fail "interrupted by SIG$1${running:+ in $running; what was stored before is as it was}" "$2"
 }
 
-# attend COMMAND...: run it, ending it at once when a signal comes.
+# attend COMMAND...: run it, ending it at once when a signal comes. Its stdin is not this shell's,
+# where $cases may be waiting.
 attend() {
-  "$@" &
+  "$@" </dev/null &
   wait "$!"
 }
 
@@ -135,7 +137,7 @@ measure_all() {
   into=$results$1 new=$results$1/.new began=$(date +%s) round=0 past=0
   shift
   runs=$(($(printf '%s\n' "$cases" | wc -l) * 2))
-  rm -rf "$new" # of a wrapper that was killed
+  rm -rf "$new" || exit 1 # of a wrapper that was killed: its runs are none of this one's
   while [ "$round" -lt "${rounds:-1}" ]; do
     round=$((round + 1)) run=0
     for dataset in cityscapes pascal; do
