@@ -76,20 +76,19 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """A script's flags. A network that torchvision has not, or an output stride that the network
     has not, is a usage error."""
     args = parser.parse_args()
-    name = args.model
-    if name == DEFAULT:  # to import torch takes seconds
+    if args.model == DEFAULT:  # to import torch takes seconds
         return args
     from backbone import networks
 
-    known = networks.list_names()
+    name, known = args.model, networks.list_names()
     if name not in known:
         near = ", ".join(get_close_matches(name, known, cutoff=0.5)) or "see torchvision.models"
         parser.error(f"argument --model: {name!r} is none of torchvision's; near it: {near}")
-    if args.output_stride != 32:
-        try:
+    try:
+        if args.output_stride != 32:
             networks.check_output_stride(name)
-        except ValueError as error:
-            parser.error(str(error))
+    except ValueError as error:
+        parser.error(str(error))
     return args
 
 

@@ -31,25 +31,22 @@ class Failure(Exception):
 def run(main: Callable[[], None]) -> None:
     """Run a script's main(), which imports what is heavy itself, and leave the process as its users
     expect: with exit status 1 and one line on stderr for what can be foreseen, 130 for Ctrl-C, 141
-    (as a shell reports SIGPIPE) where the reader of stdout has gone."""
+    (as a shell reports SIGPIPE) where the reader of stdout has gone. It ends at once then: what is
+    left in stdout's buffer may be what can't be written, and a library that is being imported may
+    swallow a KeyboardInterrupt."""
     sys.stdout = sys.stdout or io.StringIO()  # None where the caller has closed it
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as after &
-        # At once: a KeyboardInterrupt may be swallowed by a library that is being imported.
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     try:
         main()
         sys.stdout.flush()
-        return
     except BrokenPipeError:
-        status = 141
+        os._exit(141)
     except Exception as error:
         if not (message := message_of(error)):
             raise
         print(f"{PROGRAM}: {message}", file=sys.stderr)
-        status = 1
-    # What is left in stdout's buffer can't be written: its flush at exit must not fail once more.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(status)
+        os._exit(1)
 
 
 def message_of(error: Exception) -> str | None:

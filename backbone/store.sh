@@ -89,14 +89,13 @@ use_python() {
 # set_up MODULES REQUIREMENTS: make .venv, unless there is one, and install the requirements in it.
 set_up() {
   python=.venv/bin/python
-  if [ -e .venv ] && ! [ -e .venv.unfinished ]; then
-    say "setting up: installing $2 in .venv"
-  else
-    [ ! -e .venv ] || say "starting anew on .venv, whose set-up was interrupted"
-    say "setting up: making .venv and installing $2 in it, which takes minutes, once"
+  [ ! -e .venv.unfinished ] || say "starting anew on .venv, whose set-up was interrupted"
+  if [ -e .venv.unfinished ] || ! [ -e .venv ]; then
+    say "setting up: making .venv"
     : >.venv.unfinished
     attend python3 -m venv --clear .venv >&2 || fail "python3 cannot make .venv"
   fi
+  say "setting up: installing $2 in .venv, which takes minutes"
   attend "$python" -m pip install --quiet --disable-pip-version-check -r "$2" >&2 \
     || fail "cannot install $2 in .venv; the next run tries again, anew if you remove .venv"
   can_import "$python" "$1" || fail "what $2 installs cannot be imported"
@@ -104,8 +103,8 @@ set_up() {
 }
 
 # prepare SCRIPT OWN ARGUMENT...: what each wrapper does first. The arguments are the script's, but
-# none of the OWN flags. Sets $script, $network (which names folders and files) and, where flags
-# say them, $iterations and $warmup.
+# none of the OWN flags. Sets $script, $network, which names folders and files, and, where flags say
+# them, $iterations and $warmup.
 prepare() {
   script=$1 own=" --i --input $2 " model=mobilenet_v2 stride=32 iterations='' warmup='' before=''
   shift 2
