@@ -3,8 +3,7 @@
 # else cpu/mobilenetv2_stats/modes/. Arguments are the timer's. A mode that fails is left out.
 wrapper=modes.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR-}
-[ -e "$root/backbone" ] || { echo "$wrapper: in no checkout; sbatch it from one" >&2; exit 1; }
-. "$root/backbone/store.sh"
+. "$root/backbone/store.sh" || exit
 prepare timer.py "--target --w --json --append --channels-last --fold --dtype --compile --train \
 --keep-memory" "$@"
 # A mode a line: the flags as one would type them. Stock twice, so that noise shows.

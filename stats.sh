@@ -3,8 +3,7 @@
 # Without a CUDA device, those on the CPU. Arguments are timer.py's.
 wrapper=stats.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR-}
-[ -e "$root/backbone" ] || { echo "$wrapper: in no checkout; sbatch it from one" >&2; exit 1; }
-. "$root/backbone/store.sh"
+. "$root/backbone/store.sh" || exit
 prepare timer.py '--target --w --json --append' "$@"
 choose_timer "handing over to cpu/stats.sh, which measures the CPU" || wrapper=cpu/stats.sh
 time_targets "$@"

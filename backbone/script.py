@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = os.path.relpath(os.path.realpath(sys.argv[0]), ROOT)
@@ -19,9 +18,7 @@ OUT_OF_MEMORY = (
     "|alloc_failed|storage size calculation overflowed"  # bytes beyond 64 bits
 )
 ADVICE = {
-    "(?i)unable to find (an engine|a valid cudnn algorithm)": (
-        "too little memory (--s), or a cuDNN that does not fit the GPU"
-    ),
+    "(?i)find an? (engine|valid)": "too little memory (--s), or a cuDNN that does not fit the GPU",
     "not implemented for": "this PyTorch has no such operation here: choose another --dtype",
     "^(CUDA|cuDNN) ": "does this torch fit the GPU and its driver?",
 }
@@ -31,40 +28,25 @@ class Failure(Exception):
     """Something foreseen went wrong; the message says what, and what to do."""
 
 
-def interrupt(_: int, frame: FrameType | None) -> None:
-    """Ctrl-C is a KeyboardInterrupt, but ends the process at once in the middle of an import: a
-    library that is being imported may swallow one, or make an error of its own of it."""
-    while frame:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            os._exit(130)
-        frame = frame.f_back
-    raise KeyboardInterrupt
-
-
 def run(main: Callable[[], None]) -> None:
     """Run a script's main(), which imports what is heavy itself, and leave the process as its users
     expect: with exit status 1 and one line on stderr for what can be foreseen, 130 for Ctrl-C, 141
-    (as a shell reports SIGPIPE) where the reader of stdout has gone."""
+    (as a shell reports SIGPIPE) where the reader of stdout has gone. It ends at once then: what is
+    left in stdout's buffer may be what can't be written, and a library that is being imported may
+    swallow a KeyboardInterrupt."""
     sys.stdout = sys.stdout or io.StringIO()  # None where the caller has closed it
-    sys.stderr = sys.stderr or io.StringIO()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as after &
-        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     try:
         main()
         sys.stdout.flush()
-        return
-    except KeyboardInterrupt:
-        status = 130
     except BrokenPipeError:
-        status = 141
+        os._exit(141)
     except Exception as error:
         if not (message := message_of(error)):
             raise
         print(f"{PROGRAM}: {message}", file=sys.stderr)
-        status = 1
-    # What is left in stdout's buffer can't be written: its flush at exit must not fail once more.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(status)
+        os._exit(1)
 
 
 def message_of(error: Exception) -> str | None:

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# What the wrappers share: one run at a time, rounds, and results that appear only whole. A wrapper
-# sets $wrapper (its name) and $root (this checkout), and sources this.
+# What the wrappers share: one run at a time, their interpreter, rounds, and results that appear
+# only whole. A wrapper sets $wrapper (its name) and $root (this checkout), and sources this.
 : "${wrapper:?}" "${root:?}"
 
 machine_lock=/tmp/mobilenetv2-profile.lock
@@ -24,16 +24,18 @@ trap 'interrupted INT 130' INT
 trap 'interrupted QUIT 131' QUIT
 trap 'interrupted TERM 143' TERM
 trap 'interrupted HUP 129' HUP
+trap 'interrupted PIPE 141' PIPE # nobody reads stderr any longer
 
 interrupted() {
-  trap '' INT QUIT TERM HUP
+  trap '' INT QUIT TERM HUP PIPE
   { kill "$!" && wait "$!"; } 2>/dev/null
   fail "interrupted by SIG$1${running:+ in $running; what was stored before is as it was}" "$2"
 }
 
-# attend COMMAND...: run it, ending it at once when a signal comes.
+# attend COMMAND...: run it, ending it at once when a signal comes. Its stdin is not this shell's,
+# where $cases may be waiting.
 attend() {
-  "$@" &
+  "$@" </dev/null &
   wait "$!"
 }
 
@@ -58,12 +60,51 @@ one_at_a_time() {
   lock 8 "another run is at work on this machine; let it end first" || exit 1
 }
 
-# shellcheck source=backbone/python.sh
-. backbone/python.sh
+# can_import PYTHON MODULES: whether they can be imported; if not, its stderr says why, in a line.
+can_import() { attend "$1" -c "import sys; sys.tracebacklimit = 0; import $2" >/dev/null; }
+
+# find_python MODULES: set $python to the first of .venv and python3 that can import them.
+find_python() {
+  python=.venv/bin/python
+  [ -e .venv.unfinished ] || ! can_import "$python" "$1" || return 0
+  python=python3
+  can_import "$python" "$1"
+} 2>/dev/null
+
+# use_python MODULES REQUIREMENTS: set $python to $PYTHON; if none is named, to the one that can
+# import the modules; failing that, to that of a .venv which is made here, once.
+use_python() {
+  if [ -n "${PYTHON-}" ]; then
+    python=$PYTHON
+    can_import "$python" "$1" \
+      || fail "PYTHON=$python cannot import what is needed; install $2 there, or unset PYTHON"
+  elif ! find_python "$1"; then
+    exec 7<>.venv.lock || exit 1 # open for writing, which a lock on a network file system needs
+    lock 7 "waiting for another machine, which sets up .venv here" || lock 7
+    find_python "$1" || set_up "$1" "$2"
+    exec 7<&-
+  fi
+}
+
+# set_up MODULES REQUIREMENTS: make .venv, unless there is one, and install the requirements in it.
+set_up() {
+  python=.venv/bin/python
+  [ ! -e .venv.unfinished ] || say "starting anew on .venv, whose set-up was interrupted"
+  if [ -e .venv.unfinished ] || ! [ -e .venv ]; then
+    say "setting up: making .venv"
+    : >.venv.unfinished
+    attend python3 -m venv --clear .venv >&2 || fail "python3 cannot make .venv"
+  fi
+  say "setting up: installing $2 in .venv, which takes minutes"
+  attend "$python" -m pip install --quiet --disable-pip-version-check -r "$2" >&2 \
+    || fail "cannot install $2 in .venv; the next run tries again, anew if you remove .venv"
+  can_import "$python" "$1" || fail "what $2 installs cannot be imported"
+  rm -f .venv.unfinished
+}
 
 # prepare SCRIPT OWN ARGUMENT...: what each wrapper does first. The arguments are the script's, but
-# none of the OWN flags. Sets $script, $network (which names folders and files) and, where flags
-# say them, $iterations and $warmup.
+# none of the OWN flags. Sets $script, $network, which names folders and files, and, where flags say
+# them, $iterations and $warmup.
 prepare() {
   script=$1 own=" --i --input $2 " model=mobilenet_v2 stride=32 iterations='' warmup='' before=''
   shift 2
@@ -96,13 +137,10 @@ choose_timer() {
 from backbone.machine import why_no_cuda
 if reason := why_no_cuda():
     print(f"{sys.argv[1]}: {reason}: {sys.argv[2]}", file=sys.stderr)
-    sys.exit(3)' "$wrapper" "$1"
-  case $? in
-    0) ;;
-    3) script=cpu/timer.py ;;
-    *) fail "cannot ask torch for a CUDA device" ;;
-  esac
-  [ "$script" = timer.py ]
+    sys.exit(3)' "$wrapper" "$1" && return
+  [ $? -eq 3 ] || fail "cannot ask torch for a CUDA device"
+  script=cpu/timer.py
+  return 1
 }
 
 # time_targets FLAG...: the full protocol, all targets.
@@ -135,7 +173,7 @@ measure_all() {
   into=$results$1 new=$results$1/.new began=$(date +%s) round=0 past=0
   shift
   runs=$(($(printf '%s\n' "$cases" | wc -l) * 2))
-  rm -rf "$new" # of a wrapper that was killed
+  rm -rf "$new" || exit 1 # of a wrapper that was killed: its runs are none of this one's
   while [ "$round" -lt "${rounds:-1}" ]; do
     round=$((round + 1)) run=0
     for dataset in cityscapes pascal; do
@@ -149,19 +187,30 @@ EOF
     # Of many, none always comes first, when the system has yet to get back the memory it needs.
     [ -z "$failed" ] || cases=$(printf '%s\n' "$cases" | sed -e '1{h;d;}' -e \$G)
   done
-  keep_results
+  # The waiting results take the place of those that stand, all together.
+  trap '' INT QUIT TERM HUP
+  for folder in '' blocks/ layers/; do
+    [ -d "$new/$folder" ] || continue
+    mkdir -p "$into/$folder"
+    mv -f "$new/$folder"*.* "$into/$folder" || fail "cannot store $into/$folder"
+  done
 }
 
 # measure FILE SCRIPT FLAG...: run the script; its stdout becomes FILE.txt among the waiting results
 # and, where there are rounds, the run is added to the record beside it. A run that fails ends the
 # wrapper, or, where $failed says so, is noted there and has no results.
 measure() {
-  file=$1 text=$new/$1.txt
+  file=$1 text=$new/$1.txt run=$((run + 1)) left=''
   shift
-  count_run
+  if [ "$past" -gt 0 ]; then
+    left=$((($(date +%s) - began) * (runs * ${rounds:-1} * 13 / 2 - past) / past))
+    left=", about $((left / 60 + 1)) min to go"
+  fi
+  # Cityscapes has the pixels of 12 of VOC.
+  case $dataset in cityscapes) past=$((past + 12)) ;; *) past=$((past + 1)) ;; esac
   case $failed in *" $file "*) return ;; esac # in an earlier round
   running=$*
-  say "$where: $running -> $into/$file.txt"
+  say "${rounds:+round $round of $rounds, }run $run of $runs$left: $running -> $into/$file.txt"
   mkdir -p "${text%/*}"
   attend "$python" "$@" ${rounds:+--append "$new/$file.json"} >"$text"
   status=$? why="failed (exit status $?)"
@@ -173,25 +222,4 @@ measure() {
   say "$why"
   rm -f "$text" "$new/$file.json"
   failed="$failed$file "
-}
-
-# count_run: set $where to how far the wrapper is. Cityscapes has the pixels of 12 of VOC.
-count_run() {
-  run=$((run + 1))
-  where="${rounds:+round $round of $rounds, }run $run of $runs"
-  if [ "$past" -gt 0 ]; then
-    left=$((($(date +%s) - began) * (runs * ${rounds:-1} * 13 / 2 - past) / past))
-    where="$where, about $((left / 60 + 1)) min to go"
-  fi
-  case $dataset in cityscapes) past=$((past + 12)) ;; *) past=$((past + 1)) ;; esac
-}
-
-# keep_results: the waiting results take the place of those that stand, all together.
-keep_results() {
-  trap '' INT QUIT TERM HUP
-  for folder in '' blocks/ layers/; do
-    [ -d "$new/$folder" ] || continue
-    mkdir -p "$into/$folder"
-    mv -f "$new/$folder"*.* "$into/$folder" || fail "cannot store $into/$folder"
-  done
 }

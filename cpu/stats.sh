@@ -3,7 +3,6 @@
 # Arguments are cpu/timer.py's.
 wrapper=cpu/stats.sh root=$(dirname -- "$0")/..
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR-}
-[ -e "$root/backbone" ] || { echo "$wrapper: in no checkout; sbatch it from one" >&2; exit 1; }
-. "$root/backbone/store.sh"
+. "$root/backbone/store.sh" || exit
 prepare cpu/timer.py '--target --w --json --append' "$@"
 time_targets "$@"

@@ -29,16 +29,16 @@ def keep_freed_memory() -> None:
     """Have the C library keep what is freed from now on for the next allocation, however large: to
     give it back to the system and ask for it anew costs a page fault a page. Source: mallopt(3) of
     glibc. Raises script.Failure where there is none."""
-    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None or not (mallopt(mmap_max, 0) and mallopt(trim_threshold, -1)):
+    if not (mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1)):
         raise script.Failure("--keep-memory needs glibc's mallopt, which the C library here lacks")
 
 
 def main() -> None:
     parser = flags.timer_parser(__doc__)
     does = "intra-op threads; None is PyTorch's choice"
-    parser.add_argument("--threads", type=flags.whole_number(1, 1024), help=does)
+    parser.add_argument("--threads", type=flags.whole_number(1), help=does)
     does = "freed memory stays with the process"
     parser.add_argument("--keep-memory", action="store_true", help=does)
     args = flags.parse_timer(parser)

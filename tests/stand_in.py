@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+sys.stdin.read()  # as what a script starts may: nothing of the wrapper's is in it
 words = " ".join(sys.argv[1:])
 record = Path(sys.argv[sys.argv.index("--append") + 1]) if "--append" in sys.argv else None
 runs = record.read_text().splitlines() if record and record.exists() else []

@@ -91,6 +91,29 @@ def test_interrupted_in_every_shell(checkout, shell, name, stand_in):
     assert_interrupted(checkout, "cpu/stats.sh", name, shell=shell, env=env)
 
 
+@every_shell
+def test_interrupted_when_nobody_reads(checkout, shell, stand_in, tmp_path):
+    # As Ctrl-C does to `sh cpu/stats.sh 2>&1 | tee log`: tee may be the first to go.
+    before, asleep = files_in(checkout), tmp_path / "asleep"
+    env = {**stand_in, "STAND_IN_SLEEPS": str(asleep)}
+    process = start(checkout / "cpu/stats.sh", shell=shell, env=env)
+    wait_for(asleep.exists, process)
+    process.stderr.close()
+    process.terminate()
+    assert process.wait(timeout=20) == 143
+    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
+
+
+@every_shell
+def test_ends_when_nobody_reads(checkout, shell, stand_in, tmp_path):
+    before = files_in(checkout)
+    process = start(checkout / "cpu/stats.sh", shell=shell, env=stand_in)
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(timeout=20) == 141
+    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
+
+
 def test_killed_in_a_later_round_then_two_at_once_then_run_again(checkout, stand_in, tmp_path):
     before, asleep = files_in(checkout), tmp_path / "asleep"
     env = {**stand_in, "STAND_IN_SLEEPS": str(asleep), "STAND_IN_ROUND": "2"}
