@@ -2,7 +2,7 @@
 # Modes: the whole pass in each, both inputs, by rounds -> mobilenetv2_stats/modes/ on a CUDA GPU,
 # else cpu/mobilenetv2_stats/modes/. Arguments are the timer's. A mode that fails is left out.
 wrapper=modes.sh root=$(dirname -- "$0")
-[ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR-}
+[ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/backbone/store.sh" || exit
 prepare timer.py "--target --w --json --append --channels-last --fold --dtype --compile --train \
 --keep-memory" "$@"

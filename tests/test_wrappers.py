@@ -159,10 +159,11 @@ def test_wrapper_copied_elsewhere(checkout, stand_in, wrapper, tmp_path):
     copy = tmp_path / "elsewhere/slurm_script"
     copy.parent.mkdir()
     shutil.copy(checkout / wrapper, copy)
-    for folder in ({}, {"SLURM_SUBMIT_DIR": str(tmp_path)}):
+    elsewhere = {"SLURM_SUBMIT_DIR": str(tmp_path)}
+    for folder, said in (({}, "in no checkout"), (elsewhere, f"{tmp_path}/backbone/store.sh")):
         result = run(copy, cwd=tmp_path, env={**stand_in, **folder})
         assert (result.returncode > 0, result.stdout) == (True, "")
-        assert f"{folder.get('SLURM_SUBMIT_DIR', '')}/backbone/store.sh" in result.stderr
+        assert said in result.stderr
         assert result.stderr.count("\n") == 1
     # Slurm runs a copy of the script, and says from where it was submitted.
     result = run(copy, cwd=tmp_path, env={**stand_in, "SLURM_SUBMIT_DIR": str(checkout)})
