@@ -160,7 +160,7 @@ class _Recorder(TorchFunctionMode):
         function that runs operators. One that gives a tensor without any is recorded as part of
         the next operation; one that does neither, of sizes say, is not."""
         seen = self.observer
-        start, flops, writes = len(seen.operators), seen.flops, seen.writes
+        start, flops = len(seen.operators), seen.flops
         result = run(*args, **kwargs)
         outputs = tensors_in(result)
         is_operation = module is not None or len(seen.operators) > start
@@ -178,7 +178,8 @@ class _Recorder(TorchFunctionMode):
         if is_operation:
             inputs = tensors_in((args, kwargs))
             shape = list(inputs[0].shape) if inputs else []
-            moved = bytes_moved(module, inputs, outputs, seen.writes > writes)
+            writes = any(func._schema.is_mutable for func, _ in seen.operators[start:])
+            moved = bytes_moved(module, inputs, outputs, writes)
             cost = Cost(kind_of(module, name), (seen.flops - flops) // 2, moved)
             node.meta["operation"] = Operation(name, path, shape, cost)
         if isinstance(result, Tensor):

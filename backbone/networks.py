@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from backbone.observe import observe
-from backbone.script import Failure
+from backbone.script import Failure, is_out_of_memory
 
 if TYPE_CHECKING:
     from backbone.instrument import Operation
@@ -63,7 +63,8 @@ def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     Input (B, 3, H, W), output (B, 1000). output_stride: 8, 16, or 32, the network as it is: how
     much smaller than the input the last feature map is at the most. Strides beyond become
     dilations: the block that loses its stride keeps the dilation before it, later ones have twice
-    as much. Raises ValueError where a network has no output stride to choose.
+    as much. Raises ValueError where a network has no output stride to choose, script.Failure where
+    torchvision cannot build it.
 
     Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
     Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, as
@@ -78,8 +79,14 @@ def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     if name in ("googlenet", "inception_v3"):  # their own initialisation is slow, and warns of it
         options = {"aux_logits": False, "init_weights": False}
     # RegNets work out their widths with tensors, which the meta device has no values of.
-    with torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext():
-        network = torchvision.models.get_model(name, weights=None, **options).eval()
+    device = "cpu" if name.startswith("regnet") else torch.get_default_device()
+    try:
+        with torch.device(device):
+            network = torchvision.models.get_model(name, weights=None, **options).eval()
+    except Exception as error:  # whatever its constructor runs into
+        if is_out_of_memory(error):
+            raise
+        raise Failure(f"torchvision cannot build {name}: {error}") from error
     if name == "mobilenet_v2":
         _dilate(network, output_stride)
     if torch.get_default_device().type == "meta":
@@ -105,16 +112,15 @@ def check_output_stride(name: str) -> None:
 
 @contextlib.contextmanager
 def explaining(backbone: Backbone, input_shape: list[int]) -> Iterator[None]:
-    """Where what is run inside fails, and the network cannot take an input of a shape (B, C, H, W),
-    that is the error, a script.Failure; a pass that succeeds pays nothing for it."""
+    """Where what is run inside fails because the network takes no input of a shape (B, C, H, W),
+    script.Failure says so; a pass that succeeds pays nothing for it."""
     try:
         yield
     except (Failure, RuntimeError, AssertionError, ValueError):
         try:
             observe(backbone.network, input_shape)
         except (RuntimeError, AssertionError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            message = f"{backbone.name} cannot take an input of shape {input_shape}: {reason}"
+            message = f"{backbone.name} cannot take an input of shape {input_shape}: {error}"
             raise Failure(message) from error
         raise
 

@@ -16,9 +16,9 @@ class Observer(TorchDispatchMode):
 
     operators: each operator with its outputs' shapes. storages: of each one [bytes, operators that
     had run when it was made, and when it was freed (None: not yet)], with 0 bytes where it is of
-    the tensors `held` before. flops: by torch.utils.flop_counter's formulas. writes: operators
-    that wrote to their inputs. By observe() alone, calls: each module that was called with its
-    outputs' shapes, inner ones before outer ones. owners: of each operator the innermost of them.
+    the tensors `held` before. flops: by torch.utils.flop_counter's formulas. By observe() alone,
+    calls: each module that was called with its outputs' shapes, inner ones before outer ones.
+    owners: of each operator the innermost of them.
     """
 
     def __init__(self, held: Iterable[Tensor] = ()) -> None:
@@ -28,7 +28,7 @@ class Observer(TorchDispatchMode):
         self.calls: list[tuple[nn.Module, list[list[int]]]] = []
         self.owners: list[nn.Module] = []
         self.around: list[nn.Module] = []  # that are being called
-        self.flops = self.writes = 0
+        self.flops = 0
         self._inside = False  # an operator
         self._numbers: dict[int, int] = {}
         self._held = {tensor.untyped_storage()._cdata for tensor in held}
@@ -45,7 +45,6 @@ class Observer(TorchDispatchMode):
         outputs = tensors_in(result)
         self.operators.append((func, [output.shape for output in outputs]))
         self.owners += self.around[-1:]
-        self.writes += func._schema.is_mutable
         for output in outputs:
             if self.number_of(output) is None:
                 self._follow(output.untyped_storage())
