@@ -1,30 +1,62 @@
-"""The tensors that an inference pass leaves in memory, by pytorch-memlab."""
+"""What a pass holds in memory: tensors by pytorch-memlab, the worst moment from shapes alone."""
 
 import contextlib
 import io
 import warnings
+from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from backbone.observe import observe
 from backbone.script import Failure
 
 
-def load_reporter() -> type:
-    """pytorch_memlab's MemReporter. Raises script.Failure where it miscounts. On CUDA its import
-    resets the allocator's peak, so this comes before a measured pass; without, it prints a line."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        from pytorch_memlab import MemReporter
-    # 0.3.2 multiplies a storage's bytes by the element size.
-    if "Used Memory: 4.00K" not in _format(MemReporter, {"known": torch.zeros(1024)}):
-        raise Failure("this pytorch-memlab miscounts; pip install pytorch-memlab==0.3.0")
-    return MemReporter
+class Peak(NamedTuple):
+    """The worst moment of a pass: bytes that are live then, part by part, and the operation."""
+
+    parameters: int
+    buffers: int
+    input: int
+    activations: int
+    operation: str
+
+    @property
+    def total(self) -> int:
+        """All bytes together."""
+        return sum(self[:4])
 
 
-def run_pass(network: nn.Module, image: Tensor) -> int | None:
-    """One inference pass; the most bytes that CUDA's allocator held in it, on a CPU None.
+def predict_peak(network: nn.Module, image: Tensor) -> Peak:
+    """The peak of one pass of the stock network on an image (B, C, H, W), in inference mode.
 
-    What is left on the device is the network and the image (B, C, H, W).
+    Nothing is computed, and both stay as they are. The method is that of
+    torch.distributed._tools.mem_tracker: the bytes of all live storages, after each operation. A
+    kernel's scratch space, an allocator's rounding and a CUDA context come on top.
+    """
+    observer = observe(network, list(image.shape))
+    changes = [0] * (len(observer.operators) + 2)
+    for size, made, freed in observer.storages:
+        changes[made] += size
+        changes[freed + 1] -= size
+    live = list(accumulate(changes))
+    activations = max(live)
+    worst = live.index(activations) - 1  # after this operator
+    module, operator = observer.owners[worst], observer.operators[worst][0].overloadpacket
+    path = next(path for path, each in network.named_modules() if each is module)
+    return Peak(
+        sum(tensor.nbytes for tensor in network.parameters()),
+        sum(tensor.nbytes for tensor in network.buffers()),
+        image.nbytes,
+        activations,
+        f"{path} ({type(module).__name__}), {operator}".lstrip(),
+    )
+
+
+def measure_peak(network: nn.Module, image: Tensor) -> int | None:
+    """The most bytes that CUDA's allocator holds in one pass on an image (B, C, H, W), after which
+    network and image alone are on the device; None on a CPU, where the pass is run for its errors.
     """
     if image.is_cuda:
         torch.cuda.reset_peak_memory_stats(image.device)
@@ -37,6 +69,31 @@ def run_pass(network: nn.Module, image: Tensor) -> int | None:
     # private call the report would say that its total and the allocator's differ.
     getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
     return torch.cuda.max_memory_allocated(image.device)
+
+
+def format_peak(predicted: Peak, measured: int | None) -> str:
+    """The peaks as lines of text, in MiB; `measured` is in bytes, None where nothing measures."""
+    mib = 2**20
+    lines = [f"Peak memory during inference (predicted): {predicted.total / mib:.1f} MiB"]
+    for part, size in zip(predicted._fields[:4], predicted, strict=False):
+        lines.append(f"  {part + ':':<12} {size / mib:>8.1f} MiB")
+    lines.append(f"  at: {predicted.operation}")
+    if measured is not None:
+        found = f"{measured / mib:.1f} MiB, {measured / predicted.total:.3f} times the prediction"
+        device = torch.cuda.get_device_name()
+        lines.append(f"Peak memory during inference (measured on {device}): {found}")
+    return "\n".join(lines)
+
+
+def load_reporter() -> type:
+    """pytorch_memlab's MemReporter. Raises script.Failure where it miscounts. On CUDA its import
+    resets the allocator's peak, so this comes before a measured pass; without, it prints a line."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        from pytorch_memlab import MemReporter
+    # 0.3.2 multiplies a storage's bytes by the element size.
+    if "Used Memory: 4.00K" not in _format(MemReporter, {"known": torch.zeros(1024)}):
+        raise Failure("this pytorch-memlab miscounts; pip install pytorch-memlab==0.3.0")
+    return MemReporter
 
 
 def format_tensors(reporter: type, network: nn.Module, image: Tensor) -> str:

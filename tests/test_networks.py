@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchsummary import summary
 
-from backbone import instrument, networks, peak, records, structure, timing
+from backbone import instrument, memory, networks, records, structure, timing
 from backbone.observe import tensors_in
 from backbone.rows import Row, name_row
 from backbone.script import Failure
@@ -268,7 +268,7 @@ def test_structure_of_modules_that_return_tuples_and_hold_parameters():
     attention = next(layer for layer in layers if layer.type == "MultiheadAttention")
     assert attention.output_shape == [1, 197, 768]
     assert attention.parameters == 4 * 768 * (768 + 1)  # queries, keys, values, output
-    assert layers[-1] == ("VisionTransformer", [1, 1000], 768, True)  # the class token
+    assert layers[-1] == ("VisionTransformer", [1, 1000], 768)  # the class token
     assert sum(layer.parameters for layer in layers) == 86_567_656
 
 
@@ -279,4 +279,4 @@ def test_predicted_peak_is_what_torchs_own_tracker_finds(name):
     with torch.inference_mode(), tracker:
         network(image)
     (snapshot,) = tracker.get_tracker_snapshot("peak").values()
-    assert peak.predict(network, image).total == pytest.approx(snapshot["Total"], rel=0.01)
+    assert memory.predict_peak(network, image).total == pytest.approx(snapshot["Total"], rel=0.01)
