@@ -31,11 +31,8 @@ WORDS = {  # for modules and functions alike, and for those that work in place, 
 def bytes_moved(
     module: nn.Module | None, inputs: list[Tensor], outputs: list[Tensor], writes: bool
 ) -> int:
-    """The bytes that an operation, of a module or a function (None), must move at the least.
-
-    writes: whether it wrote to its inputs; if not, and its outputs are in their memory, it is a
-    view.
-    """
+    """The bytes that an operation, of a module or a function (None), must move at the least. One
+    whose outputs are in its inputs' memory is a view, unless it `writes` to these."""
     memory = {tensor.untyped_storage()._cdata for tensor in inputs}
     if not writes and all(output.untyped_storage()._cdata in memory for output in outputs):
         return 0
@@ -64,12 +61,9 @@ def kind_of(module: nn.Module | None, function: str) -> str:
 
 def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: "Clock") -> Ceilings:
     """The best of 30 products of two square matrices, and of 15 copies of 512 MiB, all memory
-    touched before; with the process's threads.
-
-    Half of the products are torch.mm's, half a pointwise convolution's in channels_last, which is
-    the same product by another library (and may use TF32 where the network's own may): neither is
-    the faster one on all machines.
-    """
+    touched before. Half of the products are torch.mm's, half a pointwise convolution's in
+    channels_last, the same product by another library (and perhaps in TF32, as in the network):
+    neither is the faster one on all machines."""
 
     def least_ms(operation: Callable[[], object]) -> float:
         for _ in range(15):

@@ -21,8 +21,7 @@ from backbone.script import Failure
 
 class Operation(NamedTuple):
     """One operation of the pass: its type (of module, or the function's name), the path of the
-    module that it runs in ("": the network's own forward), the shape of its (first) input, and what
-    it costs."""
+    module that it runs in ("": the network itself), its (first) input's shape, and its cost."""
 
     type: str
     path: str
@@ -36,11 +35,11 @@ def mark_pass(
     """The pass with the marks of a target, for an input of a shape (B, C, H, W), and the operations
     between them, each with its stage.
 
-    For "model" this is the stock pass between two marks, and there are no operations. Otherwise
-    it has a mark before its first operation, and one after each operation, or each stage. It runs
-    the network's own modules, returns what the network returns, bit for bit, and keeps every tensor
-    as long: when memory is given back decides what the next operation finds, and so its time.
-    Raises script.Failure where the network cannot be cut into operations.
+    For "model" this is the stock pass between two marks, and there are no operations. Otherwise a
+    mark comes first and after each stage or operation. The pass runs the network's own modules,
+    returns what it returns, bit for bit, and keeps every tensor as long: when memory is given back
+    decides what the next operation finds, and so its time. Raises script.Failure where the network
+    cannot be cut so.
     """
     network = backbone.network
     if target == "model":
@@ -67,13 +66,11 @@ def mark_pass(
 def trace_operations(
     network: nn.Module, input_shape: list[int]
 ) -> tuple[fx.Graph, list[Operation]]:
-    """The network's graph and its operations, in the order in which they run, for an input of a
-    shape (B, C, H, W).
+    """The network's graph and its operations, in order, for an input of a shape (B, C, H, W).
 
     An operation is a call of one of torch.nn's modules, or of a function outside of them. The graph
-    is recorded on the meta device, where nothing is computed and no weight is copied: the allocator
-    is left as a run without a trace would find it. Raises what the network's forward raises, and
-    NotImplementedError of a tensor that is not the network's.
+    is recorded on the meta device: the allocator is left as a run without a trace would find it.
+    Raises what the forward raises, and NotImplementedError of a tensor that is not the network's.
     """
     recorder = _Recorder(network)
     recorder.record(*on_meta(network, input_shape))
@@ -104,11 +101,9 @@ def _insert_marks(
 
 
 def _keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) -> None:
-    """Have a recorded graph keep each tensor as long as the stock network does, and prove it.
-
-    On the meta device both run the same operators with the same shapes, and each storage that these
-    make is made and freed between the same two. Raises NotImplementedError where that is not so.
-    """
+    """Have a recorded graph keep each tensor as long as the stock network does, and prove it: on
+    the meta device both run the same operators with the same shapes, and each storage that these
+    make is made and freed between the same two. Raises NotImplementedError where that is not so."""
     stock = observe(network, input_shape)
     nodes = _operation_nodes(graph)
     ends = [node.meta["end"] for node in nodes]
@@ -184,9 +179,8 @@ class _Recorder(TorchFunctionMode):
         return result
 
     def _run(self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict) -> object:
-        """Run what may be an operation, and record it if it is: a call of a module, or of a
-        function that runs operators. One that gives a tensor without any is recorded as part of
-        the next operation; one that does neither, of sizes say, is not."""
+        """Run a module or a function, and record it as an operation if it is a module or runs
+        operators. What gives a tensor without any is recorded as part of the next operation."""
         seen = self.observer
         start, flops = len(seen.operators), seen.flops
         result = run(*args, **kwargs)

@@ -29,12 +29,9 @@ class Peak(NamedTuple):
 
 
 def predict_peak(network: nn.Module, image: Tensor) -> Peak:
-    """The peak of one pass of the stock network on an image (B, C, H, W), in inference mode.
-
-    Nothing is computed, and both stay as they are. The method is that of
-    torch.distributed._tools.mem_tracker: the bytes of all live storages, after each operation. A
-    kernel's scratch space, an allocator's rounding and a CUDA context come on top.
-    """
+    """The peak of one pass on an image (B, C, H, W), in inference mode; nothing is computed. As by
+    torch.distributed._tools.mem_tracker, it is the bytes of all live storages after each operation:
+    a kernel's scratch space, an allocator's rounding and a CUDA context come on top."""
     observer = observe(network, list(image.shape))
     changes = [0] * (len(observer.operators) + 2)
     for size, made, freed in observer.storages:
@@ -91,27 +88,20 @@ def load_reporter() -> type:
     with contextlib.redirect_stdout(io.StringIO()):
         from pytorch_memlab import MemReporter
     # 0.3.2 multiplies a storage's bytes by the element size.
-    if "Used Memory: 4.00K" not in _format(MemReporter, {"known": torch.zeros(1024)}):
+    if "Used Memory: 4.00K" not in format_tensors(MemReporter, nn.Module(), torch.zeros(1024)):
         raise Failure("this pytorch-memlab miscounts; pip install pytorch-memlab==0.3.0")
     return MemReporter
 
 
 def format_tensors(reporter: type, network: nn.Module, image: Tensor) -> str:
     """MemReporter's verbose table of the network's parameters and buffers and of its `input`,
-    whatever else the process has alive.
-
-    A tensor counts as a multiple of 512 bytes, the unit of CUDA's allocator, on any device (one of
-    more than 10 MiB can be given up to 1 MiB more, and the report then says that memory differs);
-    K and M are 2**10 and 2**20 bytes.
-    """
-    state = dict(network.named_parameters()) | dict(network.named_buffers())
-    return _format(reporter, state | {"input": image})
-
-
-def _format(reporter: type, tensors: dict[str, Tensor]) -> str:
+    whatever else is alive. A tensor counts as a multiple of 512 bytes, the unit of CUDA's allocator
+    (which may give one of more than 10 MiB up to 1 MiB more; the report then says that memory
+    differs); K and M are 2**10 and 2**20 bytes."""
     # In place of collect_tensor(), which takes all tensors that the garbage collector knows.
     collected = reporter()
-    for name, tensor in tensors.items():
+    state = [*network.named_parameters(), *network.named_buffers()]
+    for name, tensor in [*state, ("input", image)]:
         collected.tensor_name[id(tensor)] = name
         collected.device_mapping[tensor.device].append(tensor)
     text = io.StringIO()

@@ -45,9 +45,13 @@ class Observer(TorchDispatchMode):
         outputs = tensors_in(result)
         self.operators.append((func, [output.shape for output in outputs]))
         self.owners += self.around[-1:]
-        for output in outputs:
-            if self.number_of(output) is None:
-                self._follow(output.untyped_storage())
+        for storage in (output.untyped_storage() for output in outputs):
+            key = storage._cdata
+            if key not in self._numbers:
+                self._numbers[key] = len(self.storages)
+                size = 0 if key in self._held else storage.nbytes()
+                self.storages.append([size, len(self.operators), None])
+                weakref.finalize(storage, self._forget, key)
         return result
 
     def _run(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> object:
@@ -66,23 +70,13 @@ class Observer(TorchDispatchMode):
         """Which of `storages` a tensor is in; None where no operator of the pass made it."""
         return self._numbers.get(tensor.untyped_storage()._cdata)
 
-    def _follow(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        self._numbers[key] = len(self.storages)
-        size = 0 if key in self._held else storage.nbytes()
-        self.storages.append([size, len(self.operators), None])
-        weakref.finalize(storage, self._forget, key)
-
     def _forget(self, key: int) -> None:
         self.storages[self._numbers.pop(key)][2] = len(self.operators)
 
 
 def observe(network: nn.Module, input_shape: list[int]) -> Observer:
-    """Observe a pass for an input of a shape (B, C, H, W) in the dtype of the network's weights.
-
-    The network may be on any device; it runs in the mode that it is in, and neither its parameters
-    nor its buffers change. Raises what its forward raises.
-    """
+    """Observe a pass for an input of a shape (B, C, H, W). The network may be on any device; it
+    runs in the mode that it is in, and stays as it is. Raises what its forward raises."""
     state, image = on_meta(network, input_shape)
     observer = Observer([*state.values(), image])
 

@@ -22,7 +22,6 @@ def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
     A parameter counts once: in the first call of its module, or, where a pass does not call that
     (swin_t's linear layers hand out their weights), of the module around it. Containers and the
     network itself are no layers, unless they have such parameters. Nothing is computed.
-    Multiply-accumulates are half of the operations that torch.utils.flop_counter counts.
     """
     observer = observe(network, list(image.shape))
     elements = {module: 0 for module, _ in observer.calls}

@@ -41,11 +41,9 @@ class Clock(Protocol):
 def report_times(
     args: argparse.Namespace, device: torch.device, clock: Clock, machine_conditions: dict
 ) -> None:
-    """A timer from its flags to its report on stdout and, with --json or --append, its record.
-
-    machine_conditions: what the record says of the machine. Raises script.Failure where the record
-    cannot be written, or stands and is of other conditions.
-    """
+    """A timer from its flags to its report on stdout and, with --json or --append, its record, with
+    what that says of the machine. Raises script.Failure where the record cannot be written, or
+    stands and is of other conditions."""
     backbone, image = modes.make(args, device)
     file = args.json if args.append is None else args.append
     if file is not None:
@@ -61,8 +59,8 @@ def report_times(
     with networks.explaining(backbone, list(image.shape)):
         if args.compile:
             of_run["compile_time"] = modes.compile_network(backbone.network, image)
-        passes = args.target, clock, args.warmup, args.iterations
-        rows, used = time_network(backbone, image, *passes)
+        passes = args.warmup, args.iterations
+        rows, used = time_network(backbone, image, args.target, clock, *passes)
     if file is not None:
         if args.target == "model":  # the other targets' passes are traced anyway
             rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
@@ -72,26 +70,16 @@ def report_times(
             record = records.add(Path(file), record)
         files.write_whole(file, records.dumps(record))
         # Not before the run is stored: it needs memory that a system may end a process for.
-        if further := _measure_further(args, backbone, image, clock):
+        further = {}
+        with allowing_for_memory():
+            further |= modes.output_difference(args, backbone.network, image)
+            if args.target == "layer":
+                further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
+        if further:
             record.runs[-1].update(further)
             files.write_whole(file, records.dumps(record))
         rows = record.rows
     print(format_rows(rows), end="")
-
-
-def _measure_further(
-    args: argparse.Namespace, backbone: Backbone, image: Tensor, clock: Clock
-) -> dict[str, float]:
-    """What a record says of a run beside its passes, and memory allows: the machine's ceilings, and
-    what the mode does to the output."""
-    further = {}
-    if args.target == "layer":
-        with allowing_for_memory():
-            further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
-    with allowing_for_memory():
-        difference = modes.output_difference(args, image.device, backbone.network, image)
-        further |= {} if difference is None else {"output_difference": difference}
-    return further
 
 
 def _conditions(args: argparse.Namespace, backbone: Backbone) -> dict[str, str | int]:
@@ -109,8 +97,7 @@ def time_network(
     target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
     pass comes last; all rows are from the same passes. On a CPU it has its minor page faults, and
     for "layer" each row, counted in passes of their own after the timed ones. With the rows comes
-    what a record says of the run: a CPU's pass's system time in seconds and the process's peak
-    resident memory in bytes, on a GPU the allocator's peak.
+    what a record says of the run, as records.Record has it.
     """
     shape = list(image.shape)
     forward, operations = mark_pass(backbone, shape, target, clock.mark)
@@ -179,8 +166,7 @@ def _count_faults(backbone: Backbone, image: Tensor) -> list[int]:
 
 
 def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost | None:
-    """What a pass costs, for an input of a shape (B, C, H, W); None where it cannot be cut into
-    operations."""
+    """What a pass costs on an image (B, C, H, W); None where it cannot be cut into operations."""
     try:
         # A copy is not compiled; to record it would undo what the compiler has made.
         _, operations = trace_operations(copy(backbone.network), input_shape)
