@@ -36,7 +36,8 @@ def main() -> None:
     # The tensors that a pass leaves, then what it needs at its worst moment.
     print(memory.format_tensors(reporter, network, image), end="")
     print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")
-    print(memory.format_peak(predicted, measured))
+    on = torch.cuda.get_device_name(device) if image.is_cuda else None
+    print(memory.format_peak(predicted, measured, on))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from backbone.observe import observe
 from backbone.script import Failure
 
+MIB = 2**20
+
 
 class Peak(NamedTuple):
     """The worst moment of a pass: bytes that are live then, part by part, and the operation."""
@@ -68,16 +70,15 @@ def measure_peak(network: nn.Module, image: Tensor) -> int | None:
     return torch.cuda.max_memory_allocated(image.device)
 
 
-def format_peak(predicted: Peak, measured: int | None) -> str:
-    """The peaks as lines of text, in MiB; `measured` is in bytes, None where nothing measures."""
-    mib = 2**20
-    lines = [f"Peak memory during inference (predicted): {predicted.total / mib:.1f} MiB"]
+def format_peak(predicted: Peak, measured: int | None, device: str | None) -> str:
+    """The peaks as lines of text, in MiB; `measured` is in bytes, on a device of this name, and
+    both are None where nothing measures."""
+    lines = [f"Peak memory during inference (predicted): {predicted.total / MIB:.1f} MiB"]
     for part, size in zip(predicted._fields[:4], predicted, strict=False):
-        lines.append(f"  {part + ':':<12} {size / mib:>8.1f} MiB")
+        lines.append(f"  {part + ':':<12} {size / MIB:>8.1f} MiB")
     lines.append(f"  at: {predicted.operation}")
     if measured is not None:
-        found = f"{measured / mib:.1f} MiB, {measured / predicted.total:.3f} times the prediction"
-        device = torch.cuda.get_device_name()
+        found = f"{measured / MIB:.1f} MiB, {measured / predicted.total:.3f} times the prediction"
         lines.append(f"Peak memory during inference (measured on {device}): {found}")
     return "\n".join(lines)
 
