@@ -13,7 +13,7 @@ def main() -> None:
     args = flags.parse(parser)
     import torch
 
-    from backbone import machine, memory, modes, networks, peak, structure
+    from backbone import machine, memory, modes, networks, structure
 
     if args.struct == "True":  # from shapes alone
         with torch.device("meta"):
@@ -31,13 +31,13 @@ def main() -> None:
     backbone, image = modes.make_stock(args, device)
     network = backbone.network
     with networks.explaining(backbone, list(image.shape)):
-        predicted = peak.predict(network, image)
-        measured = memory.run_pass(network, image)
+        predicted = memory.predict_peak(network, image)
+        measured = memory.measure_peak(network, image)
     # The tensors that a pass leaves, then what it needs at its worst moment.
     print(memory.format_tensors(reporter, network, image), end="")
     print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")
     on = torch.cuda.get_device_name(device) if image.is_cuda else None
-    print(peak.format_peak(predicted, measured, on), end="")
+    print(memory.format_peak(predicted, measured, on))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import operator
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -13,15 +13,15 @@ from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
 
 from backbone.costs import bytes_moved, kind_of
+from backbone.networks import Backbone, Stage
 from backbone.observe import Observer, observe, on_meta, tensors_in
 from backbone.roofline import Cost
+from backbone.script import Failure
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """One operation of the pass: its type (of module, or the function's name), the path of the
-    module that it runs in ("": the network's own forward), the shape of its (first) input, and what
-    it costs."""
+    module that it runs in ("": the network itself), its (first) input's shape, and its cost."""
 
     type: str
     path: str
@@ -29,32 +29,59 @@ class Operation:
     cost: Cost
 
 
+def mark_pass(
+    backbone: Backbone, input_shape: list[int], target: str, mark: Callable[[], object]
+) -> tuple[Callable[[Tensor], Tensor], list[tuple[Stage, Operation]]]:
+    """The pass with the marks of a target, for an input of a shape (B, C, H, W), and the operations
+    between them, each with its stage.
+
+    For "model" this is the stock pass between two marks, and there are no operations. Otherwise a
+    mark comes first and after each stage or operation. The pass runs the network's own modules,
+    returns what it returns, bit for bit, and keeps every tensor as long: when memory is given back
+    decides what the next operation finds, and so its time. Raises script.Failure where the network
+    cannot be cut so.
+    """
+    network = backbone.network
+    if target == "model":
+
+        def forward(image: Tensor) -> Tensor:
+            mark()
+            output = network(image)
+            mark()
+            return output
+
+        return forward, []
+    try:
+        graph, operations = trace_operations(network, input_shape)
+        _keep_tensors(network, graph, input_shape)
+    except Exception as error:  # whatever a forward of another form makes the recording run into
+        reason = str(error).partition("\n")[0]
+        message = f"{backbone.name} cannot be cut into operations faithfully ({reason})"
+        raise Failure(f"{message}; use --target model") from error
+    stages = [backbone.stage_at(operation) for operation in operations]
+    parts = stages if target == "block" else range(len(operations))
+    return _insert_marks(network, graph, parts, mark), list(zip(stages, operations, strict=True))
+
+
 def trace_operations(
     network: nn.Module, input_shape: list[int]
 ) -> tuple[fx.Graph, list[Operation]]:
-    """The network's graph and its operations, in the order in which they run, for an input of a
-    shape (B, C, H, W).
+    """The network's graph and its operations, in order, for an input of a shape (B, C, H, W).
 
     An operation is a call of one of torch.nn's modules, or of a function outside of them. The graph
-    is recorded on the meta device, where nothing is computed and no weight is copied: the allocator
-    is left as a run without a trace would find it. Raises what the network's forward raises, and
-    NotImplementedError of a tensor that is not the network's.
+    is recorded on the meta device: the allocator is left as a run without a trace would find it.
+    Raises what the forward raises, and NotImplementedError of a tensor that is not the network's.
     """
     recorder = _Recorder(network)
     recorder.record(*on_meta(network, input_shape))
     return recorder.graph, [node.meta["operation"] for node in _operation_nodes(recorder.graph)]
 
 
-def insert_marks(
+def _insert_marks(
     network: nn.Module, graph: fx.Graph, parts: Sequence, mark: Callable[[], object]
 ) -> Callable[[Tensor], Tensor]:
-    """The pass with a mark before its first operation and one wherever a part ends.
-
-    parts[i] tells which part operation i is in; with n parts, a pass makes n + 1 marks. The pass
-    runs the network's own modules on an image (B, C, H, W) and returns what the network returns,
-    bit for bit; after keep_tensors() it also keeps every tensor as long, since when memory is given
-    back decides what the next operation finds, and so the time that it takes.
-    """
+    """The graph's pass with a mark before its first operation and one wherever a part ends;
+    parts[i] tells which part operation i is in."""
     marked, copies, attributes = fx.Graph(), {}, {}
     operations = zip(_operation_nodes(graph), parts, strict=True)
     ends = {node for (node, part), (_, after) in pairwise(operations) if part != after}
@@ -73,28 +100,24 @@ def insert_marks(
     return fx.GraphModule(attributes, marked)
 
 
-def keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) -> None:
-    """Have a recorded graph keep each tensor as long as the stock network does, and prove it.
-
-    On the meta device both run the same operators with the same shapes, and each storage that these
-    make is made and freed between the same two. Raises NotImplementedError where that is not so.
-    """
+def _keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) -> None:
+    """Have a recorded graph keep each tensor as long as the stock network does, and prove it: on
+    the meta device both run the same operators with the same shapes, and each storage that these
+    make is made and freed between the same two. Raises NotImplementedError where that is not so."""
     stock = observe(network, input_shape)
     nodes = _operation_nodes(graph)
     ends = [node.meta["end"] for node in nodes]
-    order = {node: index for index, node in enumerate(graph.nodes)}
     holders, last_uses = {}, {}  # of storages
     for node in graph.nodes:
         holders |= dict.fromkeys(node.meta["storages"], node)
         for used in (node, *node.all_input_nodes):
-            last_uses |= dict.fromkeys(used.meta["storages"], order[node])
+            last_uses |= dict.fromkeys(used.meta["storages"], node)
     for number, (_, _, freed) in enumerate(stock.storages):
         if number in holders and freed is not None:
             last = nodes[bisect_left(ends, freed)]
-            if order[last] > last_uses[number]:
+            if last > last_uses[number]:
                 last.meta["kept"].append(holders[number])
-    forward = insert_marks(network, graph, [None] * len(nodes), lambda: None)
-    traced = observe(forward, input_shape)
+    traced = observe(_insert_marks(network, graph, nodes, lambda: None), input_shape)
     if stock.operators != traced.operators:
         raise NotImplementedError("its operations run other operators, or of other shapes")
     if stock.storages != traced.storages:
@@ -156,14 +179,13 @@ class _Recorder(TorchFunctionMode):
         return result
 
     def _run(self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict) -> object:
-        """Run what may be an operation, and record it if it is: a call of a module, or of a
-        function that runs operators. One that gives a tensor without any is recorded as part of
-        the next operation; one that does neither, of sizes say, is not."""
+        """Run a module or a function, and record it as an operation if it is a module or runs
+        operators. What gives a tensor without any is recorded as part of the next operation."""
         seen = self.observer
-        start, flops, writes = len(seen.operators), seen.flops, seen.writes
+        start, flops = len(seen.operators), seen.flops
         result = run(*args, **kwargs)
-        outputs = tensors_in(result)
-        is_operation = module is not None or len(seen.operators) > start
+        ran, outputs = seen.operators[start:], tensors_in(result)
+        is_operation = module is not None or len(ran) > 0
         if not (is_operation or outputs):
             return result
         arguments = map_aggregate((args, kwargs), self._argument)
@@ -178,7 +200,8 @@ class _Recorder(TorchFunctionMode):
         if is_operation:
             inputs = tensors_in((args, kwargs))
             shape = list(inputs[0].shape) if inputs else []
-            moved = bytes_moved(module, inputs, outputs, seen.writes > writes)
+            writes = any(func._schema.is_mutable for func, _ in ran)
+            moved = bytes_moved(module, inputs, outputs, writes)
             cost = Cost(kind_of(module, name), (seen.flops - flops) // 2, moved)
             node.meta["operation"] = Operation(name, path, shape, cost)
         if isinstance(result, Tensor):

@@ -41,24 +41,21 @@ def fold_batch_norm(network: nn.Module) -> None:
     from torch.fx.experimental.optimization import matches_module_pattern
 
     modules = dict(network.named_modules())
-    nodes = fx.Tracer().trace(network).nodes
-    norms = [n for n in nodes if matches_module_pattern((nn.Conv2d, nn.BatchNorm2d), n, modules)]
-    norms = [norm for norm in norms if len(norm.args[0].users) == 1]
-    for norm in norms:
-        convolution = norm.args[0].target
-        folded = fuse_conv_bn_eval(modules[convolution], modules[norm.target])
-        network.set_submodule(convolution, folded)
-        network.set_submodule(norm.target, nn.Identity())
-    if not norms:
+    found = False
+    for norm in fx.Tracer().trace(network).nodes:
+        pair = matches_module_pattern((nn.Conv2d, nn.BatchNorm2d), norm, modules)
+        if pair and len(norm.args[0].users) == 1:
+            found, convolution = True, norm.args[0].target
+            folded = fuse_conv_bn_eval(modules[convolution], modules[norm.target])
+            network.set_submodule(convolution, folded)
+            network.set_submodule(norm.target, nn.Identity())
+    if not found:
         raise Failure("--fold finds no batch norm behind a convolution in this network")
 
 
 def compile_network(network: nn.Module, image: Tensor) -> float:
-    """Compile a network in place; the seconds that it takes, with the first pass.
-
-    torch's own caches are left as they are found: a later process takes less. Raises
-    script.Failure where torch.compile fails, for want of a compiler perhaps.
-    """
+    """Compile a network in place; the seconds that it takes with the first pass, and with torch's
+    caches as they are found. Raises script.Failure where torch.compile fails."""
     start = perf_counter()
     try:
         network.compile()
@@ -81,9 +78,9 @@ def compile_network(network: nn.Module, image: Tensor) -> float:
 
 def _reason(error: Exception) -> str:
     # The message says first which of torch's parts raised it, or how long a command was.
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.endswith("raised:")] or [repr(error)]
-    reason = next((line for line in lines if "ompiler found" in line or "error:" in line), lines[0])
+    lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]
+    telling = [line for line in lines if "ompiler found" in line or "error:" in line]
+    reason = [*telling, *lines, repr(error)][0]
     if "ompiler found" in reason:
         return f"{reason}; install a C++ compiler, such as g++"
     if " " in torch.__file__:
@@ -92,16 +89,17 @@ def _reason(error: Exception) -> str:
 
 
 def output_difference(
-    args: argparse.Namespace, device: torch.device, network: nn.Module, image: Tensor
-) -> float | None:
+    args: argparse.Namespace, network: nn.Module, image: Tensor
+) -> dict[str, float]:
     """How far the output for an image is from the stock float32 network's on the same weights and
-    image: the largest difference over the largest value. None where the mode changes no
-    arithmetic, or that value is 0."""
+    image, as a record has it: the largest difference over the largest value. Empty where the mode
+    changes no arithmetic, or that value is 0, as of a ViT, whose last layer starts at zero."""
     if args.mode in EXACT:
-        return None
+        return {}
     with torch.inference_mode():
         output = network(image).float()
-        stock, stock_image = make_stock(args, device)
+        stock, stock_image = make_stock(args, image.device)
         expected = stock.network(stock_image)
-    largest = float(expected.abs().max())  # 0 of a ViT, whose last layer starts at zero
-    return float((output - expected).abs().max()) / largest if largest else None
+    largest = float(expected.abs().max())
+    difference = float((output - expected).abs().max())
+    return {"output_difference": difference / largest} if largest else {}

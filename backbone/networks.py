@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from backbone.observe import observe
-from backbone.script import Failure
+from backbone.script import Failure, is_out_of_memory
 
 if TYPE_CHECKING:
     from backbone.instrument import Operation
@@ -47,13 +47,20 @@ class Backbone(NamedTuple):
     stage_at: "Callable[[Operation], Stage]"
 
 
-# ResNets whose blocks have a bottleneck; torchvision's other blocks have no dilation.
-DILATED_RESNETS = ("resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
-
-
 def list_names() -> list[str]:
     """The names of torchvision's classification networks."""
     return torchvision.models.list_models(module=torchvision.models)
+
+
+def check_output_stride(name: str) -> None:
+    """Raise ValueError where a network has no output stride to choose."""
+    # ResNets whose blocks have a bottleneck; torchvision's other blocks have no dilation.
+    dilated = ("mobilenet_v2", "resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
+    if not name.startswith(dilated):
+        raise ValueError(
+            f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
+            "(resnet50, 101, 152, resnext, wide_resnet) have"
+        )
 
 
 def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
@@ -63,7 +70,7 @@ def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     Input (B, 3, H, W), output (B, 1000). output_stride: 8, 16, or 32, the network as it is: how
     much smaller than the input the last feature map is at the most. Strides beyond become
     dilations: the block that loses its stride keeps the dilation before it, later ones have twice
-    as much. Raises ValueError where a network has no output stride to choose.
+    as much. Raises script.Failure where torchvision cannot build it.
 
     Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
     Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, as
@@ -71,19 +78,23 @@ def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     """
     torch.manual_seed(0)
     options = {}
-    if output_stride != 32:
-        check_output_stride(name)
-        if name != "mobilenet_v2":
-            options["replace_stride_with_dilation"] = [False, output_stride == 8, True]
     if name in ("googlenet", "inception_v3"):  # their own initialisation is slow, and warns of it
         options = {"aux_logits": False, "init_weights": False}
-    # RegNets work out their widths with tensors, which the meta device has no values of.
-    with torch.device("cpu") if name.startswith("regnet") else contextlib.nullcontext():
-        network = torchvision.models.get_model(name, weights=None, **options).eval()
+    elif output_stride != 32 and name != "mobilenet_v2":
+        options = {"replace_stride_with_dilation": [False, output_stride == 8, True]}
+    device = torch.get_default_device()
+    try:
+        # RegNets work out their widths with tensors, which the meta device has no values of.
+        with torch.device("cpu" if name.startswith("regnet") else device):
+            network = torchvision.models.get_model(name, weights=None, **options).eval()
+    except Exception as error:  # whatever its constructor runs into
+        if is_out_of_memory(error):
+            raise
+        raise Failure(f"torchvision cannot build {name}: {error}") from error
     if name == "mobilenet_v2":
         _dilate(network, output_stride)
-    if torch.get_default_device().type == "meta":
-        network.to("meta")
+    if device.type == "meta":
+        network.to(device)
     else:
         # As they are made, batch norms change nothing, and activations shrink to 1e-9 by the last
         # of them: what a mode does to the output could not be told.
@@ -92,31 +103,6 @@ def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     if name == "mobilenet_v2":
         return Backbone("MobileNetV2", network, partial(_stage_of_mobilenet_v2, network))
     return Backbone(name, network, partial(_stage_by_module, network))
-
-
-def check_output_stride(name: str) -> None:
-    """Raise ValueError where a network has no output stride to choose."""
-    if not name.startswith(("mobilenet_v2", *DILATED_RESNETS)):
-        raise ValueError(
-            f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
-            "(resnet50, 101, 152, resnext, wide_resnet) have"
-        )
-
-
-@contextlib.contextmanager
-def explaining(backbone: Backbone, input_shape: list[int]) -> Iterator[None]:
-    """Where what is run inside fails, and the network cannot take an input of a shape (B, C, H, W),
-    that is the error, a script.Failure; a pass that succeeds pays nothing for it."""
-    try:
-        yield
-    except (Failure, RuntimeError, AssertionError, ValueError):
-        try:
-            observe(backbone.network, input_shape)
-        except (RuntimeError, AssertionError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            message = f"{backbone.name} cannot take an input of shape {input_shape}: {reason}"
-            raise Failure(message) from error
-        raise
 
 
 def _dilate(network: nn.Module, output_stride: int) -> None:
@@ -144,15 +130,29 @@ def _stage_by_module(network: nn.Module, operation: "Operation") -> Stage:
 def _stage_of_mobilenet_v2(network: nn.Module, operation: "Operation") -> Stage:
     """The stage of an operation of MobileNet-V2, which pools and flattens in its own forward."""
     part, *rest = operation.path.split(".")
-    if part == "features":
-        position = int(rest[0])
-        path = f"features.{position}"
-        if 0 < position < len(network.features) - 1:
-            return Stage("Inverted Residual Block", path, {})
-        convolution = network.features[position][0]
-        settings = {"kernel_size": convolution.kernel_size[0], "stride": convolution.stride[0]}
-        return Stage("ConvLast" if position else "Conv2D", path, settings)
     if part == "classifier":
         dropout, linear = network.classifier
         return Stage("Classifier", part, {"dropout": dropout.p, "dim": linear.in_features})
-    return Stage("AvgPool", "", {})
+    if part != "features":
+        return Stage("AvgPool", "", {})
+    position, path = int(rest[0]), f"features.{rest[0]}"
+    if 0 < position < len(network.features) - 1:
+        return Stage("Inverted Residual Block", path, {})
+    convolution = network.features[position][0]
+    settings = {"kernel_size": convolution.kernel_size[0], "stride": convolution.stride[0]}
+    return Stage("ConvLast" if position else "Conv2D", path, settings)
+
+
+@contextlib.contextmanager
+def explaining(backbone: Backbone, input_shape: list[int]) -> Iterator[None]:
+    """Where what is run inside fails because the network takes no input of a shape (B, C, H, W),
+    script.Failure says so; a pass that succeeds pays nothing for it."""
+    try:
+        yield
+    except Exception:
+        try:
+            observe(backbone.network, input_shape)
+        except Exception as error:  # whatever its forward runs into
+            message = f"{backbone.name} cannot take an input of shape {input_shape}: {error}"
+            raise Failure(message) from error
+        raise

@@ -16,9 +16,9 @@ class Observer(TorchDispatchMode):
 
     operators: each operator with its outputs' shapes. storages: of each one [bytes, operators that
     had run when it was made, and when it was freed (None: not yet)], with 0 bytes where it is of
-    the tensors `held` before. flops: by torch.utils.flop_counter's formulas. writes: operators
-    that wrote to their inputs. By observe() alone, calls: each module that was called with its
-    outputs' shapes, inner ones before outer ones. owners: of each operator the innermost of them.
+    the tensors `held` before. flops: by torch.utils.flop_counter's formulas. By observe() alone,
+    calls: each module that was called with its outputs' shapes, inner ones before outer ones.
+    owners: of each operator the innermost of them.
     """
 
     def __init__(self, held: Iterable[Tensor] = ()) -> None:
@@ -28,7 +28,7 @@ class Observer(TorchDispatchMode):
         self.calls: list[tuple[nn.Module, list[list[int]]]] = []
         self.owners: list[nn.Module] = []
         self.around: list[nn.Module] = []  # that are being called
-        self.flops = self.writes = 0
+        self.flops = 0
         self._inside = False  # an operator
         self._numbers: dict[int, int] = {}
         self._held = {tensor.untyped_storage()._cdata for tensor in held}
@@ -45,10 +45,13 @@ class Observer(TorchDispatchMode):
         outputs = tensors_in(result)
         self.operators.append((func, [output.shape for output in outputs]))
         self.owners += self.around[-1:]
-        self.writes += func._schema.is_mutable
-        for output in outputs:
-            if self.number_of(output) is None:
-                self._follow(output.untyped_storage())
+        for storage in (output.untyped_storage() for output in outputs):
+            key = storage._cdata
+            if key not in self._numbers:
+                self._numbers[key] = len(self.storages)
+                size = 0 if key in self._held else storage.nbytes()
+                self.storages.append([size, len(self.operators), None])
+                weakref.finalize(storage, self._forget, key)
         return result
 
     def _run(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> object:
@@ -67,23 +70,13 @@ class Observer(TorchDispatchMode):
         """Which of `storages` a tensor is in; None where no operator of the pass made it."""
         return self._numbers.get(tensor.untyped_storage()._cdata)
 
-    def _follow(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        self._numbers[key] = len(self.storages)
-        size = 0 if key in self._held else storage.nbytes()
-        self.storages.append([size, len(self.operators), None])
-        weakref.finalize(storage, self._forget, key)
-
     def _forget(self, key: int) -> None:
         self.storages[self._numbers.pop(key)][2] = len(self.operators)
 
 
 def observe(network: nn.Module, input_shape: list[int]) -> Observer:
-    """Observe a pass for an input of a shape (B, C, H, W) in the dtype of the network's weights.
-
-    The network may be on any device; it runs in the mode that it is in, and neither its parameters
-    nor its buffers change. Raises what its forward raises.
-    """
+    """Observe a pass for an input of a shape (B, C, H, W). The network may be on any device; it
+    runs in the mode that it is in, and stays as it is. Raises what its forward raises."""
     state, image = on_meta(network, input_shape)
     observer = Observer([*state.values(), image])
 

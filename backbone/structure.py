@@ -14,7 +14,6 @@ class Layer(NamedTuple):
     type: str
     output_shape: list[int]
     parameters: int
-    trainable: bool
 
 
 def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
@@ -23,23 +22,20 @@ def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
     A parameter counts once: in the first call of its module, or, where a pass does not call that
     (swin_t's linear layers hand out their weights), of the module around it. Containers and the
     network itself are no layers, unless they have such parameters. Nothing is computed.
-    Multiply-accumulates are half of the operations that torch.utils.flop_counter counts.
     """
     observer = observe(network, list(image.shape))
-    called = {module for module, _ in observer.calls}
-    owners, parameters = {}, {}
+    elements = {module: 0 for module, _ in observer.calls}
+    owners = {}
     for path, module in network.named_modules():  # outer ones first
-        owners[path] = module if module in called else owners[path.rpartition(".")[0]]
+        owners[path] = module if module in elements else owners[path.rpartition(".")[0]]
     for name, parameter in network.named_parameters():
-        parameters.setdefault(owners[name.rpartition(".")[0]], []).append(parameter)
+        elements[owners[name.rpartition(".")[0]]] += parameter.numel()
     layers = []
     for module, shapes in observer.calls:
-        own = parameters.pop(module, [])
+        own = elements.pop(module, 0)
         container = module is network or isinstance(module, (nn.Sequential, nn.ModuleList))
         if own or not container:
-            elements = sum(tensor.numel() for tensor in own)
-            trainable = any(tensor.requires_grad for tensor in own)
-            layers.append(Layer(type(module).__name__, shapes[0], elements, trainable))
+            layers.append(Layer(type(module).__name__, shapes[0], own))
     return layers, observer.flops // 2
 
 
@@ -52,7 +48,6 @@ def format_layers(layers: list[Layer], input_shape: list[int]) -> str:
         shape = str([-1 if batch == 1 else batch, *rest])
         rows.append(f"{f'{layer.type}-{number}':>20}  {shape:>25} {layer.parameters:>15,}")
     total = sum(layer.parameters for layer in layers)
-    trainable = sum(layer.parameters for layer in layers if layer.trainable)
     elements = prod(input_shape), 2 * sum(prod(layer.output_shape) for layer in layers), total
     image, passes, weights = (count * 4 / 2**20 for count in elements)
     thin, thick, table = "-" * 64, "=" * 64, "\n".join(rows)
@@ -63,8 +58,8 @@ def format_layers(layers: list[Layer], input_shape: list[int]) -> str:
 {table}
 {thick}
 Total params: {total:,}
-Trainable params: {trainable:,}
-Non-trainable params: {total - trainable:,}
+Trainable params: {total:,}
+Non-trainable params: 0
 {thin}
 Input size (MB): {image:.2f}
 Forward/backward pass size (MB): {passes:.2f}

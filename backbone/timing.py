@@ -18,12 +18,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from backbone import files, modes, networks
-from backbone.ceilings import measure_ceilings
-from backbone.instrument import Operation, insert_marks, keep_tensors, trace_operations
-from backbone.networks import Backbone, Stage
+from backbone.costs import measure_ceilings
+from backbone.instrument import mark_pass, trace_operations
+from backbone.networks import Backbone
 from backbone.roofline import Cost, sum_costs
 from backbone.rows import Row, format_rows, number_rows
-from backbone.script import Failure, allowing_for_memory
+from backbone.script import allowing_for_memory
 
 ABOUT = ("dataset", "target", "batch_size", "warmup", "iterations", "dtype")
 
@@ -41,11 +41,9 @@ class Clock(Protocol):
 def report_times(
     args: argparse.Namespace, device: torch.device, clock: Clock, machine_conditions: dict
 ) -> None:
-    """A timer from its flags to its report on stdout and, with --json or --append, its record.
-
-    machine_conditions: what the record says of the machine. Raises script.Failure where the record
-    cannot be written, or stands and is of other conditions.
-    """
+    """A timer from its flags to its report on stdout and, with --json or --append, its record, with
+    what that says of the machine. Raises script.Failure where the record cannot be written, or
+    stands and is of other conditions."""
     backbone, image = modes.make(args, device)
     file = args.json if args.append is None else args.append
     if file is not None:
@@ -61,8 +59,8 @@ def report_times(
     with networks.explaining(backbone, list(image.shape)):
         if args.compile:
             of_run["compile_time"] = modes.compile_network(backbone.network, image)
-        passes = args.target, clock, args.warmup, args.iterations
-        rows, used = time_network(backbone, image, *passes)
+        passes = args.warmup, args.iterations
+        rows, used = time_network(backbone, image, args.target, clock, *passes)
     if file is not None:
         if args.target == "model":  # the other targets' passes are traced anyway
             rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
@@ -72,26 +70,16 @@ def report_times(
             record = records.add(Path(file), record)
         files.write_whole(file, records.dumps(record))
         # Not before the run is stored: it needs memory that a system may end a process for.
-        if further := _measure_further(args, backbone, image, clock):
+        further = {}
+        with allowing_for_memory():
+            further |= modes.output_difference(args, backbone.network, image)
+            if args.target == "layer":
+                further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
+        if further:
             record.runs[-1].update(further)
             files.write_whole(file, records.dumps(record))
         rows = record.rows
     print(format_rows(rows), end="")
-
-
-def _measure_further(
-    args: argparse.Namespace, backbone: Backbone, image: Tensor, clock: Clock
-) -> dict[str, float]:
-    """What a record says of a run beside its passes, and memory allows: the machine's ceilings, and
-    what the mode does to the output."""
-    further = {}
-    if args.target == "layer":
-        with allowing_for_memory():
-            further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
-    with allowing_for_memory():
-        difference = modes.output_difference(args, image.device, backbone.network, image)
-        further |= {} if difference is None else {"output_difference": difference}
-    return further
 
 
 def _conditions(args: argparse.Namespace, backbone: Backbone) -> dict[str, str | int]:
@@ -109,45 +97,44 @@ def time_network(
     target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
     pass comes last; all rows are from the same passes. On a CPU it has its minor page faults, and
     for "layer" each row, counted in passes of their own after the timed ones. With the rows comes
-    what a record says of the run: a CPU's pass's system time in seconds and the process's peak
-    resident memory in bytes, on a GPU the allocator's peak.
+    what a record says of the run, as records.Record has it.
     """
-    forward, operations = mark_pass(backbone, list(image.shape), target, clock.mark)
-    readings, usage = run_passes(forward, image, clock, warmup + iterations)
+    shape = list(image.shape)
+    forward, operations = mark_pass(backbone, shape, target, clock.mark)
+    readings, usage = _run_passes(forward, image, clock, warmup + iterations)
     # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
     samples = np.maximum(np.round(readings[warmup:], 6), 1e-6)
-    counted = target == "layer" and not image.is_cuda
-    faults = iter(_count_faults(backbone, image) if counted else ())
-    columns = iter(samples.T[:, np.newaxis])
-    rows: list[Row] = []
+    faults = _count_faults(backbone, image) if target == "layer" and not image.is_cuda else []
+
+    def row(intervals: slice, *about, **more) -> Row:
+        times = np.round(samples[:, intervals].sum(axis=1), 6)[np.newaxis]
+        counted = [sum(faults[intervals])] if faults else []
+        return Row(*about, times, page_faults=counted, **more)
+
+    rows, end = [], 0
     for number, (stage, group) in enumerate(groupby(operations, itemgetter(0))):
         inside = [operation for _, operation in group]
-        layers = [
-            Row("layer", op.type, op.path, number, op.input_shape, next(columns), cost=op.cost)
-            for op in (inside if target == "layer" else ())
-        ]
-        for layer in layers if counted else ():
-            layer.page_faults.append(next(faults))
-        times = np.round(sum(layer.samples for layer in layers), 6) if layers else next(columns)
-        of_stage = [sum(layer.page_faults[0] for layer in layers)] if counted else []
-        cost = sum_costs(op.cost for op in inside)
+        start, end = end, end + (len(inside) if target == "layer" else 1)
         about = "block", stage.type, stage.path, number, inside[0].input_shape
-        rows += [Row(*about, times, stage.settings, of_stage, cost), *layers]
-    whole = np.round(samples.sum(axis=1), 6)[np.newaxis]
-    cost = sum_costs(op.cost for _, op in operations) if operations else None
-    rows.append(Row("model", backbone.name, "", None, list(image.shape), whole, cost=cost))
+        cost = sum_costs(operation.cost for operation in inside)
+        rows.append(row(slice(start, end), *about, settings=stage.settings, cost=cost))
+        for at, operation in enumerate(inside if target == "layer" else (), start):
+            about = "layer", operation.type, operation.path, number, operation.input_shape
+            rows.append(row(slice(at, at + 1), *about, cost=operation.cost))
+    cost = sum_costs(operation.cost for _, operation in operations) if operations else None
+    rows.append(row(slice(None), "model", backbone.name, "", None, shape, cost=cost))
     if image.is_cuda:
         used = {"peak_allocated_memory": torch.cuda.max_memory_allocated(image.device)}
     else:
         page_faults, system_time = np.median(usage[warmup:], axis=0).tolist()
-        rows[-1].page_faults.append(round(page_faults))
+        rows[-1].page_faults[:] = [round(page_faults)]
         unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
         peak = getrusage(RUSAGE_SELF).ru_maxrss * unit
         used = {"system_time": round(system_time, 6), "peak_resident_memory": peak}
     return number_rows(rows), used
 
 
-def run_passes(
+def _run_passes(
     forward: Callable[[Tensor], Tensor], image: Tensor, clock: Clock, passes: int
 ) -> tuple[list[list[float]], list[tuple[int, float]]]:
     """What the clock reads after each pass, and the minor page faults and seconds of system time of
@@ -175,48 +162,14 @@ def _count_faults(backbone: Backbone, image: Tensor) -> list[int]:
     with torch.inference_mode():
         for _ in range(3):
             forward(image)
-    counts = np.diff(np.reshape(marks, (3, -1)))
-    return [round(count) for count in np.median(counts, axis=0)]
+    return np.median(np.diff(np.reshape(marks, (3, -1))), axis=0).astype(int).tolist()
 
 
 def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost | None:
-    """What a pass costs, for an input of a shape (B, C, H, W); None where it cannot be cut into
-    operations."""
+    """What a pass costs on an image (B, C, H, W); None where it cannot be cut into operations."""
     try:
         # A copy is not compiled; to record it would undo what the compiler has made.
         _, operations = trace_operations(copy(backbone.network), input_shape)
     except Exception:  # whatever a forward of another form makes the recording run into
         return None
     return sum_costs(operation.cost for operation in operations)
-
-
-def mark_pass(
-    backbone: Backbone, input_shape: list[int], target: str, mark: Callable[[], object]
-) -> tuple[Callable[[Tensor], Tensor], list[tuple[Stage, Operation]]]:
-    """The pass with the marks of a target, for an input of a shape (B, C, H, W), and the operations
-    between them, each with its stage.
-
-    For "model" this is the stock pass between two marks, and there are no operations. Raises
-    script.Failure where the network cannot be cut into operations.
-    """
-    network = backbone.network
-    if target == "model":
-
-        def forward(image: Tensor) -> Tensor:
-            mark()
-            output = network(image)
-            mark()
-            return output
-
-        return forward, []
-    try:
-        graph, operations = trace_operations(network, input_shape)
-        keep_tensors(network, graph, input_shape)
-    except Exception as error:  # whatever a forward of another form makes the recording run into
-        reason = str(error).partition("\n")[0]
-        message = f"{backbone.name} cannot be cut into operations faithfully ({reason})"
-        raise Failure(f"{message}; use --target model") from error
-    stages = [backbone.stage_at(operation) for operation in operations]
-    parts = stages if target == "block" else range(len(operations))
-    forward = insert_marks(network, graph, parts, mark)
-    return forward, list(zip(stages, operations, strict=True))

@@ -99,7 +99,7 @@ def load(file: Path) -> records.Record:
 
 def test_records_carry_costs_and_ceilings(tmp_path):
     found = {}
-    before = "from backbone import ceilings; ceilings.range = lambda _: (1, 2)"  # fewer repeats
+    before = "from backbone import costs; costs.range = lambda _: (1, 2)"  # fewer repeats
     for target in ("model", "block", "layer"):
         file = tmp_path / f"{target}.json"
         result = script(*QUICK, "--target", target, "--append", file, before=before)

@@ -50,7 +50,8 @@ def test_record_of_two_runs(tmp_path):
         record = records.loads(file.read_text(), file)
         assert len(record.runs) == runs
     for run in record.runs:  # what the CPU's process uses says nothing of the GPU's pass
-        assert set(run) == {"date", "flops_per_second", "bytes_per_second"}
+        measured = {"peak_allocated_memory", "flops_per_second", "bytes_per_second"}
+        assert set(run) == {"date", *measured} and all(run[key] > 0 for key in measured)
     assert not any(row.page_faults for row in record.rows)
     assert record.rows[-1].cost.macs == 1031535392
 

@@ -11,7 +11,7 @@ from project import assert_one_line, script
 from torch._subclasses import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from backbone import memory, networks, peak, structure
+from backbone import memory, networks, structure
 from backbone.inputs import DATASETS
 
 TOTALS = {
@@ -82,7 +82,7 @@ def test_predicted_peak_is_what_torchs_own_tracker_finds(dataset, batch_size, te
         with torch.inference_mode(), tracker:
             network(image)
     (snapshot,) = tracker.get_tracker_snapshot("peak").values()
-    assert peak.predict(network, image).total == pytest.approx(snapshot["Total"], rel=0.01)
+    assert memory.predict_peak(network, image).total == pytest.approx(snapshot["Total"], rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pyperf
 import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, python, script
 
-from backbone import peak, records
+from backbone import memory, records
 from backbone.files import write_whole
 from backbone.roofline import Ceilings
 from backbone.rows import format_rows
@@ -476,8 +476,8 @@ def test_each_device_has_its_rows(checkout):
 
 def test_memory_on_a_gpu_is_named_and_measured(checkout):
     # What mem.py adds on CUDA, by its own code.
-    predicted = peak.Peak(0, 0, 0, 100 * peak.MIB, "features (Conv2d)")
-    *_, line = peak.format_peak(predicted, 123 * peak.MIB, "GPU (of a kind)").splitlines()
+    predicted = memory.Peak(0, 0, 0, 100 * memory.MIB, "features (Conv2d)")
+    *_, line = memory.format_peak(predicted, 123 * memory.MIB, "GPU (of a kind)").splitlines()
     for name in STORED[1:]:
         shutil.copytree(checkout / name, checkout / "devices/other" / name)
     for file in (checkout / "devices/other/memory_reports").iterdir():

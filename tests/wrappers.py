@@ -42,9 +42,9 @@ def checkout(tmp_path: Path) -> Path:
             shutil.copy(path, copy)
     inputs = copy / "backbone/inputs.py"
     inputs.write_text(inputs.read_text().replace("1024, 2048", "64, 96"))
-    ceilings = copy / "backbone/ceilings.py"
-    text = ceilings.read_text().replace('"cpu": 2048', '"cpu": 64').replace("2**29", "2**20")
-    ceilings.write_text(text)
+    costs = copy / "backbone/costs.py"
+    text = costs.read_text().replace('"cpu": 2048', '"cpu": 64').replace("2**29", "2**20")
+    costs.write_text(text)
     store = copy / "backbone/store.sh"  # a machine of its own, or another
     lock = f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'
     store.write_text(store.read_text().replace("machine_lock=/tmp/mobilenetv2-profile.lock", lock))
