@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from itertools import groupby
 from pathlib import Path
 
 from backbone import files, script
@@ -32,8 +33,9 @@ def main() -> None:
     modes = stored.load_modes()
     pictures, digest = figures.pictures(times, modes), stored.digest_stored()
     parts = tables.format_parts(times, modes, stored.load_memory())
-    for name, picture in pictures.items():
-        parts[picture.part].append(f"![{picture.alt}](figures/{name})")
+    for part, group in groupby(pictures.items(), lambda item: item[1].part):
+        shown = [f"![{picture.alt}](figures/{name})" for name, picture in group]
+        parts[part].append("\n".join(shown))
     texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
     if readme := args.check or args.update:
         old = readme.read_text("utf-8")

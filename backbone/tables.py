@@ -18,6 +18,7 @@ def format_parts(
     """The tables of the README, and what is said of them, block by block: by part, which is empty
     where there is nothing for it."""
     first = of_first(times)
+    others = [each for each in times if each not in first]
     conditions = format_conditions(first)
     if not any("cuda_version" in each.records["model"].conditions for each in first):
         conditions += "\n- No GPU's times are stored here yet."
@@ -26,8 +27,8 @@ def format_parts(
     return {
         "Inference time": [format_table(map(time_cells, first)), conditions],
         "Where the time goes": [block for each in first for block in kind_blocks(each)],
-        "Modes": [block for each in modes for block in mode_blocks(each)],
-        "Networks": [networks, format_conditions(times)] * (times != first),
+        "Modes": mode_blocks(modes),
+        "Networks": [networks, format_conditions(others)] * bool(others),
         "Memory": [format_table(map(memory_cells, reports))] * bool(reports),
         "Sums of the rows": [format_table(map(closure_cells, first))],
     }
@@ -129,15 +130,30 @@ def kind_cells(kind: str, rows: list[Row], whole: list[Row], ceilings: Ceilings)
     }
 
 
-def mode_blocks(modes: Stored) -> list[str]:
-    """The modes against the stock pass, the fastest first."""
-    order = sorted(modes.records, key=lambda mode: modes.records[mode].rows[-1].mean)
-    order.sort(key=lambda mode: (mode != "stock", mode != "stock again"))
-    table = format_table(mode_cells(mode, modes) for mode in order)
-    return [f"{modes.network}, {modes.title}:", table]
+def mode_blocks(modes: list[Stored]) -> list[str]:
+    """The modes of each network and device against the stock pass, the fastest first."""
+    devices: dict[tuple[str, str], list[Stored]] = {}
+    for each in modes:
+        devices.setdefault((each.network, each.device), []).append(each)
+    blocks = []
+    for (network, device), inputs in devices.items():
+        means = {m: r.rows[-1].mean for each in inputs[::-1] for m, r in each.records.items()}
+        order = sorted(means, key=means.get)
+        order.sort(key=lambda mode: ["stock", "stock again", mode].index(mode))
+        blocks.append(f"{network}, {device}; {' / '.join(each.dataset for each in inputs)}:")
+        blocks.append(format_table(mode_cells(mode, inputs) for mode in order))
+    return blocks
 
 
-def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
+def mode_cells(mode: str, inputs: list[Stored]) -> dict[str, str]:
+    """A mode's cells, for one input / for the other."""
+    cells = [compare_mode(mode, each) if mode in each.records else {} for each in inputs]
+    heads = max(cells, key=len)
+    joined = {head: " / ".join(each.get(head, "-") for each in cells) for head in heads}
+    return {"Mode": f"`{mode}`" if mode.startswith("-") else mode} | joined
+
+
+def compare_mode(mode: str, modes: Stored) -> dict[str, str]:
     """How many times as fast as the stock pass of the same round, and what a pass takes."""
     record = modes.records[mode]
     row, ratios = record.rows[-1], speed_ups(record, modes.records["stock"])
@@ -146,7 +162,6 @@ def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
     exact = record.conditions.get("mode", "") in EXACT
     peaks = [record.median(f"peak_{kind}_memory", 2**-20) for kind in ("resident", "allocated")]
     return {
-        "Mode": f"`{mode}`" if mode.startswith("-") else mode,
         "Speed-up": f"{median(ratios):.2f}" if ratios else "of other rounds",
         "95 % interval": f"{mean - width:.2f} to {mean + width:.2f}" if width is not None else "-",
         "Time (ms)": f"{row.mean:.1f}",
