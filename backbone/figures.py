@@ -179,9 +179,8 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
     """Networks as points, time against multiply-accumulates, a colour each device and dataset."""
     points: dict[str, list[tuple[float, float]]] = {}
     for each in times:
-        (row,) = each.rows("model")
-        if row.cost:
-            point = row.cost.macs / 1e9, row.mean
+        if each.macs:
+            point = each.macs / 1e9, each.records["model"].rows[-1].mean
             points.setdefault(each.title, []).append(point)
             axes.annotate(each.network, point, (4, 4), textcoords="offset points", fontsize=7)
     for (label, places), (colour, marker) in zip(points.items(), cycle(LOOKS.values())):

@@ -50,6 +50,12 @@ class Stored(NamedTuple):
         """Dataset and device."""
         return f"{self.dataset}, {self.device}"
 
+    @property
+    def macs(self) -> int:
+        """Of a pass; 0 where its record does not say."""
+        cost = self.records["model"].rows[-1].cost
+        return cost.macs if cost else 0
+
     def rows(self, target: str) -> list[Row]:
         """The rows of a target: of the whole pass, of the stages, or of the operations."""
         return [row for row in self.records[target].rows if row.level == target]
@@ -113,8 +119,8 @@ def load_record(file: Path) -> Record:
 
 
 def load_times() -> list[Stored]:
-    """The timers' records by target, dataset by dataset, network by network and device by device,
-    those beside each other checked to be of the same run; some are of MobileNet-V2."""
+    """The timers' records by target, those of a network on a device at a dataset's size checked to
+    be of the same run, by dataset and MACs; some are of MobileNet-V2."""
     times = []
     for dataset, folder in product(DATASETS, stored_folders(*TIMES)):
         name, found, common = folder.name.removesuffix("_stats"), {}, {}
@@ -128,7 +134,7 @@ def load_times() -> list[Stored]:
         times.append(Stored(*names_of(name, common["device"], dataset, folder), found))
     if not of_first(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
-    return times
+    return sorted(times, key=lambda each: (each.dataset, each.macs))
 
 
 def of_first(times: list[Stored]) -> list[Stored]:

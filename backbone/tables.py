@@ -183,7 +183,7 @@ def network_cells(times: Stored, memory: list[Memory]) -> dict[str, str]:
         "# Params (M)": f"{size.parameters / 1e6:.1f}" if size else "-",
         "MACs (G)": f"{size.macs / 1e9:.2f}" if size else "-",
         "Peak Memory (MB)": f"{size.predicted_peak:.1f}" if size else "-",
-        "GFLOP/s": f"{2e-6 * row.cost.macs / row.mean:.1f}" if row.cost else "-",
+        "GFLOP/s": f"{2e-6 * times.macs / row.mean:.1f}" if times.macs else "-",
         "Passes": "{} x {}".format(*row.samples.shape),
     }
 

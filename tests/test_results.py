@@ -22,7 +22,11 @@ from backbone.roofline import Ceilings
 from backbone.rows import format_rows
 from backbone.script import Failure
 
-STORED = ["cpu/mobilenetv2_stats", "memory_reports", "model_structures"]
+STORED = [
+    str(path.relative_to(ROOT))
+    for name in ("*_stats", "cpu/*_stats", "devices", "memory_reports", "model_structures")
+    for path in ROOT.glob(name)
+]
 RECORD = "cpu/mobilenetv2_stats/blocks/mobilenetv2_pascal.json"
 TIMES = "cpu/mobilenetv2_stats/layers/mobilenetv2_cityscapes.txt"
 REPORT = "memory_reports/mobilenetv2_pascal.txt"
@@ -39,9 +43,8 @@ every_file = pytest.mark.parametrize("name", [RECORD, TIMES, REPORT, STRUCTURE])
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what results.py is made of, reads and writes."""
-    for name in ("backbone", "figures", *STORED, "mobilenetv2_stats", "devices"):
-        if (ROOT / name).exists():
-            shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("backbone", "figures", *STORED):
+        shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("results.py", "README.md"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -54,10 +57,8 @@ def results(checkout: Path, *flags: str) -> subprocess.CompletedProcess:
 @pytest.fixture
 def committed() -> None:
     """Who has measured anew has yet to update the README: that is no fault of the project."""
-    folders = [*STORED, "mobilenetv2_stats", "devices"]
-    status = subprocess.run(
-        ["git", "status", "--porcelain", "--", *folders], cwd=ROOT, capture_output=True, text=True
-    )
+    command = ["git", "status", "--porcelain", "--", *STORED]
+    status = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if status.returncode or status.stdout:
         pytest.skip("the stored files are not the committed ones")
 
@@ -475,7 +476,7 @@ def test_memory_on_a_gpu_is_named_and_measured(checkout):
     # What mem.py adds on CUDA, by its own code.
     predicted = memory.Peak(0, 0, 0, 100 * memory.MIB, "features (Conv2d)")
     *_, line = memory.format_peak(predicted, 123 * memory.MIB, "GPU (of a kind)").splitlines()
-    for name in STORED[1:]:
+    for name in ("memory_reports", "model_structures"):
         shutil.copytree(checkout / name, checkout / "devices/other" / name)
     for file in (checkout / "devices/other/memory_reports").iterdir():
         text = file.read_text().replace("Storage on cpu", "Storage on cuda:0")
