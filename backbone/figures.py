@@ -187,5 +187,6 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
         axes.scatter(*zip(*places, strict=True), c=colour, marker=marker, label=label)
     axes.set(title="Time against MACs", xlabel="MACs, G", ylabel="ms a pass")
     axes.set(xscale="log", yscale="log")
+    axes.margins(x=0.1)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize=8)

@@ -143,8 +143,8 @@ def of_first(times: list[Stored]) -> list[Stored]:
 
 
 def load_modes() -> list[Stored]:
-    """The records of the modes, in the order of the times, by the flags of the mode; "stock", which
-    there always is, and "stock again" have none."""
+    """The records of the modes, by the flags of the mode, the fastest first; before it "stock",
+    which there always is, and "stock again", which have none."""
     modes = []
     for dataset, folder in product(DATASETS, stored_folders(*MODES)):
         name, found = folder.parent.name.removesuffix("_stats"), {}
@@ -154,7 +154,10 @@ def load_modes() -> list[Stored]:
             by_file = file.stem.removeprefix(start).replace("_", " ")
             found[record.conditions.get("mode", by_file)] = record
         device = found["stock"].conditions["device"]
-        modes.append(Stored(*names_of(name, device, dataset, folder), found))
+        order = sorted(found, key=lambda mode: found[mode].rows[-1].mean)
+        order.sort(key=lambda mode: ["stock", "stock again", mode].index(mode))
+        ordered = {mode: found[mode] for mode in order}
+        modes.append(Stored(*names_of(name, device, dataset, folder), ordered))
     return modes
 
 

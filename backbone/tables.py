@@ -131,15 +131,14 @@ def kind_cells(kind: str, rows: list[Row], whole: list[Row], ceilings: Ceilings)
 
 
 def mode_blocks(modes: list[Stored]) -> list[str]:
-    """The modes of each network and device against the stock pass, the fastest first."""
+    """The modes of each network and device against the stock pass, in the order of the first
+    input's."""
     devices: dict[tuple[str, str], list[Stored]] = {}
     for each in modes:
         devices.setdefault((each.network, each.device), []).append(each)
     blocks = []
     for (network, device), inputs in devices.items():
-        means = {m: r.rows[-1].mean for each in inputs[::-1] for m, r in each.records.items()}
-        order = sorted(means, key=means.get)
-        order.sort(key=lambda mode: ["stock", "stock again", mode].index(mode))
+        order = dict.fromkeys(mode for each in inputs for mode in each.records)
         blocks.append(f"{network}, {device}; {' / '.join(each.dataset for each in inputs)}:")
         blocks.append(format_table(mode_cells(mode, inputs) for mode in order))
     return blocks
