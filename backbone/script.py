@@ -34,7 +34,8 @@ def run(main: Callable[[], None]) -> None:
     (as a shell reports SIGPIPE) where the reader of stdout has gone. It ends at once then: what is
     left in stdout's buffer may be what can't be written, and a library that is being imported may
     swallow a KeyboardInterrupt."""
-    sys.stdout = sys.stdout or io.StringIO()  # None where the caller has closed it
+    # None where the caller has closed it.
+    sys.stdout, sys.stderr = (each or io.StringIO() for each in (sys.stdout, sys.stderr))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as after &
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     try:

@@ -303,6 +303,11 @@ def test_closed_stdout():
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_closed_stderr():
+    result = script("cpu/timer.py", *QUICK, before="import os, sys; os.close(2); sys.stderr = None")
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1)
+
+
 def test_missing_library_is_one_line(tmp_path):
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
     result = python("cpu/timer.py", *QUICK, env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)})
