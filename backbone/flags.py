@@ -61,12 +61,13 @@ def size(text: str) -> str:
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """A flag's type: a whole number from `least` up."""
+    """A flag's type: a whole number from `least` up, of nine digits at the most, for torch."""
 
     def parse(text: str) -> int:
         # Not +5, 05 or 1_000 either, which a shell reads apart.
-        if not re.fullmatch("0|[1-9][0-9]*", text) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
+        if not re.fullmatch("0|[1-9][0-9]{0,8}", text) or int(text) < least:
+            reason = f"{text!r} is not a whole number from {least} up to 999999999"
+            raise argparse.ArgumentTypeError(reason)
         return int(text)
 
     return parse

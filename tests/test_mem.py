@@ -143,7 +143,11 @@ def test_no_cuda_device():
 
 
 @pytest.mark.parametrize(
-    "flags", [["--device", "cpu", "--s", "100000000"], ["--struct", "--s", "1" + "0" * 16]]
+    "flags",
+    [
+        ["--device", "cpu", "--s", "100000000"],
+        ["--struct", "--s", "9" * 9, "--i", "99999x99999"],  # bytes beyond 64 bits
+    ],
 )
 def test_out_of_memory(flags):
     assert_one_line(script("mem.py", "--i", "pascal", *flags), "mem.py: out of memory")

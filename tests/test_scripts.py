@@ -44,7 +44,9 @@ QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
         (["--iterations", "1_000"], "'1_000' is not a whole number"),
         (["--warmup", "-1"], "'-1' is not a whole number from 0 up"),
         (["--batch-size", "0"], "'0' is not a whole number from 1 up"),
+        (["--batch-size", str(2**63)], "from 1 up to 999999999"),
         (["--threads", "0"], "from 1 up"),
+        (["--threads", str(2**31)], "from 1 up to 999999999"),
         (["--w", "maybe"], "invalid choice: 'maybe'"),
         (["--w", "yes", "--target", "block"], "not allowed with"),
     ],
@@ -201,7 +203,8 @@ def test_says_why_there_is_no_cuda_device(code, reason):
 
 
 def test_size_beyond_64_bits_is_out_of_memory():
-    assert_one_line(script("cpu/timer.py", *QUICK, "--s", "1" + "0" * 16), "out of memory")
+    beyond = ("--s", "9" * 9, "--i", "99999x99999")
+    assert_one_line(script("cpu/timer.py", *QUICK, *beyond), "out of memory")
 
 
 needs_dev_full = pytest.mark.skipif(
