@@ -73,6 +73,7 @@ def report_times(
         further = {}
         with allowing_for_memory():
             further |= modes.output_difference(args, backbone.network, image)
+        with allowing_for_memory():
             if args.target == "layer":
                 further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
         if further:

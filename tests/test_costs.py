@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from project import script
+from project import CEILINGS, script
 from torch import nn
 
 from backbone import networks, records, roofline, structure, tables
@@ -133,6 +133,20 @@ torch.ones = ones
     assert (result.returncode, result.stderr) == (0, "")
     record = load(file)
     assert len(record.rows) == 175 and "flops_per_second" not in record.runs[0]
+
+
+def test_output_that_does_not_fit_the_memory_is_left_out_alone(tmp_path):
+    before = """
+from backbone import modes
+def output_difference(*_):
+    raise MemoryError
+modes.output_difference = output_difference
+"""
+    file = tmp_path / "record.json"
+    result = script(*QUICK, "--fold", "--target", "layer", "--json", file, before=CEILINGS + before)
+    assert (result.returncode, result.stderr) == (0, "")
+    (run,) = load(file).runs
+    assert "flops_per_second" in run and "output_difference" not in run
 
 
 def row(kind: str, macs: int, moved: int, ms: float, faults: int) -> Row:
