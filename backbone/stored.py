@@ -144,12 +144,12 @@ def of_first(times: list[Stored]) -> list[Stored]:
 
 def load_modes() -> list[Stored]:
     """The records of the modes, by the flags of the mode, the fastest first; before it "stock",
-    which there always is, and "stock again", which have none."""
+    which there must be, and "stock again", which have none."""
     modes = []
     for dataset, folder in product(DATASETS, stored_folders(*MODES)):
         name, found = folder.parent.name.removesuffix("_stats"), {}
         start = f"{name}_{dataset}_"
-        for file in sorted(folder.glob(f"{start}*.json")):
+        for file in sorted({folder / f"{start}stock.json", *folder.glob(f"{start}*.json")}):
             record = load_record(file)
             by_file = file.stem.removeprefix(start).replace("_", " ")
             found[record.conditions.get("mode", by_file)] = record

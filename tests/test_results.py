@@ -341,6 +341,8 @@ def test_modes_are_compared_round_by_round(checkout):
     assert next(row[1] for row in rows if row[0] == "`--fold`") == "- / 2.00"
     (folder / "mobilenetv2_pascal_fold.txt").write_text("2 ms\n")
     assert_one_line(results(checkout), "mobilenetv2_pascal_fold.txt is not what")
+    (folder / "mobilenetv2_cityscapes_stock.json").unlink()
+    assert_one_line(results(checkout), "No such file", "mobilenetv2_cityscapes_stock.json")
 
 
 def test_networks_beside_each_other_may_differ_in_passes(checkout):
