@@ -104,7 +104,7 @@ def kind_blocks(times: Stored) -> list[str]:
     time, least, _ = add_up(rows, ceilings)
     kinds = by_kind(rows) | {"all": rows}
     return [
-        f"{times.title}. The pass takes {time:.1f} ms, its floor is {least:.1f} ms, at "
+        f"{times.title}. The pass takes {time:.1f} ms, its floor is {least:.1f} ms, by ceilings of "
         f"{ceilings.flops_per_second / 1e9:.0f} GFLOP/s and "
         f"{ceilings.bytes_per_second / 1e9:.1f} GB/s.",
         format_table(kind_cells(kind, inside, rows, ceilings) for kind, inside in kinds.items()),
