@@ -16,7 +16,7 @@ from backbone import files
 from backbone.inputs import DATASETS
 from backbone.rows import interval, name_row
 from backbone.script import ROOT
-from backbone.stored import Stored, of_first, speed_ups
+from backbone.stored import Stored, by_device, of_first, speed_ups
 
 FIGURES = ROOT / "figures"
 SIGNATURE = "<!-- results.py: sha256 "
@@ -58,11 +58,8 @@ def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
         known = [each for each in here if each.ceilings]
         alt = f"Roofline of the operations, {title}"
         found[f"roofline_{dataset}.svg"] = Picture(part, alt, known, 4.4, draw_roofline, (1, 3))
-    devices: dict[tuple[str, str], list[Stored]] = {}
-    for each in modes:
-        devices.setdefault((each.network, each.device), []).append(each)
     alt = "Speed-up of the modes over the stock pass"
-    found["modes.svg"] = Picture("Modes", alt, list(devices.values()), 4.8, draw_modes)
+    found["modes.svg"] = Picture("Modes", alt, by_device(modes), 4.8, draw_modes)
     alt, compared = "Time of the networks against their MACs", [times] * (times != first)
     found["networks.svg"] = Picture("Networks", alt, compared, 4.4, draw_networks)
     return {name: picture for name, picture in sorted(found.items()) if picture.panels}

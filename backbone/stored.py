@@ -161,6 +161,14 @@ def load_modes() -> list[Stored]:
     return modes
 
 
+def by_device(modes: list[Stored]) -> list[list[Stored]]:
+    """Modes of all inputs together, network by network and device by device."""
+    devices: dict[tuple[str, str], list[Stored]] = {}
+    for each in modes:
+        devices.setdefault((each.network, each.device), []).append(each)
+    return list(devices.values())
+
+
 def speed_ups(record: Record, stock: Record) -> list[float]:
     """The stock pass's time over a mode's, round by round; none where their runs were not by turns,
     and so can't be compared."""

@@ -9,7 +9,7 @@ from backbone.inputs import DATASETS
 from backbone.roofline import Ceilings, Cost, floor, sum_costs
 from backbone.rows import Row, interval
 from backbone.script import Failure
-from backbone.stored import FIRST, TARGETS, Memory, Stored, of_first, speed_ups
+from backbone.stored import FIRST, TARGETS, Memory, Stored, by_device, of_first, speed_ups
 
 
 def format_parts(
@@ -133,13 +133,11 @@ def kind_cells(kind: str, rows: list[Row], whole: list[Row], ceilings: Ceilings)
 def mode_blocks(modes: list[Stored]) -> list[str]:
     """The modes of each network and device against the stock pass, in the order of the first
     input's."""
-    devices: dict[tuple[str, str], list[Stored]] = {}
-    for each in modes:
-        devices.setdefault((each.network, each.device), []).append(each)
     blocks = []
-    for (network, device), inputs in devices.items():
+    for inputs in by_device(modes):
         order = dict.fromkeys(mode for each in inputs for mode in each.records)
-        blocks.append(f"{network}, {device}; {' / '.join(each.dataset for each in inputs)}:")
+        names = " / ".join(each.dataset for each in inputs)
+        blocks.append(f"{inputs[0].network}, {inputs[0].device}; {names}:")
         blocks.append(format_table(mode_cells(mode, inputs) for mode in order))
     return blocks
 
