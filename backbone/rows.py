@@ -1,5 +1,6 @@
 """Rows: what was timed, its samples, the line that is printed for it, what its mean is worth."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
@@ -69,8 +70,12 @@ def name_row(row: Row) -> str:
 
 def number_rows(rows: list[Row]) -> list[Row]:
     """A report's rows, in order, with their numbers: a ResNet calls one ReLU twice in a block."""
-    names = [(row.level, name_row(row)) for row in rows]
-    return [replace(row, number=names[: i + 1].count(names[i])) for i, row in enumerate(rows)]
+    seen, numbered = Counter(), []
+    for row in rows:
+        name = row.level, name_row(row)
+        seen[name] += 1
+        numbered.append(replace(row, number=seen[name]))
+    return numbered
 
 
 def format_row(row: Row) -> str:
