@@ -34,8 +34,8 @@ STRUCTURE = "model_structures/mobilenetv2_cityscapes.txt"
 WORDS = {  # what results.py says of a changed digit
     RECORD: "blocks/mobilenetv2_pascal.txt is not what mobilenetv2_pascal.json says",
     TIMES: "layers/mobilenetv2_cityscapes.txt is not what mobilenetv2_cityscapes.json says",
-    REPORT: "is not what the stored files say",
-    STRUCTURE: "is not what the stored files say",
+    REPORT: "latency_cityscapes.svg is not what the stored files say",
+    STRUCTURE: "latency_cityscapes.svg is not what the stored files say",
 }
 every_file = pytest.mark.parametrize("name", [RECORD, TIMES, REPORT, STRUCTURE])
 
