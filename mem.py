@@ -13,13 +13,12 @@ def main() -> None:
     args = flags.parse(parser)
     import torch
 
-    from backbone import machine, memory, modes, networks, structure
+    from backbone import machine, memory, modes, structure
 
     if args.struct == "True":  # from shapes alone
         with torch.device("meta"):
             backbone, image = modes.make_stock(args, "meta")
-        with networks.explaining(backbone, list(image.shape)):
-            layers, macs = structure.list_layers(backbone.network, image)
+        layers, macs = structure.list_layers(backbone.network, image)
         print(structure.format_layers(layers, list(image.shape)))
         print(f"Total MACs: {macs:,} (1 MAC = 2 FLOPs)")
         return
@@ -30,9 +29,8 @@ def main() -> None:
     reporter = memory.load_reporter()
     backbone, image = modes.make_stock(args, device)
     network = backbone.network
-    with networks.explaining(backbone, list(image.shape)):
-        predicted = memory.predict_peak(network, image)
-        measured = memory.measure_peak(network, image)
+    predicted = memory.predict_peak(network, image)
+    measured = memory.measure_peak(network, image)
     # The tensors that a pass leaves, then what it needs at its worst moment.
     print(memory.format_tensors(reporter, network, image), end="")
     print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")

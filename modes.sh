@@ -4,7 +4,7 @@
 wrapper=modes.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/backbone/store.sh" || exit
-prepare timer.py "--target --w --json --append --channels-last --fold --dtype --compile --train \
+prepare timer.py "--target --w --json --append --rounds --channels-last --fold --dtype --compile --train \
 --keep-memory" "$@"
 # A mode a line: the flags as one would type them. Stock twice, so that noise shows.
 modes='stock
@@ -36,5 +36,5 @@ fi
 cases=$(printf '%s\n' "$modes" \
   | awk '{ flags = /^stock/ ? "" : $0; gsub("--", ""); gsub(" ", "_"); print "%_" $0, flags }')
 failed=' '
-time_all /modes 30 10 "$@"
+time_all /modes --iterations 30 --warmup 10 "$@"
 [ "$failed" = ' ' ] || fail "failed, and not stored:$failed"

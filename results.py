@@ -2,11 +2,10 @@
 
 import argparse
 import re
-from itertools import groupby
 from pathlib import Path
 
 from backbone import files, script
-from backbone.inputs import DATASETS
+from backbone.flags import DATASETS
 
 PART = re.compile(r"(<!-- results.py: ([^>]+) -->\n).*?(<!-- results.py: end -->\n)", re.DOTALL)
 
@@ -31,29 +30,31 @@ def main() -> None:
         print(tables.format_layers(first))
         return
     modes = stored.load_modes()
-    pictures, digest = figures.pictures(times, modes), stored.digest_stored()
     parts = tables.format_parts(times, modes, stored.load_memory())
-    for part, group in groupby(pictures.items(), lambda item: item[1].part):
-        shown = [f"![{picture.alt}](figures/{name})" for name, picture in group]
-        parts[part].append("\n".join(shown))
+    pictures = list(figures.list_pictures(times, modes))
+    for picture in pictures:
+        parts[picture.part].append(f"![{picture.alt}](figures/{picture.name})")
     texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
-    if readme := args.check or args.update:
-        old = readme.read_text("utf-8")
-        new = replace_parts(readme, old, texts)
-    if args.update:
-        figures.draw(pictures, digest)
-        files.write_whole(readme, new)
-    elif args.check:
-        if stale := [readme] * (new != old) + figures.stale(pictures, digest):
-            end = "is not what the stored files say; see results.py --update"
-            raise script.Failure(f"{stale[0]} {end}")
-    else:
+    readme = args.check or args.update
+    if not readme:
         print("\n".join(f"#### {title}\n\n{text}" for title, text in texts.items()), end="")
+        return
+    new, digest = replace_parts(readme, texts), stored.digest_stored()
+    made = [(script.ROOT / "figures" / name, draw) for _, name, _, draw in pictures]
+    for file, make in [*made, (readme, lambda _: new)]:
+        text = make(digest)
+        if args.update:
+            file.parent.mkdir(exist_ok=True)
+            files.write_whole(file, text)
+        elif file.read_text("utf-8") != text:
+            end = "is not what the stored files say; see results.py --update"
+            raise script.Failure(f"{file} {end}")
 
 
-def replace_parts(readme: Path, text: str, texts: dict[str, str]) -> str:
+def replace_parts(readme: Path, texts: dict[str, str]) -> str:
     """A README's text with what is between each part's markers replaced. Raises script.Failure
     where it has not the markers of all parts."""
+    text = readme.read_text("utf-8")
     if missing := sorted(texts.keys() - {title for _, title, _ in PART.findall(text)}):
         raise script.Failure(f"{readme} lacks <!-- results.py: {missing[0]} -->, or its end")
     return PART.sub(lambda part: f"{part[1]}{texts.get(part[2], '')}{part[3]}", text)

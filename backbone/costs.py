@@ -1,20 +1,11 @@
-"""What the operations of a pass cost, from shapes alone, and what the machine attains at the most.
+"""What the operations of a pass cost, from shapes alone.
 
 Multiply-accumulates are half of the FLOPs that torch.utils.flop_counter counts. Bytes are
 those that must be moved at the least: each input, weight and output once, in the network's dtype,
 so that an operation in place moves its tensor twice; a view and an inactive dropout move none.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import torch
 from torch import Tensor, nn
-
-from backbone.roofline import Ceilings
-
-if TYPE_CHECKING:
-    from backbone.timing import Clock
 
 WORDS = {  # for modules and functions alike, and for those that work in place, add_ and mul_
     "LayerNorm": "layer norm",
@@ -57,30 +48,3 @@ def kind_of(module: nn.Module | None, function: str) -> str:
     if "pool" in name.lower():
         return "pooling"
     return WORDS.get(name.removesuffix("_"), name)
-
-
-def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: "Clock") -> Ceilings:
-    """The best of 30 products of two square matrices, and of 15 copies of 512 MiB, all memory
-    touched before. Half of the products are torch.mm's, half a pointwise convolution's in
-    channels_last, the same product by another library (and perhaps in TF32, as in the network):
-    neither is the faster one on all machines."""
-
-    def least_ms(operation: Callable[[], object]) -> float:
-        for _ in range(15):
-            clock.mark()
-            operation()
-        clock.mark()
-        return min(clock.read())
-
-    side = {"cpu": 2048, "cuda": 8192}[device.type]  # of the matrices
-    copied = 2**29  # bytes: with the copy, far more than the caches hold
-    with torch.inference_mode():
-        a, b = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
-        image = a.view(1, side // 32, 32, side).permute(0, 3, 1, 2)  # pixel by pixel
-        filters = b.view(side, 1, 1, side).permute(0, 3, 1, 2)
-        source = torch.ones(copied // dtype.itemsize, device=device, dtype=dtype)
-        target = torch.ones_like(source)
-        products = lambda: torch.mm(a, b), lambda: torch.conv2d(image, filters)
-        product_ms = min(least_ms(product) for product in products)
-        copy_ms = least_ms(lambda: target.copy_(source))
-    return Ceilings(2 * side**3 / product_ms * 1e3, 2 * copied / copy_ms * 1e3)

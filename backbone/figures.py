@@ -1,93 +1,67 @@
 """Pictures of the stored times."""
 
-import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import matplotlib
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from backbone import files
-from backbone.inputs import DATASETS
+from backbone.flags import DATASETS
 from backbone.rows import interval, name_row
-from backbone.script import ROOT
-from backbone.stored import Stored, by_device, of_first, speed_ups
+from backbone.stored import Stored, by_device, of_first, of_stock, speed_ups
 
-FIGURES = ROOT / "figures"
-SIGNATURE = "<!-- results.py: sha256 "
-
-# A colour (Okabe and Ito's, which the colour-blind can tell apart) and a marker for each kind.
-LOOKS = {
-    "pointwise convolution": ("#0072B2", "o"),
-    "depthwise convolution": ("#D55E00", "^"),
-    "convolution": ("#000000", "s"),
-    "batch norm": ("#009E73", "v"),
-    "ReLU6": ("#CC79A7", "D"),
-    "addition": ("#E69F00", "P"),
-    "pooling": ("#56B4E9", "X"),
-    "linear": ("#F0E442", "*"),
-}
-OTHER = ("#999999", ".")
+MARKERS = "osv^DPX*"
 
 
 class Picture(NamedTuple):
-    """The part of the README that a picture is in; what it shows; what each of its panels shows,
-    their height in inches, what draws one on its axes, and the relative widths of these."""
+    """The part of the README that a picture is in, its file's name, what it shows, and what draws
+    it: its SVG text, the same for the same stored files, which have this digest."""
 
     part: str
+    name: str
     alt: str
-    panels: list
-    height: float
-    draw: Callable[..., None]
-    widths: tuple[int, ...] = (1,)
+    draw: Callable[[str], str]
 
 
-def pictures(times: list[Stored], modes: list[Stored]) -> dict[str, Picture]:
-    """The pictures that the stored files make, by their files' names, in the README's order."""
-    first, found, part = of_first(times), {}, "Inference time"
+def list_pictures(times: list[Stored], modes: list[Stored]) -> Iterator[Picture]:
+    """The pictures that the stored files make, in the README's order."""
+    part = "Inference time"  # where the README begins: one picture
     for dataset, (title, _) in DATASETS.items():
-        here = [each for each in first if each.dataset == title]
-        alt = f"Latency of the 21 stages, {title}"
-        found[f"latency_{dataset}.svg"] = Picture(part, alt, [here], 3.2, draw_latency)
-        part = "Where the time goes"  # where the README begins, one picture
-        known = [each for each in here if each.ceilings]
-        alt = f"Roofline of the operations, {title}"
-        found[f"roofline_{dataset}.svg"] = Picture(part, alt, known, 4.4, draw_roofline, (1, 3))
-    alt = "Speed-up of the modes over the stock pass"
-    found["modes.svg"] = Picture("Modes", alt, by_device(modes), 4.8, draw_modes)
-    alt, compared = "Time of the networks against their MACs", [times] * (times != first)
-    found["networks.svg"] = Picture("Networks", alt, compared, 4.4, draw_networks)
-    return {name: picture for name, picture in sorted(found.items()) if picture.panels}
+        here = [each for each in of_first(times) if each.dataset == title]
+        shown = partial(draw, draw_latency, [here], 3.2)
+        yield Picture(part, f"latency_{dataset}.svg", f"Latency of the 21 stages, {title}", shown)
+        part = "Where the time goes"
+    for dataset, (title, _) in DATASETS.items():
+        here = [each for each in of_stock(times) if each.dataset == title and each.ceilings]
+        shown = partial(draw, draw_roofline, here, 4.4, widths=(1, 3))
+        if here:
+            alt = f"Roofline of the operations, {title}"
+            yield Picture(part, f"roofline_{dataset}.svg", alt, shown)
+    if modes:
+        shown = partial(draw, draw_modes, by_device(modes), 4.8)
+        yield Picture("Modes", "modes.svg", "Speed-up of the modes over the stock pass", shown)
+    if times != of_first(times):
+        shown = partial(draw, draw_networks, [times], 4.4)
+        yield Picture("Networks", "networks.svg", "Time of the networks against their MACs", shown)
 
 
-def draw(pictures: dict[str, Picture], digest: str) -> None:
-    """Write pictures whole, the same bytes for the same stored files, which have this digest."""
-    matplotlib.rcParams.update({"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True})
-    FIGURES.mkdir(exist_ok=True)
-    for name, (*_, panels, height, draw_panel, widths) in pictures.items():
-        figure, text = Figure((8, height * len(panels)), layout="constrained"), io.StringIO()
-        grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
-        for axes, shown in zip(grid, panels, strict=True):
-            draw_panel(*axes, shown)
-        figure.savefig(text, format="svg", facecolor="white", metadata={"Date": None})
-        files.write_whole(FIGURES / name, sign(text.getvalue(), digest))
-
-
-def stale(pictures: dict[str, Picture], digest: str) -> list[Path]:
-    """The pictures that are not of the stored files, or not as they were drawn."""
-    texts = {FIGURES / name: (FIGURES / name).read_text("utf-8") for name in pictures}
-    fresh = {file: sign(text.partition(SIGNATURE)[0], digest) for file, text in texts.items()}
-    return [file for file in texts if texts[file] != fresh[file]]
-
-
-def sign(picture: str, digest: str) -> str:
-    """A picture's text and, at its end, the digest of the stored files and of itself."""
-    return f"{picture}{SIGNATURE}{hashlib.sha256((digest + picture).encode()).hexdigest()} -->\n"
+def draw(
+    draw_panel: Callable[..., None], panels: list, height: float, digest: str, widths: tuple = (1,)
+) -> str:
+    """A picture: a panel on axes of these widths for each of what is shown, so many inches high."""
+    look = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
+    style.use(["seaborn-v0_8-colorblind", look])
+    figure, text = Figure((8, height * len(panels)), layout="constrained"), io.StringIO()
+    grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
+    for axes, shown in zip(grid, panels, strict=True):
+        draw_panel(*axes, shown)
+    figure.savefig(text, format="svg", facecolor="white", metadata={"Date": None})
+    return text.getvalue()
 
 
 def draw_bars(bar: Callable, error: str, groups: dict[str, list[tuple[float, ...]]]) -> None:
@@ -129,9 +103,8 @@ def draw_roofline(left: Axes, right: Axes, times: Stored) -> None:
             x = 2 * macs / moved if macs else without.setdefault(kind, len(without))
             y = (2 * macs or moved) / (row.mean / 1e3) / 1e9
             kinds.setdefault(kind, []).append((x, y))
-    for kind, points in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        colour, marker = LOOKS.get(kind, OTHER)
-        look = {"c": colour, "marker": marker, "s": 24, "linewidths": 0.3, "edgecolors": "black"}
+    for (kind, points), marker in zip(kinds.items(), cycle(MARKERS)):
+        look = {"marker": marker, "s": 24, "linewidths": 0.3, "edgecolors": "black"}
         axes = left if kind in without else right
         axes.scatter(*zip(*points, strict=True), label=kind, **look)
     left.axhline(bytes_ceiling, color="black", linewidth=1)
@@ -161,7 +134,6 @@ def draw_modes(axes: Axes, modes: list[Stored]) -> None:
                 low, high = mean - (half_width or 0), mean + (half_width or 0)
                 reach = max(0, middle - low), max(0, high - middle)
                 bars.append((names.index(mode), middle, *reach))
-    axes.set_prop_cycle(color=["#0072B2", "#E69F00"])
     draw_bars(axes.barh, "xerr", groups)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
@@ -180,8 +152,8 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
             point = each.macs / 1e9, each.records["model"].rows[-1].mean
             points.setdefault(each.title, []).append(point)
             axes.annotate(each.network, point, (4, 4), textcoords="offset points", fontsize=7)
-    for (label, places), (colour, marker) in zip(points.items(), cycle(LOOKS.values())):
-        axes.scatter(*zip(*places, strict=True), c=colour, marker=marker, label=label)
+    for (label, places), marker in zip(points.items(), cycle(MARKERS)):
+        axes.scatter(*zip(*places, strict=True), marker=marker, label=label)
     axes.set(title="Time against MACs", xlabel="MACs, G", ylabel="ms a pass")
     axes.set(xscale="log", yscale="log")
     axes.margins(x=0.1)

@@ -1,14 +1,29 @@
-"""Flags that scripts share."""
+"""Flags that scripts share, and the image sizes that they name."""
 
 import argparse
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from math import ceil
+from typing import NamedTuple
 
-from backbone.inputs import DATASETS
 from backbone.script import PROGRAM
 
+
+class Dataset(NamedTuple):
+    """A dataset's name in tables, and the shape of its images, (C, H, W)."""
+
+    title: str
+    shape: tuple[int, int, int]
+
+
+DATASETS = {
+    "cityscapes": Dataset("Cityscapes", (3, 1024, 2048)),
+    "pascal": Dataset("PASCAL VOC 2012", (3, 500, 334)),
+}
 DEFAULT = "mobilenet_v2"  # the network unless another is named
+# With an output stride to choose: torchvision's ResNets without bottlenecks have no dilation.
+DILATED = (DEFAULT, "resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
 OLD_TARGETS = {"yes": "model", "no": "layer", "False": "layer"}
 MODES = {
     "--channels-last": "weights and image in channels_last memory format",
@@ -42,6 +57,8 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     target.add_argument("--w", choices=OLD_TARGETS, help=does)
     flags.add_argument("--iterations", type=whole_number(1), default=300, help="timed passes")
     flags.add_argument("--warmup", type=whole_number(0), default=25, help="passes before them")
+    does = "processes that share these passes"
+    flags.add_argument("--rounds", type=whole_number(1), default=1, help=does)
     for mode, does in MODES.items():
         flags.add_argument(mode, action="store_true", help=does)
     dtypes = ("float32", "bfloat16", "float16")
@@ -58,6 +75,14 @@ def size(text: str) -> str:
         return text
     known = ", ".join(DATASETS)
     raise argparse.ArgumentTypeError(f"{text!r} is none of {known}, and no HxW such as 512x1024")
+
+
+def shape_of(size: str) -> tuple[int, int, int]:
+    """The shape (C, H, W) of the images of a size."""
+    if size in DATASETS:
+        return DATASETS[size].shape
+    height, width = map(int, size.split("x"))
+    return 3, height, width
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -77,27 +102,24 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """A script's flags. A network that torchvision has not, or an output stride that the network
     has not, is a usage error."""
     args = parser.parse_args()
-    if args.model == DEFAULT:  # to import torch takes seconds
-        return args
-    from backbone import networks
+    if args.model != DEFAULT:  # to import torch takes seconds
+        from backbone.networks import torchvision
 
-    name, known = args.model, networks.list_names()
-    if name not in known:
-        near = ", ".join(get_close_matches(name, known, cutoff=0.5)) or "see torchvision.models"
-        parser.error(f"argument --model: {name!r} is none of torchvision's; near it: {near}")
-    try:
-        if args.output_stride != 32:
-            networks.check_output_stride(name)
-    except ValueError as error:
-        parser.error(str(error))
+        name, known = args.model, torchvision.models.list_models(module=torchvision.models)
+        if name not in known:
+            near = ", ".join(get_close_matches(name, known, cutoff=0.5)) or "see torchvision.models"
+            parser.error(f"argument --model: {name!r} is none of torchvision's; near it: {near}")
+        if args.output_stride != 32 and not name.startswith(DILATED):
+            parser.error(f"{name} has no output stride to choose; {', '.join(DILATED)} have")
     return args
 
 
 def parse_timer(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """A timer's flags, and its mode: the flags that set it, as one would type them. Modes that do
-    not go together are usage errors."""
+    """A timer's flags, with its own share of the timed passes, and its mode: the flags that set it,
+    as one would type them. Modes that do not go together are usage errors."""
     args = parse(parser)
     args.target = OLD_TARGETS.get(args.w, args.target)
+    args.iterations = ceil(args.iterations / args.rounds)
     if args.compile and args.target != "model":
         parser.error("--compile fuses operations, and leaves none to time; use --target model")
     if args.fold and args.train:

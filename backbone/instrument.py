@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from backbone.costs import bytes_moved, kind_of
 from backbone.networks import Backbone, Stage
 from backbone.observe import Observer, observe, on_meta, tensors_in
-from backbone.roofline import Cost
+from backbone.rows import Cost
 from backbone.script import Failure
 
 
@@ -58,7 +58,7 @@ def mark_pass(
         reason = str(error).partition("\n")[0]
         message = f"{backbone.name} cannot be cut into operations faithfully ({reason})"
         raise Failure(f"{message}; use --target model") from error
-    stages = [backbone.stage_at(operation) for operation in operations]
+    stages = [backbone.stage_at(operation.type, operation.path) for operation in operations]
     parts = stages if target == "block" else range(len(operations))
     return _insert_marks(network, graph, parts, mark), list(zip(stages, operations, strict=True))
 
@@ -94,7 +94,7 @@ def _insert_marks(
             copy.target = f"attribute_{len(attributes)}"
             attributes[copy.target] = operator.attrgetter(node.target)(network)
         for tensor in node.meta["kept"]:
-            marked.call_function(_release, (copies[tensor],))
+            marked.call_function(id, (copies[tensor],))  # its last use, after which it is dropped
         if node.op == "placeholder" or node in ends:
             marked.call_function(mark)
     return fx.GraphModule(attributes, marked)
@@ -122,10 +122,6 @@ def _keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) -
         raise NotImplementedError("its operations run other operators, or of other shapes")
     if stock.storages != traced.storages:
         raise NotImplementedError("its operations keep tensors longer, or not as long")
-
-
-def _release(tensor: Tensor) -> None:
-    """A last use: the generated code drops a tensor after it."""
 
 
 def _operation_nodes(graph: fx.Graph) -> list[fx.Node]:

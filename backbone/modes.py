@@ -9,9 +9,9 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backbone import networks
-from backbone.flags import EXACT
-from backbone.inputs import shape_of
+from backbone.flags import EXACT, shape_of
 from backbone.networks import Backbone
+from backbone.observe import observe
 from backbone.script import Failure, is_out_of_memory
 
 
@@ -28,10 +28,20 @@ def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tens
 
 
 def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
-    """The network as it comes, and an image (B, C, H, W), on a device."""
+    """The network as it comes, and an image (B, C, H, W), on a device. Raises script.Failure where
+    the network takes no such image."""
     backbone = networks.build(args.model, args.output_stride)
     backbone.network.to(device)
-    return backbone, torch.rand(args.batch_size, *shape_of(args.dataset), device=device)
+    image = torch.rand(args.batch_size, *shape_of(args.dataset), device=device)
+    try:
+        observe(backbone.network, list(image.shape))
+    except Exception as error:  # whatever its forward runs into
+        if is_out_of_memory(error):
+            raise
+        shape = list(image.shape)
+        message = f"{backbone.name} cannot take an input of shape {shape}: {error}"
+        raise Failure(message) from error
+    return backbone, image
 
 
 def fold_batch_norm(network: nn.Module) -> None:

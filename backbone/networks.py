@@ -1,20 +1,15 @@
 """The network under test, torchvision's MobileNet-V2 or another of its networks, and its stages."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from backbone.observe import observe
 from backbone.script import Failure, is_out_of_memory
-
-if TYPE_CHECKING:
-    from backbone.instrument import Operation
 
 if torch.__version__ < (2, 8):
     raise ImportError(f"torch 2.8 or later is needed, this is {torch.__version__}")
@@ -40,27 +35,12 @@ class Stage(NamedTuple):
 
 
 class Backbone(NamedTuple):
-    """A network with the name that reports print, and the stage of each of its operations."""
+    """A network with the name that reports print, and the stage of an operation of a type at a
+    module's path."""
 
     name: str
     network: nn.Module
-    stage_at: "Callable[[Operation], Stage]"
-
-
-def list_names() -> list[str]:
-    """The names of torchvision's classification networks."""
-    return torchvision.models.list_models(module=torchvision.models)
-
-
-def check_output_stride(name: str) -> None:
-    """Raise ValueError where a network has no output stride to choose."""
-    # ResNets whose blocks have a bottleneck; torchvision's other blocks have no dilation.
-    dilated = ("mobilenet_v2", "resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
-    if not name.startswith(dilated):
-        raise ValueError(
-            f"{name} has no output stride to choose; mobilenet_v2 and the ResNets with bottlenecks "
-            "(resnet50, 101, 152, resnext, wide_resnet) have"
-        )
+    stage_at: Callable[[str, str], Stage]
 
 
 def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
@@ -117,19 +97,19 @@ def _dilate(network: nn.Module, output_stride: int) -> None:
                 stride *= convolution.stride[0]
 
 
-def _stage_by_module(network: nn.Module, operation: "Operation") -> Stage:
+def _stage_by_module(network: nn.Module, type_: str, at: str) -> Stage:
     """The stage of an operation is the first module on its path that is no plain container. Outside
     of any, in the network's own forward, it is one by itself, or with its like."""
-    for path in accumulate(operation.path.split("."), "{}.{}".format):
+    for path in accumulate(at.split("."), "{}.{}".format):
         module = network.get_submodule(path)
         if path and type(module) not in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
             return Stage(type(module).__name__, path, {})
-    return Stage(operation.type, "", {})
+    return Stage(type_, "", {})
 
 
-def _stage_of_mobilenet_v2(network: nn.Module, operation: "Operation") -> Stage:
+def _stage_of_mobilenet_v2(network: nn.Module, type_: str, at: str) -> Stage:
     """The stage of an operation of MobileNet-V2, which pools and flattens in its own forward."""
-    part, *rest = operation.path.split(".")
+    part, *rest = at.split(".")
     if part == "classifier":
         dropout, linear = network.classifier
         return Stage("Classifier", part, {"dropout": dropout.p, "dim": linear.in_features})
@@ -141,18 +121,3 @@ def _stage_of_mobilenet_v2(network: nn.Module, operation: "Operation") -> Stage:
     convolution = network.features[position][0]
     settings = {"kernel_size": convolution.kernel_size[0], "stride": convolution.stride[0]}
     return Stage("ConvLast" if position else "Conv2D", path, settings)
-
-
-@contextlib.contextmanager
-def explaining(backbone: Backbone, input_shape: list[int]) -> Iterator[None]:
-    """Where what is run inside fails because the network takes no input of a shape (B, C, H, W),
-    script.Failure says so; a pass that succeeds pays nothing for it."""
-    try:
-        yield
-    except Exception:
-        try:
-            observe(backbone.network, input_shape)
-        except Exception as error:  # whatever its forward runs into
-            message = f"{backbone.name} cannot take an input of shape {input_shape}: {error}"
-            raise Failure(message) from error
-        raise

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyperf
 
-from backbone.roofline import Ceilings, Cost
-from backbone.rows import Row, name_row, number_rows
+from backbone.rows import Ceilings, Cost, Row, name_row, number_rows
 from backbone.script import Failure
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.

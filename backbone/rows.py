@@ -1,14 +1,37 @@
-"""Rows: what was timed, its samples, the line that is printed for it, what its mean is worth."""
+"""Rows: what was timed, what it costs, its samples, the line that is printed for it, what its mean
+is worth."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from statistics import fmean, median, stdev
+from typing import NamedTuple
 
 import numpy as np
 
-from backbone.roofline import Cost
+
+class Cost(NamedTuple):
+    """What an operation does and needs: its kind, in the field's words ("": operations of several);
+    multiply-accumulates; and the bytes that it must move at the least."""
+
+    kind: str
+    macs: int
+    bytes_moved: int
+
+
+def sum_costs(costs: Iterable[Cost]) -> Cost:
+    """The cost of several operations together."""
+    _, macs, moved = zip(*costs, strict=True)
+    return Cost("", sum(macs), sum(moved))
+
+
+class Ceilings(NamedTuple):
+    """What a machine attains in a second: FLOPs of a matrix product (2 a multiply-accumulate), and
+    bytes of a copy, read and written."""
+
+    flops_per_second: float
+    bytes_per_second: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +71,14 @@ class Row:
     def median_faults(self) -> float | None:
         """Page faults of a pass, the median of the runs'."""
         return median(self.page_faults) if self.page_faults else None
+
+    def floor(self, ceilings: Ceilings) -> float:
+        """The least time in milliseconds that the ceilings allow one operation: its arithmetic at
+        the one, or its bytes at the other, whichever takes longer. Source: Williams, Waterman and
+        Patterson, "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
+        CACM 52(4), 2009."""
+        arithmetic = 2 * self.cost.macs / ceilings.flops_per_second
+        return 1e3 * max(arithmetic, self.cost.bytes_moved / ceilings.bytes_per_second)
 
 
 # How MobileNet-V2's stages are worded: their name, and what stands between it and the input's

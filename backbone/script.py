@@ -1,12 +1,11 @@
 """How a script ends: in its report, or in one line that says what happened and what to do."""
 
-import contextlib
 import io
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,13 +68,3 @@ def message_of(error: Exception) -> str | None:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of Python's or of torch's says that memory does not suffice."""
     return isinstance(error, MemoryError) or bool(re.search(OUT_OF_MEMORY, str(error)))
-
-
-@contextlib.contextmanager
-def allowing_for_memory() -> Iterator[None]:
-    """What memory does not suffice for is left out."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise

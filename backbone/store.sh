@@ -25,7 +25,6 @@ trap 'interrupted QUIT 131' QUIT
 trap 'interrupted TERM 143' TERM
 trap 'interrupted HUP 129' HUP
 trap 'interrupted PIPE 141' PIPE # nobody reads stderr any longer
-
 interrupted() {
   trap '' INT QUIT TERM HUP PIPE
   { kill "$!" && wait "$!"; } 2>/dev/null
@@ -44,11 +43,10 @@ attend() {
 # them, however they end.
 lock() {
   attend "$base" -c 'import fcntl, sys
-number, *refusal = sys.argv[1:]
 try:
-    fcntl.flock(int(number), fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+    fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[2:] else 0))
 except BlockingIOError:
-    sys.exit(*refusal)
+    sys.exit(sys.argv[2])
 except OSError as error:
     print("no lock can be had here:", error.strerror, file=sys.stderr)' "$1" ${2:+"$wrapper: $2"}
 }
@@ -103,18 +101,15 @@ set_up() {
 }
 
 # prepare SCRIPT OWN ARGUMENT...: what each wrapper does first. The arguments are the script's, but
-# none of the OWN flags. Sets $script, $network, which names folders and files, and, where flags say
-# them, $iterations and $warmup.
+# none of the OWN flags. Sets $script and $network, which names folders and files.
 prepare() {
-  script=$1 own=" --i --input $2 " model=mobilenet_v2 stride=32 iterations='' warmup='' before=''
+  script=$1 own=" --i --input $2 " model=mobilenet_v2 stride=32 before=''
   shift 2
   for argument; do
     case $before,$argument in
       *,-h | *,--help) exec "$base" "$script" --help ;;
       --model,* | *,--model=*) model=${argument#--model=} ;;
       --output-stride,* | *,--output-stride=*) stride=${argument#--output-stride=} ;;
-      --iterations,* | *,--iterations=*) iterations=${argument#--iterations=} ;;
-      --warmup,* | *,--warmup=*) warmup=${argument#--warmup=} ;;
     esac
     before=$argument flag=${argument%%=*}
     case $own in
@@ -148,24 +143,17 @@ time_targets() {
   cases='% --target model
 blocks/% --target block
 layers/% --target layer'
-  time_all '' 300 25 "$@"
+  time_all '' "$@"
 }
 
-# time_all FOLDER ITERATIONS WARMUP FLAG...: the timer's runs, by rounds. The timed passes, so many
-# unless a flag says another number, are shared out among the rounds; on a CPU the warm-up passes
-# too, whereas a GPU's clocks rise in each process.
+# time_all FOLDER FLAG...: the timer's runs, by rounds, which share its passes.
 time_all() {
-  rounds=${ROUNDS:-5} folder=$1 iterations=$(share "${iterations:-$2}") warmup=${warmup:-$3}
-  shift 3
-  [ "$script" = timer.py ] || warmup=$(share "$warmup")
-  set -- "$@" --iterations "$iterations" --warmup "$warmup" # of two, argparse takes the last
-  measure_all "${script%timer.py}${network}_stats$folder" "$@"
+  rounds=${ROUNDS:-5} folder=$1
+  shift
+  measure_all "${script%timer.py}${network}_stats$folder" "$@" --rounds "$rounds"
   [ -n "$failed" ] || cat "$into/${network}_cityscapes.txt" "$into/${network}_pascal.txt" >&3
   say "stored in $into; '$python results.py --update' brings README.md up to date"
 }
-
-# share TOTAL: each round's passes, rounded up.
-share() { awk -v n="$1" -v rounds="$rounds" 'BEGIN { print int((n + rounds - 1) / rounds) }'; }
 
 # measure_all FOLDER FLAG...: the script's runs over rounds x inputs x $cases, each a line: a file's
 # name in the folder, in which % stands for network and input, and flags.

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbone import records
-from backbone.inputs import DATASETS
+from backbone.flags import DATASETS
 from backbone.records import Record
-from backbone.roofline import Ceilings
-from backbone.rows import Row, format_rows
+from backbone.rows import Ceilings, Row, format_rows
 from backbone.script import ROOT, Failure
 
 FIRST, FIRST_FILES = "MobileNet-V2", "mobilenetv2"  # what most tables and pictures are of
@@ -21,19 +20,13 @@ TIMES = ("*_stats", "cpu/*_stats")
 MODES = ("*_stats/modes", "cpu/*_stats/modes")
 TARGETS = {"model": "", "block": "blocks", "layer": "layers"}
 REPORT = (
-    r"\nStorage on (?P<storage>\S+)\n(?s:.*)"
-    r"\ninput +\((?P<batch>\d+), (?s:.*)"
-    r"\nTotal Tensors: (?P<tensors>\d+) \tUsed Memory: (?P<used>[\d.]+)(?P<unit>[KMG])\n"
-    r"(?s:.*)\nParameters: (?P<parameters>\d+)"
-    r"\nPeak .* \(predicted\): (?P<predicted>[\d.]+) MiB\n(?s:.*)"
-    r"\n  at: .+"
-    r"(\nPeak .* \(measured on (?P<gpu>.+)\): (?P<measured>[\d.]+) MiB, .*)?\n$"
+    r"\nStorage on (?P<storage>\S+)\n(?s:.*)\ninput +\((?P<batch>\d+), (?s:.*)"
+    r"\nTotal Tensors: (?P<tensors>\d+) \tUsed Memory: (?P<used>[\d.]+)(?P<unit>[KMG])\n(?s:.*)"
+    r"\nParameters: (?P<parameters>\d+)\nPeak .* \(predicted\): (?P<predicted>[\d.]+) MiB\n(?s:.*)"
+    r"\n  at: .+(\nPeak .* \(measured on (?P<gpu>.+)\): (?P<measured>[\d.]+) MiB, .*)?\n$"
 )
-STRUCTURE = (
-    r"\n +Conv2d-1 +\[-?(?P<batch>\d+), (?s:.*)"  # -1 is any
-    r"\nTotal MACs: (?P<macs>[\d,]+) \(1 MAC = 2 FLOPs\)\n$"
-)
-MB = {"K": 1 / 1024, "M": 1, "G": 1024}
+# Of a structure's batch -1 is any.
+STRUCTURE = r"\n +Conv2d-1 +\[-?(?P<batch>\d+), (?s:.*)\nTotal MACs: (?P<macs>[\d,]+) \(1 .*\)\n$"
 
 
 class Stored(NamedTuple):
@@ -66,27 +59,15 @@ class Stored(NamedTuple):
         medians = [self.records["layer"].median(name) for name in Ceilings._fields]
         return None if None in medians else Ceilings(*medians)
 
-    @property
-    def lack(self) -> str:
-        """Why the operations have no floor; nothing where they have."""
-        why = "no ceilings, for lack of memory perhaps; stats.sh measures them"
-        return "" if self.ceilings else f"{self.title}: {why}"
-
 
 class Memory(NamedTuple):
-    """One network's memory report and the structure of the same pass, by names in tables; memory is
-    in MB of 2**20 bytes, and a peak that nothing measured is None."""
+    """What one network's memory report and the structure of the same pass say, by names in tables
+    and by the groups of REPORT and STRUCTURE; None is a peak that nothing measured."""
 
     network: str
     device: str
     dataset: str
-    batch: int
-    allocated: float
-    tensors: int
-    parameters: int
-    macs: int
-    predicted_peak: float
-    measured_peak: float | None
+    said: dict[str, str | None]
 
 
 def names_of(network: str, device: str, dataset: str, folder: Path) -> tuple[str, str, str]:
@@ -142,6 +123,11 @@ def of_first(times: list[Stored]) -> list[Stored]:
     return [stored for stored in times if stored.network == FIRST]
 
 
+def of_stock(times: list[Stored]) -> list[Stored]:
+    """MobileNet-V2's times in no mode."""
+    return [each for each in of_first(times) if "mode" not in each.records["model"].conditions]
+
+
 def load_modes() -> list[Stored]:
     """The records of the modes, by the flags of the mode, the fastest first; before it "stock",
     which there must be, and "stock again", which have none."""
@@ -155,7 +141,7 @@ def load_modes() -> list[Stored]:
             found[record.conditions.get("mode", by_file)] = record
         device = found["stock"].conditions["device"]
         order = sorted(found, key=lambda mode: found[mode].rows[-1].mean)
-        order.sort(key=lambda mode: ["stock", "stock again", mode].index(mode))
+        order = sorted({"stock", "stock again"} & found.keys()) + order  # of two, the first counts
         ordered = {mode: found[mode] for mode in order}
         modes.append(Stored(*names_of(name, device, dataset, folder), ordered))
     return modes
@@ -193,35 +179,21 @@ def load_memory() -> list[Memory]:
     """The memory reports, with the MACs of the structures, dataset by dataset."""
     found = []
     for dataset, folder in product(DATASETS, stored_folders("memory_reports")):
-        names = {file.stem.rpartition("_")[0] for file in folder.glob("*_*.txt")}
-        for name in sorted(names, key=lambda name: (name != FIRST_FILES, name)):
-            found.append(load_report(folder / f"{name}_{dataset}.txt", name, dataset))
+        for name in sorted({file.stem.rpartition("_")[0] for file in folder.glob("*_*.txt")}):
+            file = folder / f"{name}_{dataset}.txt"
+            structure = folder.parent / "model_structures" / file.name
+            if not structure.exists():  # it does not depend on the device
+                structure = ROOT / "model_structures" / file.name
+            built, report = find(STRUCTURE, structure), find(REPORT, file)
+            if (batch := report["batch"]) != built["batch"]:
+                raise Failure(f"{structure} is not of batch size {batch}, as {file.name} is")
+            names = names_of(name, report["gpu"] or report["storage"], dataset, file)
+            found.append(Memory(*names, report | built))
     return found
 
 
-def load_report(file: Path, name: str, dataset: str) -> Memory:
-    """A memory report with its structure."""
-    structure = file.parents[1] / "model_structures" / file.name
-    if not structure.exists():  # it does not depend on the device
-        structure = ROOT / "model_structures" / file.name
-    built, report = find(STRUCTURE, structure), find(REPORT, file)
-    if built["batch"] != report["batch"]:
-        raise Failure(f"{structure} is not of batch size {report['batch']}, as {file.name} is")
-    return Memory(
-        *names_of(name, report["gpu"] or report["storage"], dataset, file),
-        int(report["batch"]),
-        float(report["used"]) * MB[report["unit"]],
-        int(report["tensors"]),
-        int(report["parameters"]),
-        int(built["macs"].replace(",", "")),
-        float(report["predicted"]),
-        float(report["measured"]) if report["measured"] else None,
-    )
-
-
-def find(pattern: str, file: Path) -> re.Match:
-    """What a pattern matches in a file."""
-    match = re.search(pattern, file.read_text("utf-8"))
-    if match is None:
-        raise Failure(f"{file} is cut short, or of another form; its wrapper makes it anew")
-    return match
+def find(pattern: str, file: Path) -> dict[str, str | None]:
+    """What the groups of a pattern match in a file."""
+    if match := re.search(pattern, file.read_text("utf-8")):
+        return match.groupdict()
+    raise Failure(f"{file} is cut short, or of another form; its wrapper makes it anew")

@@ -1,6 +1,7 @@
-"""Timed passes, and the rows that they make."""
+"""Timed passes and the rows that they make; what the machine attains at the most."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from copy import copy
@@ -17,13 +18,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from backbone import files, modes, networks
-from backbone.costs import measure_ceilings
+from backbone import files, modes
 from backbone.instrument import mark_pass, trace_operations
 from backbone.networks import Backbone
-from backbone.roofline import Cost, sum_costs
-from backbone.rows import Row, format_rows, number_rows
-from backbone.script import allowing_for_memory
+from backbone.rows import Ceilings, Row, format_rows, number_rows, sum_costs
+from backbone.script import is_out_of_memory
 
 ABOUT = ("dataset", "target", "batch_size", "warmup", "iterations", "dtype")
 
@@ -52,42 +51,40 @@ def report_times(
         from backbone import records
 
         files.check_writable(file)
-        record = records.start(machine_conditions | _conditions(args, backbone))
+        about = {"network": backbone.name} | {name: getattr(args, name) for name in ABOUT}
+        about |= {"torch_version": torch.__version__, "torchvision_version": version("torchvision")}
+        about |= {"mode": args.mode} if args.mode else {}
+        about |= {"output_stride": args.output_stride} if args.output_stride != 32 else {}
+        record = records.start(machine_conditions | about)
         if args.append is not None:
             records.read_like(Path(file), record)
-    of_run = {}
-    with networks.explaining(backbone, list(image.shape)):
-        if args.compile:
-            of_run["compile_time"] = modes.compile_network(backbone.network, image)
-        passes = args.warmup, args.iterations
-        rows, used = time_network(backbone, image, args.target, clock, *passes)
+    run = {"compile_time": modes.compile_network(backbone.network, image)} if args.compile else {}
+    passes = args.warmup, args.iterations
+    rows, used = time_network(backbone, image, args.target, clock, *passes)
     if file is not None:
         if args.target == "model":  # the other targets' passes are traced anyway
-            rows = [replace(rows[0], cost=pass_cost(backbone, list(image.shape)))]
-        record.runs[0].update(of_run | used)
+            with contextlib.suppress(Exception):  # of a forward that cannot be cut
+                # A copy is not compiled; to record it would undo what the compiler has made.
+                _, operations = trace_operations(copy(backbone.network), list(image.shape))
+                cost = sum_costs(operation.cost for operation in operations)
+                rows = [replace(rows[0], cost=cost)]
+        record.runs[0].update(run | used)
         record = record._replace(rows=rows)
         if args.append is not None:
             record = records.add(Path(file), record)
         files.write_whole(file, records.dumps(record))
         # Not before the run is stored: it needs memory that a system may end a process for.
-        further = {}
-        with allowing_for_memory():
-            further |= modes.output_difference(args, backbone.network, image)
-        with allowing_for_memory():
+        run = record.runs[-1]
+        try:
             if args.target == "layer":
-                further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
-        if further:
-            record.runs[-1].update(further)
-            files.write_whole(file, records.dumps(record))
+                run |= measure_ceilings(image.device, image.dtype, clock)._asdict()
+            run |= modes.output_difference(args, backbone.network, image)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        files.write_whole(file, records.dumps(record))
         rows = record.rows
     print(format_rows(rows), end="")
-
-
-def _conditions(args: argparse.Namespace, backbone: Backbone) -> dict[str, str | int]:
-    about = {"network": backbone.name} | {name: getattr(args, name) for name in ABOUT}
-    about |= {"torch_version": torch.__version__, "torchvision_version": version("torchvision")}
-    about |= {"mode": args.mode} if args.mode else {}
-    return about | ({"output_stride": args.output_stride} if args.output_stride != 32 else {})
 
 
 def time_network(
@@ -166,11 +163,28 @@ def _count_faults(backbone: Backbone, image: Tensor) -> list[int]:
     return np.median(np.diff(np.reshape(marks, (3, -1))), axis=0).astype(int).tolist()
 
 
-def pass_cost(backbone: Backbone, input_shape: list[int]) -> Cost | None:
-    """What a pass costs on an image (B, C, H, W); None where it cannot be cut into operations."""
-    try:
-        # A copy is not compiled; to record it would undo what the compiler has made.
-        _, operations = trace_operations(copy(backbone.network), input_shape)
-    except Exception:  # whatever a forward of another form makes the recording run into
-        return None
-    return sum_costs(operation.cost for operation in operations)
+def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: Clock) -> Ceilings:
+    """The best of 30 products of two square matrices, and of 15 copies of 512 MiB, all memory
+    touched before. Half of the products are torch.mm's, half a pointwise convolution's in
+    channels_last, the same product by another library (and perhaps in TF32, as in the network):
+    neither is the faster one on all machines."""
+
+    def least_ms(operation: Callable[[], object]) -> float:
+        for _ in range(15):
+            clock.mark()
+            operation()
+        clock.mark()
+        return min(clock.read())
+
+    side = {"cpu": 2048, "cuda": 8192}[device.type]  # of the matrices
+    copied = 2**29  # bytes: with the copy, far more than the caches hold
+    with torch.inference_mode():
+        a, b = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(2))
+        image = a.view(1, side // 32, 32, side).permute(0, 3, 1, 2)  # pixel by pixel
+        filters = b.view(side, 1, 1, side).permute(0, 3, 1, 2)
+        source = torch.ones(copied // dtype.itemsize, device=device, dtype=dtype)
+        target = torch.ones_like(source)
+        products = lambda: torch.mm(a, b), lambda: torch.conv2d(image, filters)
+        product_ms = min(least_ms(product) for product in products)
+        copy_ms = least_ms(lambda: target.copy_(source))
+    return Ceilings(2 * side**3 / product_ms * 1e3, 2 * copied / copy_ms * 1e3)

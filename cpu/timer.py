@@ -3,6 +3,7 @@
 import ctypes
 import sys
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 
@@ -42,6 +43,7 @@ def main() -> None:
     does = "freed memory stays with the process"
     parser.add_argument("--keep-memory", action="store_true", help=does)
     args = flags.parse_timer(parser)
+    args.warmup = ceil(args.warmup / args.rounds)  # a GPU's clocks must rise in each process
     if args.keep_memory:
         keep_freed_memory()
     import torch

@@ -33,8 +33,8 @@ preloaded.set_forkserver_preload(LIBRARIES.split())
 
 # To run before a timer: its record of layers has ceilings that took no time to measure.
 CEILINGS = """
-from backbone import costs
-costs.measure_ceilings = lambda *_: costs.Ceilings(1e11, 1e10)
+from backbone import timing
+timing.measure_ceilings = lambda *_: timing.Ceilings(1e11, 1e10)
 """
 
 

@@ -12,7 +12,7 @@ from torch._subclasses import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from backbone import memory, networks, structure
-from backbone.inputs import DATASETS
+from backbone.flags import DATASETS
 
 TOTALS = {
     "cityscapes": "Total Tensors: 9830492 \tUsed Memory: 37.58M",

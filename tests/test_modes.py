@@ -201,15 +201,15 @@ def test_modes_by_rounds(checkout, stand_in, device, timer):
     for name, lines in found.items():
         dataset, _, words = name.removeprefix("mobilenetv2_").partition("_")
         flags = [
-            line.removeprefix(f"{timer} --i {dataset}").partition(" --s 2 ")[0] for line in lines
+            line.removeprefix(f"{timer} --i {dataset}").partition(" --iterations 30 ")[0]
+            for line in lines
         ]
         assert len(lines) == 2 and flags[0] == flags[1]
         plain = flags[0].replace("--", "").strip().replace(" ", "_")
         assert plain == ("" if words in ("stock", "stock_again") else words)
-    warmup = "5" if timer == "cpu/timer.py" else "10"
     (line, _) = found["mobilenetv2_pascal_channels-last_fold"]
-    rest = "--channels-last --fold --s 2 --iterations 15 --warmup"
-    assert line == f"{timer} --i pascal {rest} {warmup}"
+    rest = "--channels-last --fold --iterations 30 --warmup 10 --s 2 --rounds 2"
+    assert line == f"{timer} --i pascal {rest}"
     # By turns: every mode has its run before any has its second.
     said = [line for line in result.stderr.splitlines() if "-> " in line]
     first = [line.partition("-> ")[2] for line in said[:: len(found) // 2]]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import weakref
+from argparse import Namespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchsummary import summary
 
-from backbone import instrument, memory, networks, records, structure, timing
+from backbone import instrument, memory, modes, networks, records, structure, timing
 from backbone.observe import tensors_in
 from backbone.rows import Row, name_row
 from backbone.script import Failure
@@ -138,7 +139,7 @@ class Foreign(nn.Module):
 
 @pytest.mark.parametrize("network", [Memory(), Foreign()])
 def test_network_that_cannot_be_cut_is_refused(network):
-    backbone = networks.Backbone("odd", network.eval(), lambda _: networks.Stage("all", "", {}))
+    backbone = networks.Backbone("odd", network.eval(), lambda *_: networks.Stage("all", "", {}))
     words = r"^odd cannot be cut into operations faithfully \(.+\); use --target model$"
     with pytest.raises(Failure, match=words):
         mark_layers(backbone, [1, 3])
@@ -158,14 +159,15 @@ def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
         ("alexnet", [1, 3, 16, 16], "Output size is too small"),
     ],
 )
-def test_size_that_a_network_cannot_take(name, shape, reason):
+def test_size_that_a_network_cannot_take(monkeypatch, name, shape, reason):
     backbone = build_on_meta(name)
+    monkeypatch.setattr(networks, "build", lambda *_: backbone)
+    size = "x".join(map(str, shape[2:]))
+    args = Namespace(model=name, output_stride=32, batch_size=1, dataset=size)
+    with pytest.raises(Failure) as failure:
+        modes.make_stock(args, torch.device("meta"))
     words = f"{name} cannot take an input of shape {shape}: "
-    image = torch.empty(shape, device="meta")
-    for run in (lambda: backbone.network(image), lambda: mark_layers(backbone, shape)):
-        with pytest.raises(Failure) as failure, networks.explaining(backbone, shape):
-            run()
-        assert str(failure.value).startswith(words) and reason in str(failure.value)
+    assert str(failure.value).startswith(words) and reason in str(failure.value)
 
 
 def report(name: str, size: int) -> list[Row]:
@@ -242,13 +244,6 @@ def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
     """Within rounding of the largest value: random weights leave little of an image."""
     assert expected.abs().max() > 0
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
-
-
-@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
-def test_network_without_an_output_stride(name):
-    words = f"{name} has no output stride to choose; mobilenet_v2 and the ResNets"
-    with pytest.raises(ValueError, match=words):
-        networks.check_output_stride(name)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "mobilenet_v3_small"])

@@ -12,8 +12,7 @@ import pytest
 from project import CEILINGS, assert_one_line, script
 
 from backbone import records
-from backbone.roofline import Ceilings, Cost
-from backbone.rows import Row, interval
+from backbone.rows import Ceilings, Cost, Row, interval
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "1")
 

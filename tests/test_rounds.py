@@ -2,8 +2,11 @@
 
 import os
 import re
+import runpy
+import sys
 
 import pytest
+from project import ROOT
 from wrappers import TIMES, files_in, run
 
 
@@ -14,7 +17,7 @@ def test_rounds(checkout, stand_in):
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     *_, pascal, last = result.stderr.splitlines()
     said = [line.removeprefix("cpu/stats.sh: round ") for line in result.stderr.splitlines()[:-7]]
-    flags = "--iterations 31 --warmup=6 --iterations 11 --warmup 2"
+    flags = "--iterations 31 --warmup=6 --rounds 3"
     order = [(d, t) for d in ("cityscapes", "pascal") for t in ("model", "block", "layer")]
     expected = [
         (f"{r} of 3, run {i} of 6", f"cpu/timer.py --i {d} --target {t} {flags}")
@@ -52,25 +55,40 @@ echo $(($(wc -l <"{tmp_path}/ticks") * 65))
     assert left == [str(65 * i * (78 - part) // part // 60 + 1) for i, part in enumerate(done, 1)]
 
 
+def test_five_rounds_unless_said_otherwise(checkout, stand_in):
+    for rounds, number in (("", 5), ("7", 7)):
+        env = {**stand_in, "ROUNDS": rounds, "STAND_IN_FAILS": "cpu/timer.py"}
+        result = run(checkout / "cpu/stats.sh", "--s", "1", env=env)
+        assert result.returncode == 3
+        command = f"cpu/timer.py --i cityscapes --target model --s 1 --rounds {number} -> "
+        first = f"cpu/stats.sh: round 1 of {number}, run 1 of 6: {command}"
+        assert result.stderr.startswith(first)
+
+
 @pytest.mark.parametrize(
-    ("flags", "rounds", "share"),
+    ("flags", "iterations", "warmup"),
     [
-        ([], "5", "--iterations 60 --warmup 5"),
-        ([], "", "--iterations 60 --warmup 5"),
-        (["--iterations", "3"], "5", "--iterations 3 --iterations 1 --warmup 5"),
-        (
-            ["--iterations=300", "--s", "1"],
-            "7",
-            "--iterations=300 --s 1 --iterations 43 --warmup 4",
-        ),
+        ([], 300, 25),
+        (["--rounds", "5"], 60, 5),
+        (["--rounds", "5", "--iterations", "3"], 1, 5),
+        (["--rounds", "7", "--warmup", "0"], 43, 0),
+        (["--rounds", "7"], 43, 4),
     ],
 )
-def test_passes_are_shared_out_and_rounded_up(checkout, stand_in, flags, rounds, share):
-    env = {**stand_in, "ROUNDS": rounds, "STAND_IN_FAILS": "cpu/timer.py"}
-    result = run(checkout / "cpu/stats.sh", *flags, env=env)
-    assert result.returncode == 3
-    first = f"round 1 of {rounds or 5}, run 1 of 6: cpu/timer.py --i cityscapes --target model "
-    assert result.stderr.startswith(f"cpu/stats.sh: {first}{share} -> ")
+def test_passes_are_shared_out_and_rounded_up(monkeypatch, flags, iterations, warmup):
+    seen = {}
+    monkeypatch.setattr("backbone.timing.report_times", lambda args, *_: seen.update(vars(args)))
+    monkeypatch.setattr("sys.argv", ["cpu/timer.py", *flags])
+    monkeypatch.setattr("sys.path", list(sys.path))
+    runpy.run_path(str(ROOT / "cpu/timer.py"), run_name="timer")["main"]()
+    assert (seen["iterations"], seen["warmup"]) == (iterations, warmup)
+    monkeypatch.setattr("backbone.machine.why_no_cuda", lambda: None)
+    monkeypatch.setattr("backbone.machine.describe_cuda", dict)
+    timer = runpy.run_path(str(ROOT / "timer.py"), run_name="timer")
+    timer["main"].__globals__["CudaClock"] = object
+    timer["main"]()
+    # Each process has all warm-up passes: a GPU's clocks rise in each.
+    assert (seen["iterations"], seen["warmup"]) == (iterations, 0 if "0" in flags else 25)
 
 
 @pytest.mark.parametrize("rounds", ["0", "x", "-1", "1.5", "05"])

@@ -104,7 +104,7 @@ def test_modules_of_like_names_are_not_taken_for_each_other():
             return self.a_b(self.a(x))
 
     network = Like().eval()
-    like = networks.Backbone("Like", network, lambda _: networks.Stage("AvgPool", "", {}))
+    like = networks.Backbone("Like", network, lambda *_: networks.Stage("AvgPool", "", {}))
     forward, _ = timing.mark_pass(like, [1, 3], "layer", lambda: None)
     image = torch.rand(1, 3)
     with torch.inference_mode():

@@ -73,8 +73,7 @@ def test_stats_on_a_cuda_device(checkout, stand_in):
     for dataset in ("cityscapes", "pascal"):
         for folder, target in (("", "model"), ("blocks/", "block"), ("layers/", "layer")):
             text = (checkout / f"mobilenetv2_stats/{folder}mobilenetv2_{dataset}.txt").read_text()
-            # Each process has all warm-up passes: a GPU's clocks rise in each.
-            line = f"timer.py --i {dataset} --target {target} --s 2 --iterations 150 --warmup 25\n"
+            line = f"timer.py --i {dataset} --target {target} --s 2 --rounds 2\n"
             assert text == 2 * line
 
 

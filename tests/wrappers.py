@@ -40,11 +40,11 @@ def checkout(tmp_path: Path) -> Path:
         else:
             copy.mkdir(exist_ok=True)
             shutil.copy(path, copy)
-    inputs = copy / "backbone/inputs.py"
-    inputs.write_text(inputs.read_text().replace("1024, 2048", "64, 96"))
-    costs = copy / "backbone/costs.py"
-    text = costs.read_text().replace('"cpu": 2048', '"cpu": 64').replace("2**29", "2**20")
-    costs.write_text(text)
+    flags = copy / "backbone/flags.py"
+    flags.write_text(flags.read_text().replace("1024, 2048", "64, 96"))
+    timing = copy / "backbone/timing.py"
+    text = timing.read_text().replace('"cpu": 2048', '"cpu": 64').replace("2**29", "2**20")
+    timing.write_text(text)
     store = copy / "backbone/store.sh"  # a machine of its own, or another
     lock = f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'
     store.write_text(store.read_text().replace("machine_lock=/tmp/mobilenetv2-profile.lock", lock))
