@@ -13,13 +13,13 @@ def main() -> None:
     args = flags.parse(parser)
     import torch
 
-    from backbone import machine, memory, modes, structure
+    from backbone import machine, memory, networks
 
     if args.struct == "True":  # from shapes alone
         with torch.device("meta"):
-            backbone, image = modes.make_stock(args, "meta")
-        layers, macs = structure.list_layers(backbone.network, image)
-        print(structure.format_layers(layers, list(image.shape)))
+            backbone, image = networks.make_stock(args, "meta")
+        layers, macs = memory.list_layers(backbone.network, image)
+        print(memory.format_layers(layers, list(image.shape)))
         print(f"Total MACs: {macs:,} (1 MAC = 2 FLOPs)")
         return
     no_cuda = machine.why_no_cuda()
@@ -27,7 +27,7 @@ def main() -> None:
         raise script.Failure(f"{no_cuda}; --device cpu reports the CPU")
     device = torch.device("cpu" if no_cuda or args.device == "cpu" else "cuda")
     reporter = memory.load_reporter()
-    backbone, image = modes.make_stock(args, device)
+    backbone, image = networks.make_stock(args, device)
     network = backbone.network
     predicted = memory.predict_peak(network, image)
     measured = memory.measure_peak(network, image)

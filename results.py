@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from backbone import files, script
+from backbone import script
 from backbone.flags import DATASETS
 
 PART = re.compile(r"(<!-- results.py: ([^>]+) -->\n).*?(<!-- results.py: end -->\n)", re.DOTALL)
@@ -25,39 +25,33 @@ def main() -> None:
 
     times = stored.load_times()
     if args.layers:
-        title = DATASETS[args.layers].title
+        title = stored.TITLES[args.layers]
         first = [each for each in stored.of_first(times) if each.dataset == title]
         print(tables.format_layers(first))
         return
     modes = stored.load_modes()
     parts = tables.format_parts(times, modes, stored.load_memory())
     pictures = list(figures.list_pictures(times, modes))
-    for picture in pictures:
-        parts[picture.part].append(f"![{picture.alt}](figures/{picture.name})")
+    for part, name, alt, _ in pictures:
+        parts[part].append(f"![{alt}](figures/{name})")
     texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
     readme = args.check or args.update
     if not readme:
         print("\n".join(f"#### {title}\n\n{text}" for title, text in texts.items()), end="")
         return
-    new, digest = replace_parts(readme, texts), stored.digest_stored()
+    old, digest = readme.read_text("utf-8"), stored.digest_stored()
+    if missing := sorted(texts.keys() - {title for _, title, _ in PART.findall(old)}):
+        raise script.Failure(f"{readme} lacks <!-- results.py: {missing[0]} -->, or its end")
+    new = PART.sub(lambda part: f"{part[1]}{texts.get(part[2], '')}{part[3]}", old)
     made = [(script.ROOT / "figures" / name, draw) for _, name, _, draw in pictures]
     for file, make in [*made, (readme, lambda _: new)]:
         text = make(digest)
         if args.update:
             file.parent.mkdir(exist_ok=True)
-            files.write_whole(file, text)
+            script.write_whole(file, text)
         elif file.read_text("utf-8") != text:
             end = "is not what the stored files say; see results.py --update"
             raise script.Failure(f"{file} {end}")
-
-
-def replace_parts(readme: Path, texts: dict[str, str]) -> str:
-    """A README's text with what is between each part's markers replaced. Raises script.Failure
-    where it has not the markers of all parts."""
-    text = readme.read_text("utf-8")
-    if missing := sorted(texts.keys() - {title for _, title, _ in PART.findall(text)}):
-        raise script.Failure(f"{readme} lacks <!-- results.py: {missing[0]} -->, or its end")
-    return PART.sub(lambda part: f"{part[1]}{texts.get(part[2], '')}{part[3]}", text)
 
 
 if __name__ == "__main__":

@@ -5,49 +5,38 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import cycle
 from statistics import median
-from typing import NamedTuple
 
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from backbone.flags import DATASETS
 from backbone.rows import interval, name_row
-from backbone.stored import Stored, by_device, of_first, of_stock, speed_ups
+from backbone.stored import TITLES, Stored, of_first, of_stock, speed_ups
 
 MARKERS = "osv^DPX*"
 
 
-class Picture(NamedTuple):
-    """The part of the README that a picture is in, its file's name, what it shows, and what draws
-    it: its SVG text, the same for the same stored files, which have this digest."""
-
-    part: str
-    name: str
-    alt: str
-    draw: Callable[[str], str]
-
-
-def list_pictures(times: list[Stored], modes: list[Stored]) -> Iterator[Picture]:
-    """The pictures that the stored files make, in the README's order."""
+def list_pictures(times: list[Stored], modes: list[list[Stored]]) -> Iterator[tuple]:
+    """The pictures that the stored files make, in the README's order: the part that one is in, its
+    file's name, what it shows, and what draws it: its SVG text, by a digest of the stored files."""
     part = "Inference time"  # where the README begins: one picture
-    for dataset, (title, _) in DATASETS.items():
+    for dataset, title in TITLES.items():
         here = [each for each in of_first(times) if each.dataset == title]
         shown = partial(draw, draw_latency, [here], 3.2)
-        yield Picture(part, f"latency_{dataset}.svg", f"Latency of the 21 stages, {title}", shown)
+        yield (part, f"latency_{dataset}.svg", f"Latency of the 21 stages, {title}", shown)
         part = "Where the time goes"
-    for dataset, (title, _) in DATASETS.items():
+    for dataset, title in TITLES.items():
         here = [each for each in of_stock(times) if each.dataset == title and each.ceilings]
         shown = partial(draw, draw_roofline, here, 4.4, widths=(1, 3))
         if here:
             alt = f"Roofline of the operations, {title}"
-            yield Picture(part, f"roofline_{dataset}.svg", alt, shown)
+            yield (part, f"roofline_{dataset}.svg", alt, shown)
     if modes:
-        shown = partial(draw, draw_modes, by_device(modes), 4.8)
-        yield Picture("Modes", "modes.svg", "Speed-up of the modes over the stock pass", shown)
+        shown = partial(draw, draw_modes, modes, 4.8)
+        yield ("Modes", "modes.svg", "Speed-up of the modes over the stock pass", shown)
     if times != of_first(times):
         shown = partial(draw, draw_networks, [times], 4.4)
-        yield Picture("Networks", "networks.svg", "Time of the networks against their MACs", shown)
+        yield ("Networks", "networks.svg", "Time of the networks against their MACs", shown)
 
 
 def draw(
@@ -154,8 +143,7 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
             axes.annotate(each.network, point, (4, 4), textcoords="offset points", fontsize=7)
     for (label, places), marker in zip(points.items(), cycle(MARKERS)):
         axes.scatter(*zip(*places, strict=True), marker=marker, label=label)
-    axes.set(title="Time against MACs", xlabel="MACs, G", ylabel="ms a pass")
-    axes.set(xscale="log", yscale="log")
+    axes.set(xlabel="MACs, G", ylabel="ms a pass", xscale="log", yscale="log")
     axes.margins(x=0.1)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize=8)

@@ -2,25 +2,14 @@
 
 import argparse
 import re
-from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from math import ceil
-from typing import NamedTuple
 
 from backbone.script import PROGRAM
 
-
-class Dataset(NamedTuple):
-    """A dataset's name in tables, and the shape of its images, (C, H, W)."""
-
-    title: str
-    shape: tuple[int, int, int]
-
-
-DATASETS = {
-    "cityscapes": Dataset("Cityscapes", (3, 1024, 2048)),
-    "pascal": Dataset("PASCAL VOC 2012", (3, 500, 334)),
-}
+# Of their images, (C, H, W).
+DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
 DEFAULT = "mobilenet_v2"  # the network unless another is named
 # With an output stride to choose: torchvision's ResNets without bottlenecks have no dilation.
 DILATED = (DEFAULT, "resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
@@ -34,6 +23,25 @@ MODES = {
 EXACT = ("", "--keep-memory")  # the modes that change no arithmetic
 
 
+def size(text: str) -> str:
+    """A flag's type: a dataset's name, which stands for the size of its images, or HxW."""
+    if text in DATASETS or re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", text):
+        return text
+    known = ", ".join(DATASETS)
+    raise argparse.ArgumentTypeError(f"{text!r} is none of {known}, and no HxW such as 512x1024")
+
+
+def whole_number(text: str, least: int = 0) -> int:
+    """A flag's type: a whole number from `least` up, of nine digits at the most, for torch."""
+    # Not +5, 05 or 1_000 either, which a shell reads apart.
+    if re.fullmatch("0|[1-9][0-9]{0,8}", text) and int(text) >= least:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up to 999999999")
+
+
+positive = partial(whole_number, least=1)
+
+
 def script_parser(description: str) -> argparse.ArgumentParser:
     """The flags that every measuring script has."""
     flags = argparse.ArgumentParser(PROGRAM, description=description, allow_abbrev=False)
@@ -43,7 +51,7 @@ def script_parser(description: str) -> argparse.ArgumentParser:
     flags.add_argument("--model", default=DEFAULT, help="a classification network of torchvision's")
     does = "input size over that of the last feature map, by dilations in place of strides"
     flags.add_argument("--output-stride", type=int, choices=(32, 16, 8), default=32, help=does)
-    flags.add_argument("--batch-size", "--s", type=whole_number(1), default=1, help="images a pass")
+    flags.add_argument("--batch-size", "--s", type=positive, default=1, help="images a pass")
     return flags
 
 
@@ -55,10 +63,10 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     target.add_argument("--target", choices=("model", "block", "layer"), default="model", help=does)
     does = "older spelling: yes is --target model, no is --target layer"
     target.add_argument("--w", choices=OLD_TARGETS, help=does)
-    flags.add_argument("--iterations", type=whole_number(1), default=300, help="timed passes")
-    flags.add_argument("--warmup", type=whole_number(0), default=25, help="passes before them")
+    flags.add_argument("--iterations", type=positive, default=300, help="timed passes")
+    flags.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
     does = "processes that share these passes"
-    flags.add_argument("--rounds", type=whole_number(1), default=1, help=does)
+    flags.add_argument("--rounds", type=positive, default=1, help=does)
     for mode, does in MODES.items():
         flags.add_argument(mode, action="store_true", help=does)
     dtypes = ("float32", "bfloat16", "float16")
@@ -69,39 +77,12 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     return flags
 
 
-def size(text: str) -> str:
-    """A flag's type: a dataset's name, which stands for the size of its images, or HxW."""
-    if text in DATASETS or re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", text):
-        return text
-    known = ", ".join(DATASETS)
-    raise argparse.ArgumentTypeError(f"{text!r} is none of {known}, and no HxW such as 512x1024")
-
-
-def shape_of(size: str) -> tuple[int, int, int]:
-    """The shape (C, H, W) of the images of a size."""
-    if size in DATASETS:
-        return DATASETS[size].shape
-    height, width = map(int, size.split("x"))
-    return 3, height, width
-
-
-def whole_number(least: int) -> Callable[[str], int]:
-    """A flag's type: a whole number from `least` up, of nine digits at the most, for torch."""
-
-    def parse(text: str) -> int:
-        # Not +5, 05 or 1_000 either, which a shell reads apart.
-        if not re.fullmatch("0|[1-9][0-9]{0,8}", text) or int(text) < least:
-            reason = f"{text!r} is not a whole number from {least} up to 999999999"
-            raise argparse.ArgumentTypeError(reason)
-        return int(text)
-
-    return parse
-
-
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """A script's flags. A network that torchvision has not, or an output stride that the network
-    has not, is a usage error."""
+    """A script's flags, and the `shape` of its images, (C, H, W). A network that torchvision has
+    not, or an output stride that the network has not, is a usage error."""
     args = parser.parse_args()
+    named = DATASETS.get(args.dataset)
+    args.shape = named or (3, *map(int, args.dataset.split("x")))
     if args.model != DEFAULT:  # to import torch takes seconds
         from backbone.networks import torchvision
 

@@ -20,8 +20,8 @@ from backbone.script import Failure
 
 
 class Operation(NamedTuple):
-    """One operation of the pass: its type (of module, or the function's name), the path of the
-    module that it runs in ("": the network itself), its (first) input's shape, and its cost."""
+    """An operation: its type (of module, or the function's name), the path of the module that it
+    runs in ("": the network itself), its (first) input's shape, and its cost."""
 
     type: str
     path: str
@@ -35,11 +35,10 @@ def mark_pass(
     """The pass with the marks of a target, for an input of a shape (B, C, H, W), and the operations
     between them, each with its stage.
 
-    For "model" this is the stock pass between two marks, and there are no operations. Otherwise a
-    mark comes first and after each stage or operation. The pass runs the network's own modules,
-    returns what it returns, bit for bit, and keeps every tensor as long: when memory is given back
-    decides what the next operation finds, and so its time. Raises script.Failure where the network
-    cannot be cut so.
+    For "model" the stock pass between two marks, and no operations. Otherwise a mark comes first
+    and after each stage or operation. The pass runs the network's own modules, returns what it
+    returns, bit for bit, and keeps every tensor as long: when memory is given back decides what the
+    next operation finds, and so its time. Raises script.Failure where it cannot be cut so.
     """
     network = backbone.network
     if target == "model":
@@ -66,12 +65,10 @@ def mark_pass(
 def trace_operations(
     network: nn.Module, input_shape: list[int]
 ) -> tuple[fx.Graph, list[Operation]]:
-    """The network's graph and its operations, in order, for an input of a shape (B, C, H, W).
-
-    An operation is a call of one of torch.nn's modules, or of a function outside of them. The graph
-    is recorded on the meta device: the allocator is left as a run without a trace would find it.
-    Raises what the forward raises, and NotImplementedError of a tensor that is not the network's.
-    """
+    """The network's graph and its operations, in order, for an input of a shape (B, C, H, W): calls
+    of torch.nn's modules, and of functions outside of them. Recorded on the meta device, which
+    leaves the allocator as a run without a trace would find it. Raises what the forward raises, and
+    NotImplementedError of a tensor that is not the network's."""
     recorder = _Recorder(network)
     recorder.record(*on_meta(network, input_shape))
     return recorder.graph, [node.meta["operation"] for node in _operation_nodes(recorder.graph)]
@@ -101,9 +98,9 @@ def _insert_marks(
 
 
 def _keep_tensors(network: nn.Module, graph: fx.Graph, input_shape: list[int]) -> None:
-    """Have a recorded graph keep each tensor as long as the stock network does, and prove it: on
-    the meta device both run the same operators with the same shapes, and each storage that these
-    make is made and freed between the same two. Raises NotImplementedError where that is not so."""
+    """Have a graph keep each tensor as long as the stock network does, and prove it: on the meta
+    device both run the same operators with the same shapes, and each storage is made and freed
+    between the same two. Raises NotImplementedError where that is not so."""
     stock = observe(network, input_shape)
     nodes = _operation_nodes(graph)
     ends = [node.meta["end"] for node in nodes]
@@ -129,11 +126,9 @@ def _operation_nodes(graph: fx.Graph) -> list[fx.Node]:
 
 
 class _Recorder(TorchFunctionMode):
-    """Records a pass of a network on the meta device as a graph.
-
-    Each node's meta has the "storages" that its tensors are in, by their numbers; the nodes that
-    are "kept" until it has run; how many operators have run by its "end"; and, where it is one, its
-    "operation". A tensor's `node` is the last that gave it.
+    """Records a pass of a network on the meta device as a graph. A node's meta has the numbers of
+    the "storages" that its tensors are in; the nodes that are "kept" until it has run; how many
+    operators have run by its "end"; and the "operation" that it is. A tensor's `node` gave it last.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -1,9 +1,11 @@
-"""What a pass holds in memory: tensors by pytorch-memlab, the worst moment from shapes alone."""
+"""What mem.py reports: the memory that a pass holds, by pytorch-memlab its tensors and from shapes
+alone its worst moment; and how a network is built."""
 
 import contextlib
 import io
 import warnings
 from itertools import accumulate
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -31,9 +33,9 @@ class Peak(NamedTuple):
 
 
 def predict_peak(network: nn.Module, image: Tensor) -> Peak:
-    """The peak of one pass on an image (B, C, H, W), in inference mode; nothing is computed. As by
-    torch.distributed._tools.mem_tracker, it is the bytes of all live storages after each operation:
-    a kernel's scratch space, an allocator's rounding and a CUDA context come on top."""
+    """The peak of a pass on an image (B, C, H, W); nothing is computed. As by torch.distributed's
+    mem_tracker, the bytes of all live storages after each operation: a kernel's scratch space, an
+    allocator's rounding and a CUDA context come on top."""
     observer = observe(network, list(image.shape))
     changes = [0] * (len(observer.operators) + 2)
     for size, made, freed in observer.storages:
@@ -54,9 +56,8 @@ def predict_peak(network: nn.Module, image: Tensor) -> Peak:
 
 
 def measure_peak(network: nn.Module, image: Tensor) -> int | None:
-    """The most bytes that CUDA's allocator holds in one pass on an image (B, C, H, W), after which
-    network and image alone are on the device; None on a CPU, where the pass is run for its errors.
-    """
+    """The most bytes that CUDA's allocator holds in one pass on an image (B, C, H, W), of which
+    network and image alone stay; None on a CPU, where the pass is run for its errors."""
     if image.is_cuda:
         torch.cuda.reset_peak_memory_stats(image.device)
     with torch.inference_mode():
@@ -95,10 +96,9 @@ def load_reporter() -> type:
 
 
 def format_tensors(reporter: type, network: nn.Module, image: Tensor) -> str:
-    """MemReporter's verbose table of the network's parameters and buffers and of its `input`,
-    whatever else is alive. A tensor counts as a multiple of 512 bytes, the unit of CUDA's allocator
-    (which may give one of more than 10 MiB up to 1 MiB more; the report then says that memory
-    differs); K and M are 2**10 and 2**20 bytes."""
+    """MemReporter's verbose table of the network's parameters and buffers and of its `input`. A
+    tensor counts as a multiple of 512 bytes, the unit of CUDA's allocator (which may give one of
+    more than 10 MiB up to 1 MiB more: "differs"); K and M are 2**10 and 2**20 bytes."""
     # In place of collect_tensor(), which takes all tensors that the garbage collector knows.
     collected = reporter()
     state = [*network.named_parameters(), *network.named_buffers()]
@@ -111,3 +111,62 @@ def format_tensors(reporter: type, network: nn.Module, image: Tensor) -> str:
         collected.get_stats()
         collected.print_stats(verbose=True)
     return text.getvalue()
+
+
+class Layer(NamedTuple):
+    """One call of a module: its type, its (first) output's shape, its parameters' elements."""
+
+    type: str
+    output_shape: list[int]
+    parameters: int
+
+
+def list_layers(network: nn.Module, image: Tensor) -> tuple[list[Layer], int]:
+    """The layers that a pass on an image (B, C, H, W) calls, in order, and its MACs; nothing is
+    computed. A parameter counts once: in the first call of its module, or, where a pass does not
+    call that (swin_t's linear layers hand out their weights), of the module around it. Containers
+    and the network itself are no layers, unless they have such parameters."""
+    observer = observe(network, list(image.shape))
+    elements = {module: 0 for module, _ in observer.calls}
+    owners = {}
+    for path, module in network.named_modules():  # outer ones first
+        owners[path] = module if module in elements else owners[path.rpartition(".")[0]]
+    for name, parameter in network.named_parameters():
+        elements[owners[name.rpartition(".")[0]]] += parameter.numel()
+    layers = []
+    for module, shapes in observer.calls:
+        own = elements.pop(module, 0)
+        container = module is network or isinstance(module, (nn.Sequential, nn.ModuleList))
+        if own or not container:
+            layers.append(Layer(type(module).__name__, shapes[0], own))
+    return layers, observer.flops // 2
+
+
+def format_layers(layers: list[Layer], input_shape: list[int]) -> str:
+    """The layers as torchsummary 1.5.1 prints them, byte for byte: a batch of one, which stands for
+    any, as -1; sizes in MB of 2**20 bytes, 4 bytes an element; every row's output twice."""
+    rows = []
+    for number, layer in enumerate(layers, start=1):
+        batch, *rest = layer.output_shape
+        shape = str([-1 if batch == 1 else batch, *rest])
+        rows.append(f"{f'{layer.type}-{number}':>20}  {shape:>25} {layer.parameters:>15,}")
+    total = sum(layer.parameters for layer in layers)
+    elements = prod(input_shape), 2 * sum(prod(layer.output_shape) for layer in layers), total
+    image, passes, weights = (count * 4 / 2**20 for count in elements)
+    thin, thick, table = "-" * 64, "=" * 64, "\n".join(rows)
+    return f"""\
+{thin}
+{"Layer (type)":>20}  {"Output Shape":>25} {"Param #":>15}
+{thick}
+{table}
+{thick}
+Total params: {total:,}
+Trainable params: {total:,}
+Non-trainable params: 0
+{thin}
+Input size (MB): {image:.2f}
+Forward/backward pass size (MB): {passes:.2f}
+Params size (MB): {weights:.2f}
+Estimated Total Size (MB): {weights + passes + image:.2f}
+{thin}
+"""

@@ -1,14 +1,20 @@
-"""The network under test, torchvision's MobileNet-V2 or another of its networks, and its stages."""
+"""The network under test, MobileNet-V2 or another of torchvision's: its stages, how it is run."""
 
+import argparse
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
+from time import perf_counter
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.swa_utils import update_bn
 
+from backbone.flags import EXACT
+from backbone.observe import observe
 from backbone.script import Failure, is_out_of_memory
 
 if torch.__version__ < (2, 8):
@@ -44,17 +50,15 @@ class Backbone(NamedTuple):
 
 
 def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
-    """One of torchvision's classification networks, in eval mode and without the auxiliary
-    classifiers of training; weights, and what torch draws next, are random, the same each time.
+    """One of torchvision's classification networks, (B, 3, H, W) -> (B, 1000), in eval mode without
+    the auxiliary classifiers of training; weights, and what torch draws next, are random, the same
+    each time.
 
-    Input (B, 3, H, W), output (B, 1000). output_stride: 8, 16, or 32, the network as it is: how
-    much smaller than the input the last feature map is at the most. Strides beyond become
-    dilations: the block that loses its stride keeps the dilation before it, later ones have twice
-    as much. Raises script.Failure where torchvision cannot build it.
-
-    Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018;
-    Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, as
-    torchvision's replace_stride_with_dilation has it.
+    output_stride: 8, 16, or 32, the network as it is: how much smaller than the input the last
+    feature map is at the most. Strides beyond become dilations: the block that loses its stride
+    keeps the dilation before it, later ones have twice as much. Sources: Sandler et al.,
+    "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018; Chen et al., "Rethinking
+    Atrous Convolution for Semantic Image Segmentation", 2017, as torchvision has it for ResNets.
     """
     torch.manual_seed(0)
     options = {}
@@ -63,14 +67,9 @@ def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
     elif output_stride != 32 and name != "mobilenet_v2":
         options = {"replace_stride_with_dilation": [False, output_stride == 8, True]}
     device = torch.get_default_device()
-    try:
-        # RegNets work out their widths with tensors, which the meta device has no values of.
-        with torch.device("cpu" if name.startswith("regnet") else device):
-            network = torchvision.models.get_model(name, weights=None, **options).eval()
-    except Exception as error:  # whatever its constructor runs into
-        if is_out_of_memory(error):
-            raise
-        raise Failure(f"torchvision cannot build {name}: {error}") from error
+    # RegNets work out their widths with tensors, which the meta device has no values of.
+    with torch.device("cpu" if name.startswith("regnet") else device):
+        network = torchvision.models.get_model(name, weights=None, **options).eval()
     if name == "mobilenet_v2":
         _dilate(network, output_stride)
     if device.type == "meta":
@@ -121,3 +120,99 @@ def _stage_of_mobilenet_v2(network: nn.Module, type_: str, at: str) -> Stage:
     convolution = network.features[position][0]
     settings = {"kernel_size": convolution.kernel_size[0], "stride": convolution.stride[0]}
     return Stage("ConvLast" if position else "Conv2D", path, settings)
+
+
+def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
+    """The network and an image (B, C, H, W) on a device, in the mode that the flags say; each time
+    the same. Compiling is left to compile_network."""
+    backbone, image = make_stock(args, device)
+    if args.fold:
+        fold_batch_norm(backbone.network)
+    layout = torch.channels_last if args.channels_last else torch.preserve_format
+    form = {"dtype": getattr(torch, args.dtype), "memory_format": layout}
+    backbone.network.train(args.train).to(**form)
+    return backbone, image.to(**form)
+
+
+def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
+    """The network as it comes, and an image (B, C, H, W), on a device. Raises script.Failure where
+    the network takes no such image."""
+    backbone = build(args.model, args.output_stride)
+    backbone.network.to(device)
+    image = torch.rand(args.batch_size, *args.shape, device=device)
+    try:
+        observe(backbone.network, list(image.shape))
+    except Exception as error:  # whatever its forward runs into
+        if is_out_of_memory(error):
+            raise
+        shape = list(image.shape)
+        message = f"{backbone.name} cannot take an input of shape {shape}: {error}"
+        raise Failure(message) from error
+    return backbone, image
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold each batch norm into the convolution whose output it alone takes, as fuse() beside
+    matches_module_pattern() does, which would make another network of it; nn.Identity stays in its
+    place. Raises script.Failure where there is none to fold."""
+    from torch.fx.experimental.optimization import matches_module_pattern
+
+    modules = dict(network.named_modules())
+    found = False
+    for norm in fx.Tracer().trace(network).nodes:
+        pair = matches_module_pattern((nn.Conv2d, nn.BatchNorm2d), norm, modules)
+        if pair and len(norm.args[0].users) == 1:
+            found, convolution = True, norm.args[0].target
+            folded = fuse_conv_bn_eval(modules[convolution], modules[norm.target])
+            network.set_submodule(convolution, folded)
+            network.set_submodule(norm.target, nn.Identity())
+    if not found:
+        raise Failure("--fold finds no batch norm behind a convolution in this network")
+
+
+def compile_network(network: nn.Module, image: Tensor) -> float:
+    """Compile a network in place; the seconds that it takes with the first pass, torch's caches as
+    they are found. Raises script.Failure where torch.compile fails."""
+    start = perf_counter()
+    try:
+        network.compile()
+        with torch.inference_mode():
+            network(image)
+        if image.is_cuda:
+            torch.cuda.synchronize(image.device)
+            torch.cuda.reset_peak_memory_stats(image.device)  # of the compiler's trials
+    except Exception as error:  # of torch's many compilers, and of what they call
+        if is_out_of_memory(error):
+            raise
+        # The message says first which of torch's parts raised it, or how long a command was.
+        lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]
+        telling = [line for line in lines if "ompiler found" in line or "error:" in line]
+        reason = [*telling, *lines, repr(error)][0]
+        if "ompiler found" in reason:
+            reason += "; install a C++ compiler, such as g++"
+        elif " " in torch.__file__:
+            reason += "; PyTorch is in a path with spaces, which torch.compile cannot do with"
+        raise Failure(f"--compile: torch.compile fails here ({reason})") from error
+    seconds = perf_counter() - start
+    with contextlib.suppress(ImportError):  # the compiler's processes would disturb the passes
+        from torch._inductor.async_compile import shutdown_compile_workers
+
+        shutdown_compile_workers()
+    return seconds
+
+
+def output_difference(
+    args: argparse.Namespace, network: nn.Module, image: Tensor
+) -> dict[str, float]:
+    """How far the output for an image is from the stock float32 network's, as a record has it: the
+    largest difference over the largest value. Empty where the mode changes no arithmetic, or that
+    value is 0, as of a ViT, whose last layer starts at zero."""
+    if args.mode in EXACT:
+        return {}
+    with torch.inference_mode():
+        output = network(image).float()
+        stock, stock_image = make_stock(args, image.device)
+        expected = stock.network(stock_image)
+    largest = float(expected.abs().max())
+    difference = float((output - expected).abs().max())
+    return {"output_difference": difference / largest} if largest else {}

@@ -14,11 +14,10 @@ from torch.utils.flop_counter import flop_registry
 class Observer(TorchDispatchMode):
     """Follows the operators of a pass and the storages that they make.
 
-    operators: each operator with its outputs' shapes. storages: of each one [bytes, operators that
-    had run when it was made, and when it was freed (None: not yet)], with 0 bytes where it is of
-    the tensors `held` before. flops: by torch.utils.flop_counter's formulas. By observe() alone,
-    calls: each module that was called with its outputs' shapes, inner ones before outer ones.
-    owners: of each operator the innermost of them.
+    operators: each with its outputs' shapes. storages: [bytes, operators that had run when it was
+    made, and when it was freed (None: not yet)], 0 bytes of the tensors `held` before. flops: by
+    torch.utils.flop_counter's formulas. By observe() alone, calls: each module with its outputs'
+    shapes, inner ones before outer ones. owners: of each operator the innermost module.
     """
 
     def __init__(self, held: Iterable[Tensor] = ()) -> None:
@@ -94,8 +93,7 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
 
 
 def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tensor], Tensor]:
-    """Twins on the meta device of a network's parameters and buffers, by their names, and an image
-    (B, C, H, W) in the dtype of its weights."""
+    """A network's state, by names, and an image (B, C, H, W) in its dtype, on the meta device."""
     tensors = [*network.named_parameters(), *network.named_buffers()]
     state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), None)

@@ -25,10 +25,10 @@ OF_A_RUN += ("compile_time", "output_difference", *Ceilings._fields)
 class Record(NamedTuple):
     """The runs of one thing.
 
-    conditions: what is the same in all runs. runs: what is of each run alone: its `date`, and on a
-    CPU the `system_time` of a pass in seconds (median) and the process's `peak_resident_memory` in
-    bytes, on a GPU its `peak_allocated_memory`; of the layer target the machine's ceilings; of a
-    mode that changes arithmetic its `output_difference`, and the `compile_time` in seconds.
+    conditions: what is the same in all runs. runs: what is of each run alone: its `date`; on a CPU
+    the median `system_time` of a pass in seconds and the `peak_resident_memory` in bytes, on a GPU
+    the `peak_allocated_memory`; of layers the machine's ceilings; of a mode that changes arithmetic
+    its `output_difference`, of a compiled one the `compile_time` in seconds.
     """
 
     rows: list[Row]
@@ -79,58 +79,46 @@ def dumps(record: Record) -> str:
     """A record as the JSON text of a pyperf suite."""
     benchmarks, names = [], set()
     for row in record.rows:
-        about = record.conditions | _about(row)
-        if about["name"] in names:  # a stage of one operation has that one's name
-            about["name"] = f"{row.level} {about['name']}"
-        names.add(about["name"])
+        # A stage of one operation has that one's name.
+        name = name_row(row) if name_row(row) not in names else f"{row.level} {name_row(row)}"
+        names.add(name)
+        about = {key: getattr(row, key) for key in ("level", "type", "path", "stage")}
+        about |= {"name": name, "unit": "second", "input_shape": json.dumps(row.input_shape)}
+        about |= {"settings": json.dumps(row.settings)} if row.settings else {}
+        about |= row.cost._asdict() if row.cost else {}
+        about = {key: value for key, value in about.items() if value not in ("", None)}  # of pyperf
         runs = []
         for number, samples in enumerate(row.samples.tolist()):
             own = dict(record.runs[number]) if row is record.rows[-1] else {}
-            if row.page_faults:
-                own["page_faults"] = row.page_faults[number]
-            seconds = [round(sample / 1e3, 9) for sample in samples]
-            runs.append(pyperf.Run(seconds, metadata=about | own, collect_metadata=False))
+            own |= {"page_faults": row.page_faults[number]} if row.page_faults else {}
+            seconds, said = [round(ms / 1e3, 9) for ms in samples], record.conditions | about | own
+            runs.append(pyperf.Run(seconds, metadata=said, collect_metadata=False))
         benchmarks.append(pyperf.Benchmark(runs))
     text = io.StringIO()
     pyperf.BenchmarkSuite(benchmarks).dump(text)
     return text.getvalue()
 
 
-def _about(row: Row) -> dict[str, str | int]:
-    about = {key: getattr(row, key) for key in ("level", "type", "path", "stage")}
-    about |= {"name": name_row(row), "unit": "second", "input_shape": json.dumps(row.input_shape)}
-    about |= {"settings": json.dumps(row.settings)} if row.settings else {}
-    about |= row.cost._asdict() if row.cost else {}
-    return {key: value for key, value in about.items() if value not in ("", None)}  # for pyperf
-
-
 def loads(text: str, file: Path) -> Record:
     """The record of a text. Raises script.Failure, which names a file, where it is none."""
+    rows = []
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
-        rows = number_rows([_row(benchmark) for benchmark in benchmarks])
-        about = benchmarks[-1].get_metadata()
+        for about, runs in ((each.get_metadata(), each.get_runs()) for each in benchmarks):
+            faults = [run.get_metadata().get("page_faults") for run in runs]
+            cost = [about[key] for key in ("macs", "bytes_moved") if key in about]
+            row = Row(
+                *(about["level"], about["type"], about.get("path", ""), about.get("stage")),
+                json.loads(about["input_shape"]),
+                np.round(np.array([run.values for run in runs]) * 1e3, 6),
+                json.loads(about.get("settings", "{}")),
+                [] if None in faults else faults,
+                Cost(about.get("kind", ""), *cost) if cost else None,
+            )
+            rows.append(row)
+        own = {"name", "unit", *vars(rows[-1]), *Cost._fields, *OF_A_RUN}
     except Exception as error:  # pyperf raises whatever a text of another form makes it run into
         raise Failure(f"{file} is no record of a timer: {error!r}") from error
-    own = {"name", "unit", *vars(rows[-1]), *Cost._fields, *OF_A_RUN}
     conditions = {key: value for key, value in about.items() if key not in own}
-    of_runs = [run.get_metadata() for run in benchmarks[-1].get_runs()]
-    runs = [{key: run[key] for key in OF_A_RUN if key in run} for run in of_runs]
-    return Record(rows, conditions, runs)
-
-
-def _row(benchmark: pyperf.Benchmark) -> Row:
-    about, runs = benchmark.get_metadata(), benchmark.get_runs()
-    faults = [run.get_metadata().get("page_faults") for run in runs]
-    cost = [about[key] for key in ("macs", "bytes_moved") if key in about]
-    return Row(
-        level=about["level"],
-        type=about["type"],
-        path=about.get("path", ""),
-        stage=about.get("stage"),
-        input_shape=json.loads(about["input_shape"]),
-        samples=np.round(np.array([run.values for run in runs]) * 1e3, 6),
-        settings=json.loads(about.get("settings", "{}")),
-        page_faults=[] if None in faults else faults,
-        cost=Cost(about.get("kind", ""), *cost) if cost else None,
-    )
+    of_runs = [{key: v for key, v in run.get_metadata().items() if key in OF_A_RUN} for run in runs]
+    return Record(number_rows(rows), conditions, of_runs)

@@ -12,8 +12,8 @@ import numpy as np
 
 
 class Cost(NamedTuple):
-    """What an operation does and needs: its kind, in the field's words ("": operations of several);
-    multiply-accumulates; and the bytes that it must move at the least."""
+    """What an operation is, in the field's words ("": operations of several kinds), its
+    multiply-accumulates, and the bytes that it must move at the least."""
 
     kind: str
     macs: int
@@ -39,11 +39,10 @@ class Row:
     """One line of a report.
 
     level: "model", "block" or "layer". type: of network, stage, module or function. path: of the
-    module ("": the network itself). stage: which of the pass's stages, from 0; None for the whole
-    pass. samples: one elapsed time a pass, in milliseconds, shape (runs, iterations). settings:
-    what else the line of a stage says. page_faults: minor page faults of a pass, the median of each
-    run; none where they were not counted. cost: of its operations together. number: among the rows
-    of its level that would have the same name, from 1.
+    module ("": the network itself). stage: its number in the pass, from 0; None for the whole pass.
+    samples: elapsed milliseconds of each pass, shape (runs, iterations). settings: what else the
+    line of a stage says. page_faults: of a pass, the median of each run; none where not counted.
+    cost: of its operations together. number: among rows that would have the same name, from 1.
     """
 
     level: str
@@ -132,11 +131,9 @@ T_95 |= {10: 2.228, 12: 2.179, 15: 2.131, 20: 2.086, 25: 2.060, 30: 2.042, 60: 2
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean of independent values, such as the runs' means, or the ratios of two things in the
-    runs of each round; and half the width of its 95 % interval, which a single value has not.
-
-    Passes of one process are not independent, processes by turns are: the runs are the sample.
-    """
+    """The mean of independent values, such as the runs' means, or the ratios of two things round by
+    round (passes of one process are not independent, processes by turns are); and half the width of
+    its 95 % interval, which a single value has not."""
     freedom = len(values) - 1
     if freedom == 0:
         return values[0], None

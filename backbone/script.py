@@ -1,4 +1,5 @@
-"""How a script ends: in its report, or in one line that says what happened and what to do."""
+"""How a script ends: in its report and files, written whole, or in one line that says what happened
+and what to do."""
 
 import io
 import os
@@ -28,11 +29,10 @@ class Failure(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main(), which imports what is heavy itself, and leave the process as its users
-    expect: with exit status 1 and one line on stderr for what can be foreseen, 130 for Ctrl-C, 141
-    (as a shell reports SIGPIPE) where the reader of stdout has gone. It ends at once then: what is
-    left in stdout's buffer may be what can't be written, and a library that is being imported may
-    swallow a KeyboardInterrupt."""
+    """Run a script's main() and leave the process as its users expect: with exit status 1 and one
+    line on stderr for what can be foreseen, 130 for Ctrl-C, 141 (as a shell reports SIGPIPE) where
+    the reader of stdout has gone. It ends at once then: what is left in stdout's buffer may be what
+    can't be written, and a library that is being imported may swallow a KeyboardInterrupt."""
     # None where the caller has closed it.
     sys.stdout, sys.stderr = (each or io.StringIO() for each in (sys.stdout, sys.stderr))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as after &
@@ -68,3 +68,29 @@ def message_of(error: Exception) -> str | None:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of Python's or of torch's says that memory does not suffice."""
     return isinstance(error, MemoryError) or bool(re.search(OUT_OF_MEMORY, str(error)))
+
+
+def check_writable(path: str) -> None:
+    """Raise script.Failure where a file can't be written: better known before a long run."""
+    file = Path(os.path.realpath(path))
+    needed = file if file.exists() and not file.is_file() else file.parent
+    if file.is_dir() or not file.parent.is_dir() or not os.access(needed, os.W_OK):
+        what = path or "a file without a name"
+        raise Failure(f"cannot write {what}: it is a folder, or in none that can be written to")
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a file; a failure (script.Failure) or an interrupt leaves the one that stood there."""
+    file = Path(os.path.realpath(path))  # a link stays one
+    # A device or a pipe is written to; it would be lost if it were replaced.
+    in_place = file.exists() and not file.is_file()
+    new = file if in_place else file.with_name(f".{file.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        if not in_place:
+            new.replace(file)
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        if not in_place:
+            new.unlink(missing_ok=True)

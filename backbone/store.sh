@@ -128,12 +128,10 @@ prepare() {
 # choose_timer OTHERWISE: whether torch finds a CUDA device; if not, $script becomes cpu/timer.py,
 # and it is said why, and what is done otherwise.
 choose_timer() {
-  attend "$python" -c 'import sys
-from backbone.machine import why_no_cuda
-if reason := why_no_cuda():
-    print(f"{sys.argv[1]}: {reason}: {sys.argv[2]}", file=sys.stderr)
-    sys.exit(3)' "$wrapper" "$1" && return
-  [ $? -eq 3 ] || fail "cannot ask torch for a CUDA device"
+  reason=$("$python" -c 'from backbone.machine import why_no_cuda; print(why_no_cuda() or "")') \
+    || fail "cannot ask torch for a CUDA device"
+  [ -n "$reason" ] || return 0
+  say "$reason: $1"
   script=cpu/timer.py
   return 1
 }

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backbone import records
-from backbone.flags import DATASETS
 from backbone.records import Record
 from backbone.rows import Ceilings, Row, format_rows
 from backbone.script import ROOT, Failure
 
+TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
 FIRST, FIRST_FILES = "MobileNet-V2", "mobilenetv2"  # what most tables and pictures are of
 TIMES = ("*_stats", "cpu/*_stats")
 MODES = ("*_stats/modes", "cpu/*_stats/modes")
@@ -30,8 +30,8 @@ STRUCTURE = r"\n +Conv2d-1 +\[-?(?P<batch>\d+), (?s:.*)\nTotal MACs: (?P<macs>[\
 
 
 class Stored(NamedTuple):
-    """The runs of one network on one device at one dataset's size, by their names in tables: the
-    records, by target or by mode."""
+    """The runs of one network on one device at one dataset's size, by names in tables: the records,
+    by target or by mode."""
 
     network: str
     device: str
@@ -71,14 +71,14 @@ class Memory(NamedTuple):
 
 
 def names_of(network: str, device: str, dataset: str, folder: Path) -> tuple[str, str, str]:
-    """The names in tables of a network, by that of its files (resnet50, mobilenetv2_os16); of a
-    device, with that of its folder where it is of several devices; and of a dataset."""
+    """The names in tables of a network, by that of its files (resnet50, mobilenetv2_os16), of a
+    device, with that of its folder under devices/, and of a dataset."""
     network, _, output_stride = network.partition("_os")
     title = FIRST if network == FIRST_FILES else network
     title += f", output stride {output_stride}" if output_stride else ""
     parts = folder.relative_to(ROOT).parts
     device += f" ({parts[1]})" if parts[0] == "devices" else ""
-    return title, device, DATASETS[dataset].title
+    return title, device, TITLES[dataset]
 
 
 def stored_folders(*names: str) -> list[Path]:
@@ -100,10 +100,10 @@ def load_record(file: Path) -> Record:
 
 
 def load_times() -> list[Stored]:
-    """The timers' records by target, those of a network on a device at a dataset's size checked to
-    be of the same run, by dataset and MACs; some are of MobileNet-V2."""
+    """The timers' records by target, checked to be of the same run, by dataset and MACs; some are
+    of MobileNet-V2."""
     times = []
-    for dataset, folder in product(DATASETS, stored_folders(*TIMES)):
+    for dataset, folder in product(TITLES, stored_folders(*TIMES)):
         name, found, common = folder.name.removesuffix("_stats"), {}, {}
         for target, subfolder in TARGETS.items():
             file = folder / subfolder / f"{name}_{dataset}.json"
@@ -128,11 +128,12 @@ def of_stock(times: list[Stored]) -> list[Stored]:
     return [each for each in of_first(times) if "mode" not in each.records["model"].conditions]
 
 
-def load_modes() -> list[Stored]:
-    """The records of the modes, by the flags of the mode, the fastest first; before it "stock",
-    which there must be, and "stock again", which have none."""
-    modes = []
-    for dataset, folder in product(DATASETS, stored_folders(*MODES)):
+def load_modes() -> list[list[Stored]]:
+    """The records of the modes, those of all inputs together, network by network and device by
+    device; by the flags of the mode, the fastest first; before it "stock", which there must be, and
+    "stock again", which have none."""
+    modes: dict[tuple[str, str], list[Stored]] = {}
+    for dataset, folder in product(TITLES, stored_folders(*MODES)):
         name, found = folder.parent.name.removesuffix("_stats"), {}
         start = f"{name}_{dataset}_"
         for file in sorted({folder / f"{start}stock.json", *folder.glob(f"{start}*.json")}):
@@ -143,16 +144,9 @@ def load_modes() -> list[Stored]:
         order = sorted(found, key=lambda mode: found[mode].rows[-1].mean)
         order = sorted({"stock", "stock again"} & found.keys()) + order  # of two, the first counts
         ordered = {mode: found[mode] for mode in order}
-        modes.append(Stored(*names_of(name, device, dataset, folder), ordered))
-    return modes
-
-
-def by_device(modes: list[Stored]) -> list[list[Stored]]:
-    """Modes of all inputs together, network by network and device by device."""
-    devices: dict[tuple[str, str], list[Stored]] = {}
-    for each in modes:
-        devices.setdefault((each.network, each.device), []).append(each)
-    return list(devices.values())
+        here = Stored(*names_of(name, device, dataset, folder), ordered)
+        modes.setdefault((here.network, here.device), []).append(here)
+    return list(modes.values())
 
 
 def speed_ups(record: Record, stock: Record) -> list[float]:
@@ -178,7 +172,7 @@ def digest_stored() -> str:
 def load_memory() -> list[Memory]:
     """The memory reports, with the MACs of the structures, dataset by dataset."""
     found = []
-    for dataset, folder in product(DATASETS, stored_folders("memory_reports")):
+    for dataset, folder in product(TITLES, stored_folders("memory_reports")):
         for name in sorted({file.stem.rpartition("_")[0] for file in folder.glob("*_*.txt")}):
             file = folder / f"{name}_{dataset}.txt"
             structure = folder.parent / "model_structures" / file.name

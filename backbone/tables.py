@@ -7,28 +7,16 @@ from statistics import median
 import numpy as np
 
 from backbone import stored
-from backbone.flags import DATASETS, EXACT
+from backbone.flags import EXACT
 from backbone.rows import Ceilings, Row, interval
 from backbone.script import Failure
 from backbone.stored import Memory, Stored
 
 LACK = "no ceilings, for lack of memory perhaps; stats.sh measures them"
-CONDITIONS = {  # what is said of them, in order
-    "warmup": "{} warm-up",
-    "iterations": "{} timed passes",
-    "batch_size": "batch size {}",
-    "dtype": "{}",
-    "torch_version": "torch {}",
-    "torchvision_version": "torchvision {}",
-    "cuda_version": "CUDA {}",
-    "cudnn_version": "cuDNN {}",
-    "threads": "{} threads",
-    "mode": "`{}`",
-}
 
 
 def format_parts(
-    times: list[Stored], modes: list[Stored], memory: list[Memory]
+    times: list[Stored], modes: list[list[Stored]], memory: list[Memory]
 ) -> dict[str, list[str]]:
     """The tables of the README, and what is said of them, block by block: by part, which is empty
     where there is nothing for it."""
@@ -37,13 +25,12 @@ def format_parts(
     conditions = format_conditions(first)
     if "CUDA" not in conditions:
         conditions += "\n- No GPU's times are stored here yet."
+    kinds = [block for each in stored.of_stock(times) for block in kind_blocks(each)]
     networks = format_table(network_cells(each, memory) for each in times)
     reports = [report for report in memory if report.network == stored.FIRST]
     return {
         "Inference time": [format_table(map(time_cells, first)), conditions],
-        "Where the time goes": [
-            block for each in stored.of_stock(times) for block in kind_blocks(each)
-        ],
+        "Where the time goes": kinds,
         "Modes": mode_blocks(modes),
         "Networks": [networks, format_conditions(others)] * bool(others),
         "Memory": [format_table(map(memory_cells, reports))] * bool(reports),
@@ -139,11 +126,11 @@ def kind_cells(kind: str, sums: np.ndarray, whole: np.ndarray) -> dict[str, str]
     }
 
 
-def mode_blocks(modes: list[Stored]) -> list[str]:
+def mode_blocks(modes: list[list[Stored]]) -> list[str]:
     """The modes of each network and device against the stock pass, for one input / for the other,
     in the order of the first one's."""
     blocks = []
-    for inputs in stored.by_device(modes):
+    for inputs in modes:
         names = " / ".join(each.dataset for each in inputs)
         blocks.append(f"{inputs[0].network}, {inputs[0].device}; {names}:")
         rows = []
@@ -161,15 +148,15 @@ def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
     record = modes.records[mode]
     row, ratios = record.rows[-1], stored.speed_ups(record, modes.records["stock"])
     mean, width = interval(ratios) if ratios else (None, None)
-    differences = [run["output_difference"] for run in record.runs if "output_difference" in run]
     exact = record.conditions.get("mode", "") in EXACT
+    difference = show("{:.0e}", record.median("output_difference"))
     peaks = [record.median(f"peak_{kind}_memory", 2**-20) for kind in ("resident", "allocated")]
     return {
         "Speed-up": f"{median(ratios):.2f}" if ratios else "of other rounds",
         "95 % interval": f"{mean - width:.2f} to {mean + width:.2f}" if width is not None else "-",
         "Time (ms)": f"{row.mean:.1f}",
         "FPS": f"{1000 * row.input_shape[0] / row.mean:.2f}",
-        "Output difference": f"{max(differences):.0e}" if differences else "none" if exact else "-",
+        "Output difference": "none" if exact else difference,
         "Page faults": show("{:,.0f}", row.median_faults),
         "Peak (MB)": show("{:.0f}", peaks[0] or peaks[1]),
     }
@@ -210,15 +197,21 @@ def format_conditions(times: list[Stored]) -> str:
     """Processes, passes, versions, mode and date of times, a line for those that have all of it in
     common."""
     lines: dict[str, list[str]] = {}
-    for each in (each for each in times if each.dataset == DATASETS["pascal"].title):
+    for each in (each for each in times if each.dataset == stored.TITLES["pascal"]):
         record = each.records["model"]
         about, runs = record.conditions, len(record.runs)
-        said = [form.format(about[key]) for key, form in CONDITIONS.items() if key in about]
+        form = "{} processes" if runs > 1 else "one process (which gives no interval)"
+        form += (
+            " of {warmup} warm-up and {iterations} timed passes, batch size {batch_size}, {dtype}, "
+        )
+        form += "torch {torch_version}, torchvision {torchvision_version}"
+        gpu = "cuda_version" in about
+        form += ", CUDA {cuda_version}, cuDNN {cudnn_version}" if gpu else ", {threads} threads"
         # Where there are no TF32 units, below compute capability 8.0, the setting does nothing.
-        if about.get("cudnn_allow_tf32") == "True" and float(about["compute_capability"]) >= 8.0:
-            said.append("TF32 convolutions")
-        processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
-        line = f"{each.device}: {processes} of {', '.join(said)}; {record.runs[0]['date'][:10]}"
+        if gpu and about["cudnn_allow_tf32"] == "True" and float(about["compute_capability"]) >= 8:
+            form += ", TF32 convolutions"
+        form += ", `{mode}`" if "mode" in about else ""
+        line = f"{each.device}: {form.format(runs, **about)}; {record.runs[0]['date'][:10]}"
         lines.setdefault(line, []).append(each.network)
     return "\n".join(f"- {', '.join(networks)}, {line}" for line, networks in lines.items())
 
@@ -228,17 +221,16 @@ def format_layers(times: list[Stored]) -> str:
     worst apart; or why there is no such list. Raises script.Failure where there is none at all."""
     if not any(each.ceilings for each in times):
         raise Failure(f"{times[0].title}: {LACK}")
-    return "\n\n".join(map(list_layers, times))
-
-
-def list_layers(times: Stored) -> str:
-    """One device's list."""
-    if not (ceilings := times.ceilings):
-        return f"{times.title}: {LACK}"
-    lines = []
-    for row in sorted(times.rows("layer"), key=lambda row: row.floor(ceilings) - row.mean):
-        least, about = row.floor(ceilings), f"{row.cost.kind:<22} {row.path or '-':<22}"
-        cells = f"{row.mean - least:9.3f} {row.mean:9.3f} {least:9.3f}"
-        lines.append(f"{cells}  {about} {row.input_shape}")
-    head = f" lost, ms  time, ms floor, ms  {'kind':<22} {'path':<22} input shape"
-    return "\n".join([times.title, head, *lines[:10], "", *lines[10:]])
+    blocks = []
+    for each in times:
+        if not (ceilings := each.ceilings):
+            blocks.append(f"{each.title}: {LACK}")
+            continue
+        head = f" lost, ms  time, ms floor, ms  {'kind':<22} {'path':<22} input shape"
+        lines = [each.title, head]
+        for row in sorted(each.rows("layer"), key=lambda row: row.floor(ceilings) - row.mean):
+            least, about = row.floor(ceilings), f"{row.cost.kind:<22} {row.path or '-':<22}"
+            cells = f"{row.mean - least:9.3f} {row.mean:9.3f} {least:9.3f}"
+            lines.append(f"{cells}  {about} {row.input_shape}")
+        blocks.append("\n".join([*lines[:12], "", *lines[12:]]))
+    return "\n\n".join(blocks)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
@@ -18,11 +19,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from backbone import files, modes
+from backbone import networks, script
 from backbone.instrument import mark_pass, trace_operations
-from backbone.networks import Backbone
+from backbone.networks import Backbone, compile_network
 from backbone.rows import Ceilings, Row, format_rows, number_rows, sum_costs
-from backbone.script import is_out_of_memory
 
 ABOUT = ("dataset", "target", "batch_size", "warmup", "iterations", "dtype")
 
@@ -40,17 +40,14 @@ class Clock(Protocol):
 def report_times(
     args: argparse.Namespace, device: torch.device, clock: Clock, machine_conditions: dict
 ) -> None:
-    """A timer from its flags to its report on stdout and, with --json or --append, its record, with
-    what that says of the machine. Raises script.Failure where the record cannot be written, or
-    stands and is of other conditions."""
-    backbone, image = modes.make(args, device)
+    """A timer from its flags to its report on stdout and, with --json or --append, its record.
+    Raises script.Failure where that cannot be written, or stands and is of other conditions."""
+    backbone, image = networks.make(args, device)
     file = args.json if args.append is None else args.append
     if file is not None:
-        # What can go wrong with the record is better known before a long run than after it; pyperf
-        # is for those who ask for one.
-        from backbone import records
+        from backbone import records  # pyperf is for those who ask for one
 
-        files.check_writable(file)
+        script.check_writable(file)
         about = {"network": backbone.name} | {name: getattr(args, name) for name in ABOUT}
         about |= {"torch_version": torch.__version__, "torchvision_version": version("torchvision")}
         about |= {"mode": args.mode} if args.mode else {}
@@ -58,7 +55,7 @@ def report_times(
         record = records.start(machine_conditions | about)
         if args.append is not None:
             records.read_like(Path(file), record)
-    run = {"compile_time": modes.compile_network(backbone.network, image)} if args.compile else {}
+    run = {"compile_time": compile_network(backbone.network, image)} if args.compile else {}
     passes = args.warmup, args.iterations
     rows, used = time_network(backbone, image, args.target, clock, *passes)
     if file is not None:
@@ -72,17 +69,17 @@ def report_times(
         record = record._replace(rows=rows)
         if args.append is not None:
             record = records.add(Path(file), record)
-        files.write_whole(file, records.dumps(record))
+        script.write_whole(file, records.dumps(record))
         # Not before the run is stored: it needs memory that a system may end a process for.
         run = record.runs[-1]
         try:
             if args.target == "layer":
                 run |= measure_ceilings(image.device, image.dtype, clock)._asdict()
-            run |= modes.output_difference(args, backbone.network, image)
+            run |= networks.output_difference(args, backbone.network, image)
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            if not script.is_out_of_memory(error):
                 raise
-        files.write_whole(file, records.dumps(record))
+        script.write_whole(file, records.dumps(record))
         rows = record.rows
     print(format_rows(rows), end="")
 
@@ -93,16 +90,25 @@ def time_network(
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
 
     target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
-    pass comes last; all rows are from the same passes. On a CPU it has its minor page faults, and
-    for "layer" each row, counted in passes of their own after the timed ones. With the rows comes
-    what a record says of the run, as records.Record has it.
+    pass comes last; all are from the same passes. On a CPU it has its minor page faults, for
+    "layer" all rows have, counted in passes of their own. With the rows comes what a record says of
+    the run.
     """
     shape = list(image.shape)
     forward, operations = mark_pass(backbone, shape, target, clock.mark)
     readings, usage = _run_passes(forward, image, clock, warmup + iterations)
     # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
     samples = np.maximum(np.round(readings[warmup:], 6), 1e-6)
-    faults = _count_faults(backbone, image) if target == "layer" and not image.is_cuda else []
+    faults = []  # of each operation, the median of three passes
+    if target == "layer" and not image.is_cuda:
+        counts = []
+        count = partial(getrusage, RUSAGE_SELF)
+        forward, _ = mark_pass(backbone, shape, target, lambda: counts.append(count().ru_minflt))
+        with torch.inference_mode():
+            for _ in range(3):
+                forward(image)
+        counts = np.diff(np.reshape(counts, (3, -1)))
+        faults = np.median(counts, axis=0).astype(int).tolist()
 
     def row(intervals: slice, *about, **more) -> Row:
         times = np.round(samples[:, intervals].sum(axis=1), 6)[np.newaxis]
@@ -147,20 +153,6 @@ def _run_passes(
             readings.append(clock.read())
             bar.update()
     return readings, usage
-
-
-def _count_faults(backbone: Backbone, image: Tensor) -> list[int]:
-    """The minor page faults of each operation, the median of three passes."""
-    marks = []
-
-    def mark() -> None:
-        marks.append(getrusage(RUSAGE_SELF).ru_minflt)
-
-    forward, _ = mark_pass(backbone, list(image.shape), "layer", mark)
-    with torch.inference_mode():
-        for _ in range(3):
-            forward(image)
-    return np.median(np.diff(np.reshape(marks, (3, -1))), axis=0).astype(int).tolist()
 
 
 def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: Clock) -> Ceilings:

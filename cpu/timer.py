@@ -27,9 +27,9 @@ class CpuClock:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed from now on for the next allocation, however large: to
-    give it back to the system and ask for it anew costs a page fault a page. Source: mallopt(3) of
-    glibc. Raises script.Failure where there is none."""
+    """Have the C library keep what is freed for the next allocation, however large: to give it back
+    and ask for it anew costs a page fault a page. Source: mallopt(3) of glibc. Raises
+    script.Failure where there is none."""
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if not (mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1)):
@@ -39,7 +39,7 @@ def keep_freed_memory() -> None:
 def main() -> None:
     parser = flags.timer_parser(__doc__)
     does = "intra-op threads; None is PyTorch's choice"
-    parser.add_argument("--threads", type=flags.whole_number(1), help=does)
+    parser.add_argument("--threads", type=flags.positive, help=does)
     does = "freed memory stays with the process"
     parser.add_argument("--keep-memory", action="store_true", help=does)
     args = flags.parse_timer(parser)

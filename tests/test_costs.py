@@ -9,7 +9,7 @@ import torch
 from project import CEILINGS, script
 from torch import nn
 
-from backbone import networks, records, structure, tables
+from backbone import memory, networks, records, tables
 from backbone.costs import kind_of
 from backbone.flags import DATASETS
 from backbone.instrument import trace_operations
@@ -32,11 +32,11 @@ KINDS = {
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_macs_are_the_structures_and_every_operation_has_a_kind(dataset):
-    shape = [1, *DATASETS[dataset].shape]
+    shape = [1, *DATASETS[dataset]]
     with torch.device("meta"):
         network, image = networks.build().network, torch.empty(shape)
     _, operations = trace_operations(network, shape)
-    _, macs = structure.list_layers(network, image)
+    _, macs = memory.list_layers(network, image)
     assert sum(operation.cost.macs for operation in operations) == macs > 1e9
     assert Counter(operation.cost.kind for operation in operations) == KINDS
 
@@ -137,10 +137,10 @@ torch.ones = ones
 
 def test_output_that_does_not_fit_the_memory_is_left_out_alone(tmp_path):
     before = """
-from backbone import modes
+from backbone import networks
 def output_difference(*_):
     raise MemoryError
-modes.output_difference = output_difference
+networks.output_difference = output_difference
 """
     file = tmp_path / "record.json"
     result = script(*QUICK, "--fold", "--target", "layer", "--json", file, before=CEILINGS + before)

@@ -11,7 +11,7 @@ from project import assert_one_line, script
 from torch._subclasses import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from backbone import memory, networks, structure
+from backbone import memory, networks
 from backbone.flags import DATASETS
 
 TOTALS = {
@@ -48,7 +48,7 @@ def test_memory_report_names_every_tensor_and_ends_with_the_peak(dataset):
 
 
 def test_memory_report_is_the_networks_alone():
-    network, image = networks.build().network, torch.rand(1, *DATASETS["pascal"].shape)
+    network, image = networks.build().network, torch.rand(1, *DATASETS["pascal"])
     reporter = memory.load_reporter()
     before = memory.format_tensors(reporter, network, image)
     others = [torch.rand(1000) for _ in range(5)]
@@ -77,7 +77,7 @@ def test_batch_size_is_the_inputs():
 def test_predicted_peak_is_what_torchs_own_tracker_finds(dataset, batch_size, tensors):
     network, tracker = networks.build().network, MemTracker()
     with tensors():  # fake tensors have sizes, and no values: the first pass is a real one
-        image = torch.rand(batch_size, *DATASETS[dataset].shape)
+        image = torch.rand(batch_size, *DATASETS[dataset])
         tracker.track_external(network, image)
         with torch.inference_mode(), tracker:
             network(image)
@@ -97,7 +97,7 @@ def test_structure_is_torchsummarys(dataset, batch_size):
     theirs = io.StringIO()
     with contextlib.redirect_stdout(theirs), torch.inference_mode():
         stands_for = -1 if batch_size == 1 else batch_size
-        summary(network, DATASETS[dataset].shape, stands_for, device="cpu")
+        summary(network, DATASETS[dataset], stands_for, device="cpu")
     result = script("mem.py", "--struct", "--i", dataset, "--s", str(batch_size))
     assert (result.returncode, result.stderr) == (0, "")
     table, macs = result.stdout.split("\n\n")
@@ -109,7 +109,7 @@ def test_structure_is_torchsummarys(dataset, batch_size):
 
 def test_macs_of_the_paper():
     with torch.device("meta"):
-        _, macs = structure.list_layers(networks.build().network, torch.empty(1, 3, 224, 224))
+        _, macs = memory.list_layers(networks.build().network, torch.empty(1, 3, 224, 224))
     assert round(macs / 1e9, 1) == 0.3
 
 

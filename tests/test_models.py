@@ -51,17 +51,6 @@ def test_size_that_a_network_cannot_take(command):
     assert_one_line(result, "inception_v3 cannot take an input of shape [1, 3, 20, 20]: ")
 
 
-def test_network_that_torchvision_cannot_build():
-    before = """
-from backbone.networks import torchvision
-def get_model(name, **options):
-    raise TypeError("no such option\\nas this one")
-torchvision.models.get_model = get_model
-"""
-    result = script("mem.py", "--struct", before=before)
-    assert_one_line(result, "torchvision cannot build mobilenet_v2: no such option\n")
-
-
 def test_structure_and_report_of_another_network():
     result = script("mem.py", "--struct", "--model", "swin_t", "--i", "64x96")
     assert "Total params: 28,288,354" in result.stdout

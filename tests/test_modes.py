@@ -11,7 +11,7 @@ from project import assert_one_line, script
 from torch.fx.experimental.optimization import fuse
 from wrappers import files_in, run
 
-from backbone import flags, modes, networks, records, structure, timing
+from backbone import flags, memory, networks, records, timing
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "1", "--warmup", "0")
 
@@ -52,7 +52,7 @@ MODES = [
 @pytest.mark.parametrize("target", ["block", "layer"])
 @pytest.mark.parametrize("mode", MODES)
 def test_instrumented_pass_returns_what_the_modes_own_pass_returns(monkeypatch, mode, target):
-    backbone, image = modes.make(
+    backbone, image = networks.make(
         parse(monkeypatch, "--i", "64x96", *mode.split()), torch.device("cpu")
     )
     marks = []
@@ -85,7 +85,7 @@ def test_every_run_has_the_same_network_whose_values_mean_something():
 def test_folded_network_is_what_torchs_own_optimization_makes():
     network, image = networks.build().network, torch.rand(1, 3, 96, 96)
     expected = fuse(network)
-    modes.fold_batch_norm(network)
+    networks.fold_batch_norm(network)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     with torch.inference_mode():
         assert torch.equal(network(image), expected(image))
@@ -137,7 +137,7 @@ def test_compiled(tmp_path):
     assert each["compile_time"] > 0.1 and 0 < each["output_difference"] < 1e-5
     with torch.device("meta"):
         network, image = networks.build("resnet18").network, torch.empty(1, 3, 64, 64)
-    _, macs = structure.list_layers(network, image)
+    _, macs = memory.list_layers(network, image)
     assert load(file).rows[-1].cost.macs == macs
 
 
@@ -180,8 +180,8 @@ torch.rand = rand
 def test_nothing_to_fold(monkeypatch):
     plain = networks.Backbone("Plain", torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)), None)
     monkeypatch.setattr(networks, "build", lambda *_: plain)
-    with pytest.raises(modes.Failure, match="no batch norm"):
-        modes.make(parse(monkeypatch, "--fold"), torch.device("cpu"))
+    with pytest.raises(networks.Failure, match="no batch norm"):
+        networks.make(parse(monkeypatch, "--fold"), torch.device("cpu"))
 
 
 def modes_in(folder: Path) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchsummary import summary
 
-from backbone import instrument, memory, modes, networks, records, structure, timing
+from backbone import instrument, memory, networks, records, timing
 from backbone.observe import tensors_in
 from backbone.rows import Row, name_row
 from backbone.script import Failure
@@ -75,7 +75,7 @@ def test_pass_is_the_stock_networks(name):
     backbone, image = networks.build(name), torch.rand(2, 3, 96, 96)
     operations = compare_passes(backbone, image)
     assert all(operation.input_shape for operation in operations)
-    layers, macs = structure.list_layers(build_on_meta(name).network, image)
+    layers, macs = memory.list_layers(build_on_meta(name).network, image)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         build_on_meta(name).network(image.to("meta"))
     assert sum(operation.cost.macs for operation in operations) == macs
@@ -162,10 +162,9 @@ def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
 def test_size_that_a_network_cannot_take(monkeypatch, name, shape, reason):
     backbone = build_on_meta(name)
     monkeypatch.setattr(networks, "build", lambda *_: backbone)
-    size = "x".join(map(str, shape[2:]))
-    args = Namespace(model=name, output_stride=32, batch_size=1, dataset=size)
+    args = Namespace(model=name, output_stride=32, batch_size=1, shape=shape[1:])
     with pytest.raises(Failure) as failure:
-        modes.make_stock(args, torch.device("meta"))
+        networks.make_stock(args, torch.device("meta"))
     words = f"{name} cannot take an input of shape {shape}: "
     assert str(failure.value).startswith(words) and reason in str(failure.value)
 
@@ -250,16 +249,16 @@ def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_structure_is_torchsummarys(name):
     theirs, shape = io.StringIO(), (3, 96, 128)
     network = build_on_meta(name).network
-    layers, _ = structure.list_layers(network, torch.empty(1, *shape, device="meta"))
+    layers, _ = memory.list_layers(network, torch.empty(1, *shape, device="meta"))
     network.register_forward_pre_hook(lambda _, images: images[0].to("meta"))
     with contextlib.redirect_stdout(theirs), torch.inference_mode():
         summary(network, shape, -1, device="cpu")
-    assert structure.format_layers(layers, [1, *shape]) == theirs.getvalue()
+    assert memory.format_layers(layers, [1, *shape]) == theirs.getvalue()
 
 
 def test_structure_of_modules_that_return_tuples_and_hold_parameters():
     network, image = build_on_meta("vit_b_16").network, torch.empty(1, 3, 224, 224, device="meta")
-    layers, _ = structure.list_layers(network, image)
+    layers, _ = memory.list_layers(network, image)
     attention = next(layer for layer in layers if layer.type == "MultiheadAttention")
     assert attention.output_shape == [1, 197, 768]
     assert attention.parameters == 4 * 768 * (768 + 1)  # queries, keys, values, output

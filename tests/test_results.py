@@ -17,9 +17,8 @@ import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, python, script
 
 from backbone import memory, records
-from backbone.files import write_whole
 from backbone.rows import Ceilings, format_rows
-from backbone.script import Failure
+from backbone.script import Failure, write_whole
 
 STORED = [
     str(path.relative_to(ROOT))
@@ -212,7 +211,7 @@ def test_intervals_come_from_processes(checkout):
     cells = table(result, "#### Inference time")[1]
     assert cells[3:5] == [f"{means.mean():.3f}", f"± {half_width:.3f}"]
     assert cells[7:] == ["1,000", "250", "900"]
-    assert re.search(r": 5 processes of \d+ warm-up, 60 timed passes", result.stdout)
+    assert re.search(r": 5 processes of \d+ warm-up and 60 timed passes", result.stdout)
     for cells in table(result, "#### Sums of the rows"):
         for cell in cells[2:]:
             assert re.fullmatch(r"[01]\.\d{3} ± \d\.\d{3}", cell)

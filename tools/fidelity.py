@@ -12,6 +12,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -22,20 +23,21 @@ from backbone import flags, script
 def main() -> None:
     parser = flags.script_parser(__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
-    parser.add_argument("--rounds", type=flags.whole_number(2), default=100, help="rounds")
+    least_two = partial(flags.whole_number, least=2)
+    parser.add_argument("--rounds", type=least_two, default=100, help="rounds")
     args = flags.parse(parser)
     import torch
     from torch.utils.benchmark import Timer
     from tqdm import tqdm
 
-    from backbone import machine, modes, networks, timing
+    from backbone import machine, networks, timing
     from cpu.timer import CpuClock
     from timer import CudaClock
 
     if args.device == "cuda" and (reason := machine.why_no_cuda()):
         raise script.Failure(f"{reason}; --device cpu measures the CPU")
     clock = CudaClock() if args.device == "cuda" else CpuClock()
-    backbone, image = modes.make_stock(args, args.device)
+    backbone, image = networks.make_stock(args, args.device)
     network = backbone.network
     training = backbone._replace(network=deepcopy(network).train())
 
