@@ -12,9 +12,8 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
 
-from backbone.costs import bytes_moved, kind_of
 from backbone.networks import Backbone, Stage
-from backbone.observe import Observer, observe, on_meta, tensors_in
+from backbone.observe import Observer, bytes_moved, kind_of, observe, on_meta, tensors_in
 from backbone.rows import Cost
 from backbone.script import Failure
 

@@ -9,8 +9,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from backbone.flags import EXACT
@@ -139,35 +138,33 @@ def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone
     the network takes no such image."""
     backbone = build(args.model, args.output_stride)
     backbone.network.to(device)
-    image = torch.rand(args.batch_size, *args.shape, device=device)
+    shape = [args.batch_size, *args.shape]
+    image = torch.rand(shape, device=device)
     try:
-        observe(backbone.network, list(image.shape))
+        observe(backbone.network, shape)
     except Exception as error:  # whatever its forward runs into
         if is_out_of_memory(error):
             raise
-        shape = list(image.shape)
         message = f"{backbone.name} cannot take an input of shape {shape}: {error}"
         raise Failure(message) from error
     return backbone, image
 
 
 def fold_batch_norm(network: nn.Module) -> None:
-    """Fold each batch norm into the convolution whose output it alone takes, as fuse() beside
-    matches_module_pattern() does, which would make another network of it; nn.Identity stays in its
-    place. Raises script.Failure where there is none to fold."""
-    from torch.fx.experimental.optimization import matches_module_pattern
+    """Fold each batch norm into the convolution whose output it alone takes, by torch's fuse(), of
+    whose graph the network gets the modules alone; nn.Identity stays in a batch norm's place.
+    Raises script.Failure where there is none to fold."""
+    from torch.fx.experimental.optimization import fuse
 
-    modules = dict(network.named_modules())
-    found = False
-    for norm in fx.Tracer().trace(network).nodes:
-        pair = matches_module_pattern((nn.Conv2d, nn.BatchNorm2d), norm, modules)
-        if pair and len(norm.args[0].users) == 1:
-            found, convolution = True, norm.args[0].target
-            folded = fuse_conv_bn_eval(modules[convolution], modules[norm.target])
-            network.set_submodule(convolution, folded)
-            network.set_submodule(norm.target, nn.Identity())
-    if not found:
+    fused, before = dict(fuse(network, inplace=True).named_modules()), dict(network.named_modules())
+    norms = [path for path, each in before.items() if isinstance(each, nn.BatchNorm2d)]
+    if not (folded := [path for path in norms if path not in fused]):
         raise Failure("--fold finds no batch norm behind a convolution in this network")
+    for path in before.keys() & fused.keys():
+        if isinstance(fused[path], nn.Conv2d):
+            network.set_submodule(path, fused[path])
+    for path in folded:
+        network.set_submodule(path, nn.Identity())
 
 
 def compile_network(network: nn.Module, image: Tensor) -> float:

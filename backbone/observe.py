@@ -1,4 +1,4 @@
-"""What a pass runs and holds, observed on the meta device, where nothing is computed."""
+"""What a pass runs, holds and costs, observed on the meta device, where nothing is computed."""
 
 import weakref
 from collections.abc import Iterable
@@ -9,6 +9,17 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+WORDS = {  # for modules and functions alike, and for those that work in place, add_ and mul_
+    "LayerNorm": "layer norm",
+    "layer_norm": "layer norm",
+    "Linear": "linear",
+    "add": "addition",
+    "mul": "multiplication",
+    "relu": "ReLU",
+    "dropout": "Dropout",
+    "Flatten": "flatten",
+}
 
 
 class Observer(TorchDispatchMode):
@@ -103,3 +114,35 @@ def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tenso
 def tensors_in(values: object) -> list[Tensor]:
     """The tensors in nested tuples, lists and dictionaries, in order."""
     return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
+
+
+def bytes_moved(
+    module: nn.Module | None, inputs: list[Tensor], outputs: list[Tensor], writes: bool
+) -> int:
+    """The bytes that an operation, of a module or a function (None), must move at the least: each
+    input, weight and output once, so that one in place moves its tensor twice. One whose outputs
+    are in its inputs' memory is a view and moves none, unless it `writes` to these."""
+    memory = {tensor.untyped_storage()._cdata for tensor in inputs}
+    if not writes and all(output.untyped_storage()._cdata in memory for output in outputs):
+        return 0
+    weights = [] if module is None else [*module.parameters(), *module.buffers()]
+    # What is no array, a batch norm's count of batches, takes no part in a pass.
+    arrays = [weight for weight in weights if weight.ndim]
+    return sum(tensor.nbytes for tensor in (*inputs, *arrays, *outputs))
+
+
+def kind_of(module: nn.Module | None, function: str) -> str:
+    """An operation's kind in the field's words, by the module or by the name of the function that
+    it is; its own name where there is no such word."""
+    name = function if module is None else type(module).__name__
+    if isinstance(module, nn.modules.conv._ConvNd):
+        if module.groups == 1:
+            pointwise = set(module.kernel_size) == {1}
+            return "pointwise convolution" if pointwise else "convolution"
+        depthwise = module.groups == module.in_channels
+        return "depthwise convolution" if depthwise else "grouped convolution"
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return "batch norm"
+    if "pool" in name.lower():
+        return "pooling"
+    return WORDS.get(name.removesuffix("_"), name)

@@ -17,7 +17,6 @@ from backbone.script import ROOT, Failure
 TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
 FIRST, FIRST_FILES = "MobileNet-V2", "mobilenetv2"  # what most tables and pictures are of
 TIMES = ("*_stats", "cpu/*_stats")
-MODES = ("*_stats/modes", "cpu/*_stats/modes")
 TARGETS = {"model": "", "block": "blocks", "layer": "layers"}
 REPORT = (
     r"\nStorage on (?P<storage>\S+)\n(?s:.*)\ninput +\((?P<batch>\d+), (?s:.*)"
@@ -133,7 +132,7 @@ def load_modes() -> list[list[Stored]]:
     device; by the flags of the mode, the fastest first; before it "stock", which there must be, and
     "stock again", which have none."""
     modes: dict[tuple[str, str], list[Stored]] = {}
-    for dataset, folder in product(TITLES, stored_folders(*MODES)):
+    for dataset, folder in product(TITLES, stored_folders(*(f"{name}/modes" for name in TIMES))):
         name, found = folder.parent.name.removesuffix("_stats"), {}
         start = f"{name}_{dataset}_"
         for file in sorted({folder / f"{start}stock.json", *folder.glob(f"{start}*.json")}):
@@ -162,8 +161,8 @@ def speed_ups(record: Record, stock: Record) -> list[float]:
 def digest_stored() -> str:
     """SHA-256 of all that is stored, names and bytes."""
     digest = hashlib.sha256()
-    folders = stored_folders(*TIMES, *MODES, "memory_reports", "model_structures")
-    for file in sorted({file for folder in folders for file in folder.rglob("*_*.*")}):
+    folders = stored_folders(*TIMES, "memory_reports", "model_structures")
+    for file in (file for folder in folders for file in sorted(folder.rglob("*_*.*"))):
         if ".new" not in file.parts:  # a run's that was killed, or is at work
             digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
     return digest.hexdigest()

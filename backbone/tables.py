@@ -72,11 +72,10 @@ def time_cells(times: Stored) -> dict[str, str]:
 def closure_cells(times: Stored) -> dict[str, str]:
     """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
     cells = {"Dataset": times.dataset, "Device": times.device}
-    stock, block, layer = (times.records[target].rows[-1].run_means for target in stored.TARGETS)
-    for name, sums in {"Blocks'": block, "Layers'": layer}.items():
-        ratio, half_width = interval(sums / stock)
-        width = "" if half_width is None else f" ± {half_width:.3f}"
-        cells[f"{name} sum / stock pass"] = f"{ratio:.3f}{width}"
+    stock, *sums = (times.records[target].rows[-1].run_means for target in stored.TARGETS)
+    for name, means in zip(("Blocks'", "Layers'"), sums, strict=True):
+        ratio, half_width = interval(means / stock)
+        cells[f"{name} sum / stock pass"] = f"{ratio:.3f} {show('± {:.3f}', half_width)}"
     return cells
 
 

@@ -10,9 +10,9 @@ from project import CEILINGS, script
 from torch import nn
 
 from backbone import memory, networks, records, tables
-from backbone.costs import kind_of
 from backbone.flags import DATASETS
 from backbone.instrument import trace_operations
+from backbone.observe import kind_of
 from backbone.rows import Ceilings, Cost, Row, sum_costs
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "0")
