@@ -23,20 +23,17 @@ def list_pictures(times: list[Stored], modes: list[list[Stored]]) -> Iterator[tu
     for dataset, title in TITLES.items():
         here = [each for each in of_first(times) if each.dataset == title]
         shown = partial(draw, draw_latency, [here], 3.2)
-        yield (part, f"latency_{dataset}.svg", f"Latency of the 21 stages, {title}", shown)
-        part = "Where the time goes"
-    for dataset, title in TITLES.items():
-        here = [each for each in of_stock(times) if each.dataset == title and each.ceilings]
-        shown = partial(draw, draw_roofline, here, 4.4, widths=(1, 3))
-        if here:
-            alt = f"Roofline of the operations, {title}"
-            yield (part, f"roofline_{dataset}.svg", alt, shown)
+        yield part, f"latency_{dataset}.svg", f"Latency of the 21 stages, {title}", shown
+        part, known = "Where the time goes", [each for each in of_stock(here) if each.ceilings]
+        shown = partial(draw, draw_roofline, known, 4.4, widths=(1, 3))
+        if known:
+            yield part, f"roofline_{dataset}.svg", f"Roofline of the operations, {title}", shown
     if modes:
         shown = partial(draw, draw_modes, modes, 4.8)
-        yield ("Modes", "modes.svg", "Speed-up of the modes over the stock pass", shown)
+        yield "Modes", "modes.svg", "Speed-up of the modes over the stock pass", shown
     if times != of_first(times):
         shown = partial(draw, draw_networks, [times], 4.4)
-        yield ("Networks", "networks.svg", "Time of the networks against their MACs", shown)
+        yield "Networks", "networks.svg", "Time of the networks against their MACs", shown
 
 
 def draw(

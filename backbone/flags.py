@@ -65,8 +65,7 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     target.add_argument("--w", choices=OLD_TARGETS, help=does)
     flags.add_argument("--iterations", type=positive, default=300, help="timed passes")
     flags.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
-    does = "processes that share these passes"
-    flags.add_argument("--rounds", type=positive, default=1, help=does)
+    flags.add_argument("--rounds", type=positive, default=1, help="processes that share the passes")
     for mode, does in MODES.items():
         flags.add_argument(mode, action="store_true", help=does)
     dtypes = ("float32", "bfloat16", "float16")
@@ -81,8 +80,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """A script's flags, and the `shape` of its images, (C, H, W). A network that torchvision has
     not, or an output stride that the network has not, is a usage error."""
     args = parser.parse_args()
-    named = DATASETS.get(args.dataset)
-    args.shape = named or (3, *map(int, args.dataset.split("x")))
+    args.shape = DATASETS.get(args.dataset) or (3, *map(int, args.dataset.split("x")))
     if args.model != DEFAULT:  # to import torch takes seconds
         from backbone.networks import torchvision
 

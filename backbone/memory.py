@@ -72,8 +72,7 @@ def measure_peak(network: nn.Module, image: Tensor) -> int | None:
 
 
 def format_peak(predicted: Peak, measured: int | None, device: str | None) -> str:
-    """The peaks as lines of text, in MiB; `measured` is in bytes, on a device of this name, and
-    both are None where nothing measures."""
+    """The peaks as text, in MiB; `measured` is in bytes, on a device so named, or both are None."""
     lines = [f"Peak memory during inference (predicted): {predicted.total / MIB:.1f} MiB"]
     for part, size in zip(predicted._fields[:4], predicted, strict=False):
         lines.append(f"  {part + ':':<12} {size / MIB:>8.1f} MiB")

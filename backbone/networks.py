@@ -31,8 +31,7 @@ except RuntimeError:
 
 
 class Stage(NamedTuple):
-    """A part of a network: what type of part, the path of its module ("": the network itself), and
-    what a report says of its settings."""
+    """A part of a network: its type, its module's path ("": the network itself), its settings."""
 
     type: str
     path: str
@@ -40,8 +39,7 @@ class Stage(NamedTuple):
 
 
 class Backbone(NamedTuple):
-    """A network with the name that reports print, and the stage of an operation of a type at a
-    module's path."""
+    """A network, its name in reports, and the stage of an operation, by its type and path."""
 
     name: str
     network: nn.Module
@@ -49,9 +47,8 @@ class Backbone(NamedTuple):
 
 
 def build(name: str = "mobilenet_v2", output_stride: int = 32) -> Backbone:
-    """One of torchvision's classification networks, (B, 3, H, W) -> (B, 1000), in eval mode without
-    the auxiliary classifiers of training; weights, and what torch draws next, are random, the same
-    each time.
+    """One of torchvision's classification networks, (B, 3, H, W) -> (B, 1000), in eval mode and
+    without classifiers for training; weights, and what torch draws next, are always the same.
 
     output_stride: 8, 16, or 32, the network as it is: how much smaller than the input the last
     feature map is at the most. Strides beyond become dilations: the block that loses its stride
@@ -134,8 +131,7 @@ def make(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tens
 
 
 def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone, Tensor]:
-    """The network as it comes, and an image (B, C, H, W), on a device. Raises script.Failure where
-    the network takes no such image."""
+    """The stock network and an image (B, C, H, W). Raises script.Failure if it takes none such."""
     backbone = build(args.model, args.output_stride)
     backbone.network.to(device)
     shape = [args.batch_size, *args.shape]
@@ -151,9 +147,8 @@ def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone
 
 
 def fold_batch_norm(network: nn.Module) -> None:
-    """Fold each batch norm into the convolution whose output it alone takes, by torch's fuse(), of
-    whose graph the network gets the modules alone; nn.Identity stays in a batch norm's place.
-    Raises script.Failure where there is none to fold."""
+    """Fold each batch norm into the convolution whose output it alone takes, by torch's fuse(), and
+    leave nn.Identity in its place. Raises script.Failure where there is none to fold."""
     from torch.fx.experimental.optimization import fuse
 
     fused, before = dict(fuse(network, inplace=True).named_modules()), dict(network.named_modules())

@@ -1,5 +1,4 @@
-"""Records: a timer's runs as a pyperf suite, one benchmark a row, one pyperf.Run a process, every
-sample, in seconds."""
+"""Records: a timer's runs as a pyperf suite in seconds, a benchmark a row, a Run a process."""
 
 import io
 import json
@@ -63,8 +62,7 @@ def read_like(file: Path, new: Record) -> Record | None:
 
 
 def add(file: Path, new: Record) -> Record:
-    """The runs of the record in a file, if there is one, and a new record's. Raises script.Failure
-    where they are not alike."""
+    """A new record's runs behind those in a file, if any. Raises script.Failure of unlike ones."""
     old = read_like(file, new)
     if old is None:
         return new

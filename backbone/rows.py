@@ -1,5 +1,4 @@
-"""Rows: what was timed, what it costs, its samples, the line that is printed for it, what its mean
-is worth."""
+"""Rows: what was timed, its cost and samples, the line that is printed, what a mean is worth."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,8 +26,7 @@ def sum_costs(costs: Iterable[Cost]) -> Cost:
 
 
 class Ceilings(NamedTuple):
-    """What a machine attains in a second: FLOPs of a matrix product (2 a multiply-accumulate), and
-    bytes of a copy, read and written."""
+    """A machine's: FLOPs of a matrix product (2 a MAC), bytes that a copy reads and writes."""
 
     flops_per_second: float
     bytes_per_second: float
@@ -72,10 +70,9 @@ class Row:
         return median(self.page_faults) if self.page_faults else None
 
     def floor(self, ceilings: Ceilings) -> float:
-        """The least time in milliseconds that the ceilings allow one operation: its arithmetic at
-        the one, or its bytes at the other, whichever takes longer. Source: Williams, Waterman and
-        Patterson, "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
-        CACM 52(4), 2009."""
+        """The least milliseconds that the ceilings allow an operation: its arithmetic at the one,
+        or its bytes at the other, whichever takes longer. Source: Williams, Waterman, Patterson,
+        "Roofline: An Insightful Visual Performance Model ...", CACM 52(4), 2009."""
         arithmetic = 2 * self.cost.macs / ceilings.flops_per_second
         return 1e3 * max(arithmetic, self.cost.bytes_moved / ceilings.bytes_per_second)
 

@@ -1,5 +1,4 @@
-"""How a script ends: in its report and files, written whole, or in one line that says what happened
-and what to do."""
+"""How a script ends: in its report and whole files, or in a line that says what to do."""
 
 import io
 import os

@@ -125,8 +125,7 @@ prepare() {
   use_python 'backbone.networks, numpy, pyperf, pytorch_memlab, tqdm' requirements.txt
 }
 
-# choose_timer OTHERWISE: whether torch finds a CUDA device; if not, $script becomes cpu/timer.py,
-# and it is said why, and what is done otherwise.
+# choose_timer OTHERWISE: whether torch finds a CUDA device; if not, $script becomes cpu/timer.py.
 choose_timer() {
   reason=$("$python" -c 'from backbone.machine import why_no_cuda; print(why_no_cuda() or "")') \
     || fail "cannot ask torch for a CUDA device"

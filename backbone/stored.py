@@ -1,7 +1,4 @@
-"""The stored files, read back: times and modes by network, device and dataset; memory reports.
-
-What is not what it should be is a script.Failure.
-"""
+"""The stored files, read back. What is not what it should be is a script.Failure."""
 
 import hashlib
 import re
@@ -82,10 +79,9 @@ def names_of(network: str, device: str, dataset: str, folder: Path) -> tuple[str
 
 def stored_folders(*names: str) -> list[Path]:
     """The folders of some names, such as *_stats, in which wrappers have left files: here, and of
-    each further device; MobileNet-V2's first."""
+    each further device."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
     found = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
-    found.sort(key=lambda folder: f"{FIRST_FILES}_stats" not in folder.parts)
     return [folder for folder in found if any(folder.glob("*_*.txt"))]
 
 
@@ -99,8 +95,7 @@ def load_record(file: Path) -> Record:
 
 
 def load_times() -> list[Stored]:
-    """The timers' records by target, checked to be of the same run, by dataset and MACs; some are
-    of MobileNet-V2."""
+    """The timers' records by target, checked to be of the same run; by dataset and MACs."""
     times = []
     for dataset, folder in product(TITLES, stored_folders(*TIMES)):
         name, found, common = folder.name.removesuffix("_stats"), {}, {}
@@ -128,9 +123,8 @@ def of_stock(times: list[Stored]) -> list[Stored]:
 
 
 def load_modes() -> list[list[Stored]]:
-    """The records of the modes, those of all inputs together, network by network and device by
-    device; by the flags of the mode, the fastest first; before it "stock", which there must be, and
-    "stock again", which have none."""
+    """The modes of all inputs, network by network and device by device: records by the flags of the
+    mode, the fastest first; before it "stock", which there must be, and "stock again"."""
     modes: dict[tuple[str, str], list[Stored]] = {}
     for dataset, folder in product(TITLES, stored_folders(*(f"{name}/modes" for name in TIMES))):
         name, found = folder.parent.name.removesuffix("_stats"), {}

@@ -18,8 +18,7 @@ LACK = "no ceilings, for lack of memory perhaps; stats.sh measures them"
 def format_parts(
     times: list[Stored], modes: list[list[Stored]], memory: list[Memory]
 ) -> dict[str, list[str]]:
-    """The tables of the README, and what is said of them, block by block: by part, which is empty
-    where there is nothing for it."""
+    """The README's tables and what is said of them, block by block, by part, which may be empty."""
     first = stored.of_first(times)
     others = [each for each in times if each not in first]
     conditions = format_conditions(first)
@@ -126,8 +125,7 @@ def kind_cells(kind: str, sums: np.ndarray, whole: np.ndarray) -> dict[str, str]
 
 
 def mode_blocks(modes: list[list[Stored]]) -> list[str]:
-    """The modes of each network and device against the stock pass, for one input / for the other,
-    in the order of the first one's."""
+    """The modes of each network and device against the stock pass, for one input / the other."""
     blocks = []
     for inputs in modes:
         names = " / ".join(each.dataset for each in inputs)
@@ -193,8 +191,7 @@ def memory_cells(report: Memory) -> dict[str, str]:
 
 
 def format_conditions(times: list[Stored]) -> str:
-    """Processes, passes, versions, mode and date of times, a line for those that have all of it in
-    common."""
+    """Processes, passes, versions, mode and date of times, a line for those that have all alike."""
     lines: dict[str, list[str]] = {}
     for each in (each for each in times if each.dataset == stored.TITLES["pascal"]):
         record = each.records["model"]

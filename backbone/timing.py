@@ -56,8 +56,7 @@ def report_times(
         if args.append is not None:
             records.read_like(Path(file), record)
     run = {"compile_time": compile_network(backbone.network, image)} if args.compile else {}
-    passes = args.warmup, args.iterations
-    rows, used = time_network(backbone, image, args.target, clock, *passes)
+    rows, used = time_network(backbone, image, args.target, clock, args.warmup, args.iterations)
     if file is not None:
         if args.target == "model":  # the other targets' passes are traced anyway
             with contextlib.suppress(Exception):  # of a forward that cannot be cut
@@ -91,8 +90,7 @@ def time_network(
 
     target: "model", "block" (its stages) or "layer" (stages and operations). The row of the whole
     pass comes last; all are from the same passes. On a CPU it has its minor page faults, for
-    "layer" all rows have, counted in passes of their own. With the rows comes what a record says of
-    the run.
+    "layer" all have, counted in passes of their own. Beside the rows: what a record says of it.
     """
     shape = list(image.shape)
     forward, operations = mark_pass(backbone, shape, target, clock.mark)
@@ -156,10 +154,9 @@ def _run_passes(
 
 
 def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: Clock) -> Ceilings:
-    """The best of 30 products of two square matrices, and of 15 copies of 512 MiB, all memory
-    touched before. Half of the products are torch.mm's, half a pointwise convolution's in
-    channels_last, the same product by another library (and perhaps in TF32, as in the network):
-    neither is the faster one on all machines."""
+    """The best of 30 products of square matrices and of 15 copies of 512 MiB, in touched memory.
+    Half of the products are torch.mm's, half a pointwise convolution's in channels_last, by another
+    library (and perhaps in TF32, as in the network): neither is the faster one on all machines."""
 
     def least_ms(operation: Callable[[], object]) -> float:
         for _ in range(15):

@@ -38,10 +38,8 @@ def keep_freed_memory() -> None:
 
 def main() -> None:
     parser = flags.timer_parser(__doc__)
-    does = "intra-op threads; None is PyTorch's choice"
-    parser.add_argument("--threads", type=flags.positive, help=does)
-    does = "freed memory stays with the process"
-    parser.add_argument("--keep-memory", action="store_true", help=does)
+    parser.add_argument("--threads", type=flags.positive, help="intra-op; None: PyTorch's choice")
+    parser.add_argument("--keep-memory", action="store_true", help="keep freed memory to use again")
     args = flags.parse_timer(parser)
     args.warmup = ceil(args.warmup / args.rounds)  # a GPU's clocks must rise in each process
     if args.keep_memory:
