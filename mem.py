@@ -31,7 +31,6 @@ def main() -> None:
     network = backbone.network
     predicted = memory.predict_peak(network, image)
     measured = memory.measure_peak(network, image)
-    # The tensors that a pass leaves, then what it needs at its worst moment.
     print(memory.format_tensors(reporter, network, image), end="")
     print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")
     on = torch.cuda.get_device_name(device) if image.is_cuda else None

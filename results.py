@@ -50,8 +50,7 @@ def main() -> None:
             file.parent.mkdir(exist_ok=True)
             script.write_whole(file, text)
         elif file.read_text("utf-8") != text:
-            end = "is not what the stored files say; see results.py --update"
-            raise script.Failure(f"{file} {end}")
+            raise script.Failure(f"{file} is not what the stored files say; use --update")
 
 
 if __name__ == "__main__":

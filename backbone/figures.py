@@ -18,7 +18,7 @@ MARKERS = "osv^DPX*"
 
 def list_pictures(times: list[Stored], modes: list[list[Stored]]) -> Iterator[tuple]:
     """The pictures that the stored files make, in the README's order: the part that one is in, its
-    file's name, what it shows, and what draws it: its SVG text, by a digest of the stored files."""
+    file's name, what it shows, and what gives its SVG text for a digest of the stored files."""
     part = "Inference time"  # where the README begins: one picture
     for dataset, title in TITLES.items():
         here = [each for each in of_first(times) if each.dataset == title]
@@ -39,9 +39,10 @@ def list_pictures(times: list[Stored], modes: list[list[Stored]]) -> Iterator[tu
 def draw(
     draw_panel: Callable[..., None], panels: list, height: float, digest: str, widths: tuple = (1,)
 ) -> str:
-    """A picture: a panel on axes of these widths for each of what is shown, so many inches high."""
+    """A picture's SVG text, the same for the same digest: a panel, so many inches high, on axes of
+    these relative widths for each of what is shown."""
     look = {"svg.hashsalt": digest, "font.size": 9, "axes.axisbelow": True}
-    style.use(["seaborn-v0_8-colorblind", look])
+    style.use(["default", "seaborn-v0_8-colorblind", look])
     figure, text = Figure((8, height * len(panels)), layout="constrained"), io.StringIO()
     grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
     for axes, shown in zip(grid, panels, strict=True):

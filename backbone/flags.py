@@ -65,7 +65,7 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     target.add_argument("--w", choices=OLD_TARGETS, help=does)
     flags.add_argument("--iterations", type=positive, default=300, help="timed passes")
     flags.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
-    flags.add_argument("--rounds", type=positive, default=1, help="processes that share the passes")
+    flags.add_argument("--rounds", type=positive, default=1, help="processes that share them")
     for mode, does in MODES.items():
         flags.add_argument(mode, action="store_true", help=does)
     dtypes = ("float32", "bfloat16", "float16")

@@ -56,8 +56,8 @@ def predict_peak(network: nn.Module, image: Tensor) -> Peak:
 
 
 def measure_peak(network: nn.Module, image: Tensor) -> int | None:
-    """The most bytes that CUDA's allocator holds in one pass on an image (B, C, H, W), of which
-    network and image alone stay; None on a CPU, where the pass is run for its errors."""
+    """The most bytes that CUDA's allocator holds in a pass on an image (B, C, H, W), after which
+    network and image alone are there; None on a CPU, where the pass is run for its errors."""
     if image.is_cuda:
         torch.cuda.reset_peak_memory_stats(image.device)
     with torch.inference_mode():

@@ -137,12 +137,13 @@ def make_stock(args: argparse.Namespace, device: torch.device) -> tuple[Backbone
     shape = [args.batch_size, *args.shape]
     image = torch.rand(shape, device=device)
     try:
-        observe(backbone.network, shape)
+        observe(backbone.network.train(getattr(args, "train", False)), shape)  # as it is run
     except Exception as error:  # whatever its forward runs into
         if is_out_of_memory(error):
             raise
         message = f"{backbone.name} cannot take an input of shape {shape}: {error}"
         raise Failure(message) from error
+    backbone.network.eval()
     return backbone, image
 
 

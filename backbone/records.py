@@ -26,8 +26,8 @@ class Record(NamedTuple):
 
     conditions: what is the same in all runs. runs: what is of each run alone: its `date`; on a CPU
     the median `system_time` of a pass in seconds and the `peak_resident_memory` in bytes, on a GPU
-    the `peak_allocated_memory`; of layers the machine's ceilings; of a mode that changes arithmetic
-    its `output_difference`, of a compiled one the `compile_time` in seconds.
+    the `peak_allocated_memory`; where memory suffices, of layers the machine's ceilings, of a mode
+    that changes arithmetic its `output_difference`; the `compile_time` in seconds.
     """
 
     rows: list[Row]
@@ -117,6 +117,6 @@ def loads(text: str, file: Path) -> Record:
         own = {"name", "unit", *vars(rows[-1]), *Cost._fields, *OF_A_RUN}
     except Exception as error:  # pyperf raises whatever a text of another form makes it run into
         raise Failure(f"{file} is no record of a timer: {error!r}") from error
-    conditions = {key: value for key, value in about.items() if key not in own}
+    conditions = {key: value for key, value in about.items() if key not in own}  # the last row's
     of_runs = [{key: v for key, v in run.get_metadata().items() if key in OF_A_RUN} for run in runs]
     return Record(number_rows(rows), conditions, of_runs)

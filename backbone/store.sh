@@ -65,8 +65,7 @@ can_import() { attend "$1" -c "import sys; sys.tracebacklimit = 0; import $2" >/
 find_python() {
   python=.venv/bin/python
   [ -e .venv.unfinished ] || ! can_import "$python" "$1" || return 0
-  python=python3
-  can_import "$python" "$1"
+  python=python3; can_import "$python" "$1"
 } 2>/dev/null
 
 # use_python MODULES REQUIREMENTS: set $python to $PYTHON; if none is named, to the one that can
@@ -127,12 +126,12 @@ prepare() {
 
 # choose_timer OTHERWISE: whether torch finds a CUDA device; if not, $script becomes cpu/timer.py.
 choose_timer() {
-  reason=$("$python" -c 'from backbone.machine import why_no_cuda; print(why_no_cuda() or "")') \
-    || fail "cannot ask torch for a CUDA device"
-  [ -n "$reason" ] || return 0
-  say "$reason: $1"
-  script=cpu/timer.py
-  return 1
+  attend "$python" -c 'import sys; from backbone.machine import why_no_cuda
+if reason := why_no_cuda():
+    print(f"{sys.argv[1]}: {reason}: {sys.argv[2]}", file=sys.stderr)
+    sys.exit(3)' "$wrapper" "$1" && return
+  [ $? -eq 3 ] || fail "cannot ask torch for a CUDA device"
+  script=cpu/timer.py; return 1
 }
 
 # time_targets FLAG...: the full protocol, all targets.
@@ -149,7 +148,8 @@ time_all() {
   shift
   measure_all "${script%timer.py}${network}_stats$folder" "$@" --rounds "$rounds"
   [ -n "$failed" ] || cat "$into/${network}_cityscapes.txt" "$into/${network}_pascal.txt" >&3
-  say "stored in $into; '$python results.py --update' brings README.md up to date"
+  case $results in '' | devices/*) into="$into; '$python results.py --update' updates README.md" ;; esac
+  say "stored in $into"
 }
 
 # measure_all FOLDER FLAG...: the script's runs over rounds x inputs x $cases, each a line: a file's

@@ -14,6 +14,7 @@ from backbone.script import ROOT, Failure
 TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
 FIRST, FIRST_FILES = "MobileNet-V2", "mobilenetv2"  # what most tables and pictures are of
 TIMES = ("*_stats", "cpu/*_stats")
+MODES = ("*_stats/modes", "cpu/*_stats/modes")
 TARGETS = {"model": "", "block": "blocks", "layer": "layers"}
 REPORT = (
     r"\nStorage on (?P<storage>\S+)\n(?s:.*)\ninput +\((?P<batch>\d+), (?s:.*)"
@@ -78,10 +79,10 @@ def names_of(network: str, device: str, dataset: str, folder: Path) -> tuple[str
 
 
 def stored_folders(*names: str) -> list[Path]:
-    """The folders of some names, such as *_stats, in which wrappers have left files: here, and of
-    each further device."""
+    """The folders of such names that hold files, here and of each device; MobileNet-V2's first."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
     found = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
+    found.sort(key=lambda folder: f"{FIRST_FILES}_stats" not in folder.parts)
     return [folder for folder in found if any(folder.glob("*_*.txt"))]
 
 
@@ -126,7 +127,7 @@ def load_modes() -> list[list[Stored]]:
     """The modes of all inputs, network by network and device by device: records by the flags of the
     mode, the fastest first; before it "stock", which there must be, and "stock again"."""
     modes: dict[tuple[str, str], list[Stored]] = {}
-    for dataset, folder in product(TITLES, stored_folders(*(f"{name}/modes" for name in TIMES))):
+    for dataset, folder in product(TITLES, stored_folders(*MODES)):
         name, found = folder.parent.name.removesuffix("_stats"), {}
         start = f"{name}_{dataset}_"
         for file in sorted({folder / f"{start}stock.json", *folder.glob(f"{start}*.json")}):
@@ -155,7 +156,7 @@ def speed_ups(record: Record, stock: Record) -> list[float]:
 def digest_stored() -> str:
     """SHA-256 of all that is stored, names and bytes."""
     digest = hashlib.sha256()
-    folders = stored_folders(*TIMES, "memory_reports", "model_structures")
+    folders = stored_folders(*TIMES, *MODES, "memory_reports", "model_structures")
     for file in (file for folder in folders for file in sorted(folder.rglob("*_*.*"))):
         if ".new" not in file.parts:  # a run's that was killed, or is at work
             digest.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())

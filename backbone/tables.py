@@ -72,9 +72,10 @@ def closure_cells(times: Stored) -> dict[str, str]:
     """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
     cells = {"Dataset": times.dataset, "Device": times.device}
     stock, *sums = (times.records[target].rows[-1].run_means for target in stored.TARGETS)
-    for name, means in zip(("Blocks'", "Layers'"), sums, strict=True):
+    heads = "Blocks' sum / stock pass", "Layers' sum / stock pass"
+    for head, means in zip(heads, sums, strict=True):
         ratio, half_width = interval(means / stock)
-        cells[f"{name} sum / stock pass"] = f"{ratio:.3f} {show('± {:.3f}', half_width)}"
+        cells[head] = f"{ratio:.3f}" + (f" ± {half_width:.3f}" if half_width else "")
     return cells
 
 
@@ -166,7 +167,7 @@ def network_cells(times: Stored, memory: list[Memory]) -> dict[str, str]:
     sizes = [each for each in memory if (each.network, each.dataset, each.said["batch"]) == like]
     cells = time_cells(times) | (memory_cells(sizes[0]) if sizes else {})
     shown = ("Model", "Dataset", "Device", "Inference Time (ms)", "95 % interval", "FPS")
-    shown += ("# Params (M)", "MACs (G)", "Peak Memory (MB)")
+    shown += ("# Params (M)", "MACs (G)", "Predicted Peak (MB)")
     return {head: cells.get(head, "-") for head in shown} | {
         "GFLOP/s": f"{2e-6 * times.macs / row.mean:.1f}" if times.macs else "-",
         "Passes": "{} x {}".format(*row.samples.shape),
@@ -184,7 +185,7 @@ def memory_cells(report: Memory) -> dict[str, str]:
         "Allocated Memory (MB)": f"{float(said['used']) * mb:.2f}",
         "# Params (M)": f"{int(said['parameters']) / 1e6:.3f}",
         "# Tensors (M)": f"{int(said['tensors']) / 1e6:.3f}",
-        "Peak Memory (MB)": said["predicted"],
+        "Predicted Peak (MB)": said["predicted"],
         "Measured Peak (MB)": said["measured"] or "-",
         "MACs (G)": f"{int(said['macs'].replace(',', '')) / 1e9:.3f}",
     }

@@ -70,15 +70,17 @@ def report_times(
             record = records.add(Path(file), record)
         script.write_whole(file, records.dumps(record))
         # Not before the run is stored: it needs memory that a system may end a process for.
-        run = record.runs[-1]
+        further = {}
         try:
             if args.target == "layer":
-                run |= measure_ceilings(image.device, image.dtype, clock)._asdict()
-            run |= networks.output_difference(args, backbone.network, image)
+                further |= measure_ceilings(image.device, image.dtype, clock)._asdict()
+            further |= networks.output_difference(args, backbone.network, image)
         except (MemoryError, RuntimeError) as error:
             if not script.is_out_of_memory(error):
                 raise
-        script.write_whole(file, records.dumps(record))
+        if further:
+            record.runs[-1].update(further)
+            script.write_whole(file, records.dumps(record))
         rows = record.rows
     print(format_rows(rows), end="")
 

@@ -51,6 +51,14 @@ def test_size_that_a_network_cannot_take(command):
     assert_one_line(result, "inception_v3 cannot take an input of shape [1, 3, 20, 20]: ")
 
 
+@pytest.mark.parametrize("target", ["model", "layer"])
+def test_size_that_training_mode_cannot_take(target):
+    command = ("cpu/timer.py", "--iterations", "1", "--warmup", "0", "--target", target)
+    result = script(*command, "--train", "--i", "32x32")
+    said = "cannot take an input of shape [1, 3, 32, 32]: Expected more than 1 value per channel"
+    assert_one_line(result, said)
+
+
 def test_structure_and_report_of_another_network():
     result = script("mem.py", "--struct", "--model", "swin_t", "--i", "64x96")
     assert "Total params: 28,288,354" in result.stdout

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,16 @@ def test_append_on_a_full_disk_keeps_the_old_record(record):
     result = script(*QUICK, "--target", "block", "--append", record, before=before)
     assert_one_line(result, f"cannot write {record}: File too large")
     assert record.read_text() == text and list(record.parent.iterdir()) == [record]
+
+
+def test_record_is_written_once_where_it_cannot_be_replaced(tmp_path):
+    pipe, file = tmp_path / "pipe", tmp_path / "read"
+    os.mkfifo(pipe)
+    with file.open("w") as out, subprocess.Popen(["cat", pipe], stdout=out):
+        flags = ("--i", "32x32", "--iterations", "1", "--warmup", "0", "--json", pipe)
+        result = script("cpu/timer.py", *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(json.loads(file.read_text())["benchmarks"]) == 1
 
 
 def test_append_and_json_are_one_or_the_other(tmp_path):

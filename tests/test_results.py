@@ -161,6 +161,13 @@ def test_changed_picture_fails_the_check(checkout):
     assert results(checkout, "--check").returncode == 0
 
 
+def test_users_own_style_is_not_the_pictures(checkout, tmp_path):
+    (tmp_path / "matplotlibrc").write_text("axes.grid: True\nlines.linewidth: 9\n")
+    environment = ENVIRONMENT | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
+    result = python(checkout / "results.py", "--check", env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def rewrite_records(checkout: Path, folder: str, **metadata: str | int | None) -> None:
     """Give a folder's records other metadata; what is None goes."""
     for file in (checkout / folder).rglob("*.json"):
