@@ -69,8 +69,7 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
         latencies = [interval(row.run_means) for row in each.rows("block")]
         groups[each.device] = [(i, mean, w or 0, w or 0) for i, (mean, w) in enumerate(latencies)]
     draw_bars(axes.bar, "yerr", groups)
-    # A block's name is its position, where there is little room.
-    names = [name_row(row).split()[-1] for row in times[0].rows("block")]
+    names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
     axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
     axes.set_ylabel("ms a pass (bars: 95 % interval)")
@@ -138,7 +137,8 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
         if each.macs:
             point = each.macs / 1e9, each.records["model"].rows[-1].mean
             points.setdefault(each.title, []).append(point)
-            axes.annotate(each.network, point, (4, 4), textcoords="offset points", fontsize=7)
+            name = each.network.rpartition(", ")[2]  # of two dilated ones the output stride
+            axes.annotate(name, point, (0, 5), textcoords="offset points", ha="center", fontsize=7)
     for (label, places), marker in zip(points.items(), cycle(MARKERS)):
         axes.scatter(*zip(*places, strict=True), marker=marker, label=label)
     axes.set(xlabel="MACs, G", ylabel="ms a pass", xscale="log", yscale="log")
