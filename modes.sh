@@ -4,8 +4,7 @@
 wrapper=modes.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/backbone/store.sh" || exit
-prepare timer.py "--target --w --json --append --rounds --channels-last --fold --dtype --compile --train \
---keep-memory" "$@"
+prepare timer.py '--channels-last --fold --dtype --compile --train --keep-memory' "$@"
 # A mode a line: the flags as one would type them. Stock twice, so that noise shows.
 modes='stock
 stock again

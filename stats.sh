@@ -4,6 +4,6 @@
 wrapper=stats.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/backbone/store.sh" || exit
-prepare timer.py '--target --w --json --append --rounds' "$@"
+prepare timer.py '' "$@"
 choose_timer "handing over to cpu/stats.sh, which measures the CPU" || wrapper=cpu/stats.sh
 time_targets "$@"

@@ -77,8 +77,8 @@ def dumps(record: Record) -> str:
     """A record as the JSON text of a pyperf suite."""
     benchmarks, names = [], set()
     for row in record.rows:
-        # A stage of one operation has that one's name.
-        name = name_row(row) if name_row(row) not in names else f"{row.level} {name_row(row)}"
+        if (name := name_row(row)) in names:  # a stage of one operation has that one's name
+            name = f"{row.level} {name}"
         names.add(name)
         about = {key: getattr(row, key) for key in ("level", "type", "path", "stage")}
         about |= {"name": name, "unit": "second", "input_shape": json.dumps(row.input_shape)}

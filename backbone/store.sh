@@ -100,9 +100,10 @@ set_up() {
 }
 
 # prepare SCRIPT OWN ARGUMENT...: what each wrapper does first. The arguments are the script's, but
-# none of the OWN flags. Sets $script and $network, which names folders and files.
+# none of the OWN flags or, of a timer, of all wrappers'. Sets $script and $network, files' name.
 prepare() {
   script=$1 own=" --i --input $2 " model=mobilenet_v2 stride=32 before=''
+  case $1 in *timer.py) own="$own--target --w --json --append --rounds " ;; esac
   shift 2
   for argument; do
     case $before,$argument in
@@ -148,8 +149,9 @@ time_all() {
   shift
   measure_all "${script%timer.py}${network}_stats$folder" "$@" --rounds "$rounds"
   [ -n "$failed" ] || cat "$into/${network}_cityscapes.txt" "$into/${network}_pascal.txt" >&3
-  case $results in '' | devices/*) into="$into; '$python results.py --update' updates README.md" ;; esac
-  say "stored in $into"
+  update="; '$python results.py --update' updates README.md"
+  case $results in '' | devices/*) ;; *) update='' ;; esac # of what stands elsewhere it knows nothing
+  say "stored in $into$update"
 }
 
 # measure_all FOLDER FLAG...: the script's runs over rounds x inputs x $cases, each a line: a file's

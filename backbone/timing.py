@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
@@ -99,11 +98,11 @@ def time_network(
     readings, usage = _run_passes(forward, image, clock, warmup + iterations)
     # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
     samples = np.maximum(np.round(readings[warmup:], 6), 1e-6)
-    faults = []  # of each operation, the median of three passes
+    faults, counts = [], []  # of each operation the median of three passes; the counter's marks
     if target == "layer" and not image.is_cuda:
-        counts = []
-        count = partial(getrusage, RUSAGE_SELF)
-        forward, _ = mark_pass(backbone, shape, target, lambda: counts.append(count().ru_minflt))
+        forward, _ = mark_pass(
+            backbone, shape, target, lambda: counts.append(getrusage(RUSAGE_SELF).ru_minflt)
+        )
         with torch.inference_mode():
             for _ in range(3):
                 forward(image)

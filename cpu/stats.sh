@@ -4,5 +4,5 @@
 wrapper=cpu/stats.sh root=$(dirname -- "$0")/..
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/backbone/store.sh" || exit
-prepare cpu/timer.py '--target --w --json --append --rounds' "$@"
+prepare cpu/timer.py '' "$@"
 time_targets "$@"
