@@ -1,41 +1,101 @@
 """What a network holds in memory during inference; with --struct, how it is built."""
 
-from backbone import flags, script
+from collections.abc import Sequence
+
+from backbone.command import ending, files, flags
+from backbone.command.errors import Failure
+from backbone.command.options import MemoryOptions
+from backbone.network import catalog
+from backbone.record.memory import MemoryReport, Structure, describe_input, dumps
+
+
+def parse_options(words: Sequence[str] | None = None) -> MemoryOptions:
+    """The options of the command line, or of these words."""
+    parser = flags.script_parser(__doc__)
+    parser.add_argument(
+        "--struct",
+        nargs="?",
+        const="True",
+        default="False",
+        type=str.title,
+        choices=("True", "False"),
+        help="the layers instead of the memory report",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cuda", "cpu"),
+        default="auto",
+        help="of the memory report; auto is CUDA if there is one",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write what is printed, as JSON")
+    options = flags.memory_options(parser, words)
+    catalog.check_named(options.workload, parser.error)
+    return options
 
 
 def main() -> None:
-    parser = flags.script_parser(__doc__)
-    does = "the layers instead of the memory report"
-    truth = {"type": str.title, "choices": ("True", "False")}
-    parser.add_argument("--struct", nargs="?", const="True", default="False", **truth, help=does)
-    does = "of the memory report; auto is CUDA if there is one"
-    parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help=does)
-    args = flags.parse(parser)
+    options = parse_options()
+    if options.json is not None:
+        files.check_writable(options.json)
+    from backbone.report.memory_text import format_report, format_structure
+
+    if options.structure:
+        record = describe_structure(options)
+        text = format_structure(record)
+    else:
+        record = report_memory(options)
+        text = format_report(record)
+    if options.json is not None:
+        files.write_whole(options.json, dumps(record))
+    print(text, end="")
+
+
+def describe_structure(options: MemoryOptions) -> Structure:
+    """The layers of a network, from shapes alone."""
     import torch
 
-    from backbone import machine, memory, networks
+    from backbone.measure.structure import list_layers
+    from backbone.network.build import build
+    from backbone.trace.observe import check_input
 
-    if args.struct == "True":  # from shapes alone
-        with torch.device("meta"):
-            backbone, image = networks.make_stock(args, "meta")
-        layers, macs = memory.list_layers(backbone.network, image)
-        print(memory.format_layers(layers, list(image.shape)))
-        print(f"Total MACs: {macs:,} (1 MAC = 2 FLOPs)")
-        return
+    input_shape = options.workload.input_shape
+    with torch.device("meta"):
+        backbone, _ = build(options.workload, "meta")
+    check_input(backbone, input_shape)
+    layers, macs = list_layers(backbone.network, input_shape)
+    return Structure(describe_input(options.workload, backbone.name), layers, macs)
+
+
+def report_memory(options: MemoryOptions) -> MemoryReport:
+    """The tensors of a network after a pass, and the peak in it."""
+    import torch
+
+    from backbone.measure import machine, memory
+    from backbone.network.build import build
+    from backbone.trace.observe import check_input
+
     no_cuda = machine.why_no_cuda()
-    if args.device == "cuda" and no_cuda:
-        raise script.Failure(f"{no_cuda}; --device cpu reports the CPU")
-    device = torch.device("cpu" if no_cuda or args.device == "cpu" else "cuda")
+    if options.device == "cuda" and no_cuda:
+        raise Failure(f"{no_cuda}; --device cpu reports the CPU")
+    on_cpu = no_cuda or options.device == "cpu"
+    device = torch.device("cpu" if on_cpu else "cuda:0")
     reporter = memory.load_reporter()
-    backbone, image = networks.make_stock(args, device)
+    backbone, image = build(options.workload, device)
+    check_input(backbone, options.workload.input_shape)
     network = backbone.network
     predicted = memory.predict_peak(network, image)
     measured = memory.measure_peak(network, image)
-    print(memory.format_tensors(reporter, network, image), end="")
-    print(f"Parameters: {sum(parameter.numel() for parameter in network.parameters())}")
-    on = torch.cuda.get_device_name(device) if image.is_cuda else None
-    print(memory.format_peak(predicted, measured, on))
+    return MemoryReport(
+        input=describe_input(options.workload, backbone.name),
+        device="cpu" if on_cpu else torch.cuda.get_device_name(device),
+        storage=str(image.device),
+        tensors=memory.list_tensors(reporter, network, image),
+        allocator_bytes=None if on_cpu else torch.cuda.memory_allocated(device),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        predicted_peak=predicted,
+        measured_peak=measured,
+    )
 
 
 if __name__ == "__main__":
-    script.run(main)
+    ending.run(main)

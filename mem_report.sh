@@ -2,6 +2,13 @@
 # Memory reports, both inputs -> memory_reports/. Arguments are mem.py's.
 wrapper=mem_report.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
-. "$root/backbone/store.sh" || exit
-prepare mem.py --struct "$@"
-measure_all memory_reports "$@"
+. "$root/shell/wrapper.sh" || exit
+
+begin mem.py "--i --input --struct --json" "$@"
+name_results mem.py "$@"
+open_results "memory_reports$conditions"
+plan_runs '' 2
+for input in cityscapes pascal; do
+  run_script "$input" "${network}_$input" --json mem.py --i "$input" "$@" || exit
+done
+store_results

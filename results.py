@@ -3,55 +3,101 @@
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from backbone import script
-from backbone.flags import DATASETS
+from backbone.command import ending
+from backbone.command.errors import Failure
+from backbone.command.files import ROOT, write_whole
+from backbone.command.options import DATASETS
+
+if TYPE_CHECKING:
+    from backbone.report.figures import Picture
+    from backbone.report.tables import Results
 
 PART = re.compile(r"(<!-- results.py: ([^>]+) -->\n).*?(<!-- results.py: end -->\n)", re.DOTALL)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog=script.PROGRAM, description=__doc__, allow_abbrev=False)
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=ending.PROGRAM, description=__doc__, allow_abbrev=False)
     action = parser.add_mutually_exclusive_group()
-    readme = {"metavar": "README", "nargs": "?", "const": script.ROOT / "README.md", "type": Path}
-    does = "rewrite what is between a README's markers, and draw the pictures in figures/"
-    action.add_argument("--update", **readme, help=does)
-    does = "exit 1 where these are not what the stored files say"
-    action.add_argument("--check", **readme, help=does)
-    does = "list the operations by the time that they lose against the floor"
-    action.add_argument("--layers", choices=DATASETS, help=does)
-    args = parser.parse_args()
-    from backbone import figures, stored, tables
+    for flag, meaning in (
+        ("--update", "rewrite what is between a README's markers, and draw figures/"),
+        ("--check", "exit 1 where these are not what the stored files say"),
+    ):
+        action.add_argument(
+            flag, metavar="README", nargs="?", const=ROOT / "README.md", type=Path, help=meaning
+        )
+    action.add_argument(
+        "--layers",
+        choices=DATASETS,
+        help="list the operations by the time that they lose against the floor",
+    )
+    return parser.parse_args()
 
-    times = stored.load_times()
-    if args.layers:
-        title = stored.TITLES[args.layers]
-        first = [each for each in stored.of_first(times) if each.dataset == title]
-        print(tables.format_layers(first))
+
+def main() -> None:
+    arguments = parse_arguments()
+    from backbone.record import stored
+    from backbone.report.checks import check_texts
+    from backbone.report.kinds import list_operations
+    from backbone.report.tables import Results
+
+    results = Results(stored.load_times(), stored.load_modes(), stored.load_memory())
+    check_texts(results)
+    if arguments.layers:
+        title = stored.DATASET_TITLES[arguments.layers]
+        print(list_operations([each for each in results.main_network if each.dataset == title]))
         return
-    modes = stored.load_modes()
-    parts = tables.format_parts(times, modes, stored.load_memory())
-    pictures = list(figures.list_pictures(times, modes))
-    for part, name, alt, _ in pictures:
-        parts[part].append(f"![{alt}](figures/{name})")
-    texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
-    readme = args.check or args.update
-    if not readme:
+    texts, pictures = make_parts(results)
+    if arguments.update:
+        update(arguments.update, texts, pictures)
+    elif arguments.check:
+        check(arguments.check, texts, pictures)
+    else:
         print("\n".join(f"#### {title}\n\n{text}" for title, text in texts.items()), end="")
-        return
-    old, digest = readme.read_text("utf-8"), stored.digest_stored()
-    if missing := sorted(texts.keys() - {title for _, title, _ in PART.findall(old)}):
-        raise script.Failure(f"{readme} lacks <!-- results.py: {missing[0]} -->, or its end")
-    new = PART.sub(lambda part: f"{part[1]}{texts.get(part[2], '')}{part[3]}", old)
-    made = [(script.ROOT / "figures" / name, draw) for _, name, _, draw in pictures]
-    for file, make in [*made, (readme, lambda _: new)]:
-        text = make(digest)
-        if args.update:
-            file.parent.mkdir(exist_ok=True)
-            script.write_whole(file, text)
-        elif file.read_text("utf-8") != text:
-            raise script.Failure(f"{file} is not what the stored files say; use --update")
+
+
+def make_parts(results: "Results") -> tuple[dict[str, str], list["Picture"]]:
+    """The text of each of the README's parts that has any, by title, and the pictures in them."""
+    from backbone.report.figures import list_pictures
+    from backbone.report.tables import format_parts
+
+    parts = format_parts(results)
+    pictures = list(list_pictures(results))
+    for picture in pictures:
+        parts[picture.part].append(f"![{picture.shows}](figures/{picture.file})")
+    return {
+        title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks
+    }, pictures
+
+
+def update(readme: Path, texts: dict[str, str], pictures: list["Picture"]) -> None:
+    """Write the pictures, and then the README with these texts between its markers."""
+    new = with_parts(readme, texts)
+    folder = ROOT / "figures"
+    folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        write_whole(folder / picture.file, picture.svg)
+    write_whole(readme, new)
+
+
+def check(readme: Path, texts: dict[str, str], pictures: list["Picture"]) -> None:
+    """Raise Failure, which names the file, where a picture or the README is not as it would be."""
+    expected = {ROOT / "figures" / picture.file: picture.svg for picture in pictures}
+    expected[readme] = with_parts(readme, texts)
+    for file, text in expected.items():
+        if file.read_text("utf-8") != text:
+            raise Failure(f"{file} is not what the stored files say; use --update")
+
+
+def with_parts(readme: Path, texts: dict[str, str]) -> str:
+    """A README with these texts between its markers. Raises Failure where one has no markers."""
+    old = readme.read_text("utf-8")
+    marked = {title for _, title, _ in PART.findall(old)}
+    if missing := sorted(texts.keys() - marked):
+        raise Failure(f"{readme} lacks <!-- results.py: {missing[0]} -->, or its end")
+    return PART.sub(lambda part: f"{part[1]}{texts.get(part[2], '')}{part[3]}", old)
 
 
 if __name__ == "__main__":
-    script.run(main)
+    ending.run(main)

@@ -2,7 +2,13 @@
 # Model structures, both inputs -> model_structures/. Arguments are mem.py's.
 wrapper=summary.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
-. "$root/backbone/store.sh" || exit
-prepare mem.py --struct "$@"
-script='mem.py --struct True'
-measure_all model_structures "$@"
+. "$root/shell/wrapper.sh" || exit
+
+begin mem.py "--i --input --struct --json" "$@"
+name_results mem.py "$@"
+open_results "model_structures$conditions"
+plan_runs '' 2
+for input in cityscapes pascal; do
+  run_script "$input" "${network}_$input" --json mem.py --struct True --i "$input" "$@" || exit
+done
+store_results

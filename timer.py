@@ -1,8 +1,12 @@
 """Inference times of MobileNet-V2, or another network, on a CUDA GPU, by torch.cuda.Event."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
-from backbone import flags, script
+from backbone.command import ending, flags
+from backbone.command.errors import Failure
+from backbone.command.options import TimerOptions
+from backbone.network import catalog
 
 
 class CudaClock:
@@ -12,31 +16,62 @@ class CudaClock:
     def __init__(self) -> None:
         from torch.cuda import Event, current_stream
 
-        self.new_event, self.stream = Event, current_stream()
-        self.events, self.used = [], 0
+        self.new_event = Event
+        self.stream = current_stream()
+        self.events: list[Event] = []
+        self.marks = 0
 
     def mark(self) -> None:
-        if self.used == len(self.events):
+        if self.marks == len(self.events):
             self.events.append(self.new_event(enable_timing=True))
-        self.events[self.used].record(self.stream)
-        self.used += 1
+        self.events[self.marks].record(self.stream)
+        self.marks += 1
 
     def read(self) -> list[float]:
-        events, self.used = self.events[: self.used], 0
-        events[-1].synchronize()
-        return [start.elapsed_time(end) for start, end in pairwise(events)]
+        recorded = self.events[: self.marks]
+        self.marks = 0
+        recorded[-1].synchronize()
+        return [start.elapsed_time(end) for start, end in pairwise(recorded)]
+
+
+def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
+    """The options of the command line, or of these words."""
+    parser = flags.timer_parser(__doc__)
+    options = flags.timer_options(parser, words)
+    catalog.check_named(options.workload, parser.error)
+    return options
 
 
 def main() -> None:
-    args = flags.parse_timer(flags.timer_parser(__doc__))
+    options = parse_options()
     import torch
 
-    from backbone import machine, timing
+    from backbone.measure import machine
+    from backbone.measure.afterwards import measure_afterwards
+    from backbone.measure.timing import time_network, with_cost
+    from backbone.network.build import build
+    from backbone.network.modes import apply_mode, compile_network
+    from backbone.report.text import format_rows
+    from backbone.trace.observe import check_input
 
     if reason := machine.why_no_cuda():
-        raise script.Failure(f"{reason}; cpu/timer.py measures the CPU")
-    timing.report_times(args, torch.device("cuda"), CudaClock(), machine.describe_cuda())
+        raise Failure(f"{reason}; cpu/timer.py measures the CPU")
+    clock = CudaClock()
+    backbone, image = build(options.workload, torch.device("cuda"))
+    check_input(backbone, options.workload.input_shape, training=options.mode.train)
+    image = apply_mode(backbone, image, options.mode)
+    record = None
+    if options.record_file is not None:
+        from backbone.record.run_record import open_record  # it imports pyperf
+
+        record = open_record(options, backbone.name, machine.describe_cuda())
+    compiled = compile_network(backbone.network, image) if options.mode.compile else {}
+    rows, run = time_network(backbone, image, clock, options)
+    if record is not None:
+        rows = record.store(with_cost(rows, backbone), compiled | run)
+        record.amend(measure_afterwards(options, backbone, image, clock))
+    print(format_rows(rows), end="")
 
 
 if __name__ == "__main__":
-    script.run(main)
+    ending.run(main)

@@ -1,1 +1,1 @@
-"""What the scripts share: flags and errors, the network, the timed pass, rows and records."""
+"""What the scripts share, room by room; imports run one way, and `command` uses no other room."""

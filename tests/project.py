@@ -34,8 +34,9 @@ preloaded.set_forkserver_preload(LIBRARIES.split())
 
 # To run before a timer: its record of layers has ceilings that took no time to measure.
 CEILINGS = """
-from backbone import timing
-timing.measure_ceilings = lambda *_: timing.Ceilings(1e11, 1e10)
+from backbone.measure import afterwards
+from backbone.record.rows import Ceilings
+afterwards.measure_ceilings = lambda *_: Ceilings(flops_per_second=1e11, bytes_per_second=1e10)
 """
 
 
@@ -72,6 +73,13 @@ def _run(command: list[str], before: str, folder: str) -> None:
         runpy.run_path(command[0], run_name="__main__")
     finally:
         sys.stdout.flush()
+
+
+def patch(file: Path, old: str, new: str) -> None:
+    """Put other words into a copy of a source."""
+    text = file.read_text()
+    assert old in text, f"{file} does not say {old!r}"
+    file.write_text(text.replace(old, new))
 
 
 def assert_one_line(result: subprocess.CompletedProcess, *words: str, status: int = 1) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 sys.stdin.read()  # as what a script starts may: nothing of the wrapper's is in it
 words = " ".join(sys.argv[1:])
-record = Path(sys.argv[sys.argv.index("--append") + 1]) if "--append" in sys.argv else None
-runs = record.read_text().splitlines() if record and record.exists() else []
+*flags, kind, name = sys.argv[1:]
+record = Path(name)
+runs = record.read_text().splitlines() if kind == "--append" and record.exists() else []
 at_round = int(os.environ.get("STAND_IN_ROUND", len(runs) + 1)) == len(runs) + 1
 if at_round and os.environ.get("STAND_IN_FAILS", "never") in words:
     sys.exit(3)
 if at_round and "STAND_IN_SLEEPS" in os.environ:
     Path(os.environ["STAND_IN_SLEEPS"]).touch()
     time.sleep(60)
-lines = [*runs, words.partition(" --append")[0]]
-if record:
-    record.write_text("\n".join(lines) + "\n")
+lines = [*runs, " ".join(flags)]
+record.write_text("\n".join(lines) + "\n")
 print("\n".join(lines))

@@ -1,7 +1,6 @@
 """Costs from shapes alone, ceilings, and the floors that follow."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +8,14 @@ import torch
 from project import CEILINGS, script
 from torch import nn
 
-from backbone import memory, networks, records, tables
-from backbone.flags import DATASETS
-from backbone.instrument import trace_operations
-from backbone.observe import kind_of
-from backbone.rows import Ceilings, Cost, Row, sum_costs
+from backbone.command.options import DATASETS
+from backbone.measure.structure import list_layers
+from backbone.network.build import build_network
+from backbone.record import records
+from backbone.record.rows import Ceilings, Cost, Row
+from backbone.report import kinds
+from backbone.trace.costs import kind_of
+from backbone.trace.recorder import operations_in, record_pass
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "0")
 KINDS = {
@@ -34,11 +36,11 @@ KINDS = {
 def test_macs_are_the_structures_and_every_operation_has_a_kind(dataset):
     shape = [1, *DATASETS[dataset]]
     with torch.device("meta"):
-        network, image = networks.build().network, torch.empty(shape)
-    _, operations = trace_operations(network, shape)
-    _, macs = memory.list_layers(network, image)
-    assert sum(operation.cost.macs for operation in operations) == macs > 1e9
-    assert Counter(operation.cost.kind for operation in operations) == KINDS
+        network = build_network().network
+    operations = operations_in(record_pass(network, shape))
+    _, macs = list_layers(network, shape)
+    assert sum(operation.macs for operation in operations) == macs > 1e9
+    assert Counter(operation.kind for operation in operations) == KINDS
 
 
 class Small(nn.Module):
@@ -55,19 +57,20 @@ class Small(nn.Module):
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.bfloat16, 2)])
 def test_costs_by_hand(dtype, size):
-    _, operations = trace_operations(Small().eval().to(dtype), [2, 3, 4, 4])
+    operations = operations_in(record_pass(Small().eval().to(dtype), [2, 3, 4, 4]))
     image, tensor = 2 * 3 * 16, 2 * 8 * 16
     expected = [
-        Cost("convolution", tensor * 3 * 9, image + 8 * 3 * 9 + 8 + tensor),
-        Cost("batch norm", 0, 2 * tensor + 4 * 8),
-        Cost("ReLU6", 0, 2 * tensor),  # in place: its tensor twice
-        Cost("addition", 0, 3 * tensor),
-        Cost("flatten", 0, 0),  # a view
-        Cost("Dropout", 0, 0),  # inactive
-        Cost("linear", 2 * 128 * 10, tensor + 128 * 10 + 2 * 10),
+        ("convolution", tensor * 3 * 9, image + 8 * 3 * 9 + 8 + tensor),
+        ("batch norm", 0, 2 * tensor + 4 * 8),
+        ("ReLU6", 0, 2 * tensor),  # in place: its tensor twice
+        ("addition", 0, 3 * tensor),
+        ("flatten", 0, 0),  # a view
+        ("Dropout", 0, 0),  # inactive
+        ("linear", 2 * 128 * 10, tensor + 128 * 10 + 2 * 10),
     ]
-    found = [operation.cost for operation in operations]
-    assert found == [cost._replace(bytes_moved=size * cost.bytes_moved) for cost in expected]
+    found = [(each.kind, each.macs, each.bytes_moved // size) for each in operations]
+    assert found == expected
+    assert all(each.bytes_moved % size == 0 for each in operations)
 
 
 @pytest.mark.parametrize(
@@ -89,33 +92,31 @@ def test_costs_by_hand(dtype, size):
     ],
 )
 def test_kinds(module, function, kind):
-    assert kind_of(module, function) == kind
-
-
-def load(file: Path) -> records.Record:
-    return records.loads(file.read_text(), file)
+    name = function if module is None else type(module).__name__
+    assert kind_of(module, name) == kind
 
 
 def test_records_carry_costs_and_ceilings(tmp_path):
     found = {}
     # Fewer repeats of what the ceilings are measured by.
-    before = "from backbone import timing; timing.range = lambda n: range(n if n < 9 else 2)"
+    before = "from backbone.measure import ceilings; ceilings.REPEATS = 2"
     for target in ("model", "block", "layer"):
         file = tmp_path / f"{target}.json"
         result = script(*QUICK, "--target", target, "--append", file, before=before)
         assert (result.returncode, result.stderr) == (0, "")
-        found[target] = load(file)
-    wholes = {record.rows[-1].cost for record in found.values()}
-    assert wholes == {Cost("", 1031535392, 550665696)}
+        found[target] = records.load(file)
+    wholes = {record.whole.cost for record in found.values()}
+    assert wholes == {Cost(macs=1031535392, bytes_moved=550665696)}
     layers = found["layer"].rows
     for target in ("block", "layer"):
         for row in (row for row in found[target].rows if row.level == "block"):
             inside = [r.cost for r in layers if r.level == "layer" and r.stage == row.stage]
-            assert row.cost == sum_costs(inside)
+            assert row.cost.macs == sum(cost.macs for cost in inside)
+            assert row.cost.bytes_moved == sum(cost.bytes_moved for cost in inside)
     assert Counter(row.cost.kind for row in layers if row.level == "layer") == KINDS
     (run,) = found["layer"].runs
     assert run["flops_per_second"] > 1e9 and run["bytes_per_second"] > 1e8
-    assert not any(field in found["block"].runs[0] for field in Ceilings._fields)
+    assert not {"flops_per_second", "bytes_per_second"} & found["block"].runs[0].keys()
 
 
 def test_ceilings_that_do_not_fit_the_memory_are_left_out(tmp_path):
@@ -131,28 +132,35 @@ torch.ones = ones
     file = tmp_path / "record.json"
     result = script(*QUICK, "--target", "layer", "--append", file, before=before)
     assert (result.returncode, result.stderr) == (0, "")
-    record = load(file)
+    record = records.load(file)
     assert len(record.rows) == 175 and "flops_per_second" not in record.runs[0]
 
 
 def test_output_that_does_not_fit_the_memory_is_left_out_alone(tmp_path):
     before = """
-from backbone import networks
+from backbone.measure import afterwards
 def output_difference(*_):
     raise MemoryError
-networks.output_difference = output_difference
+afterwards.output_difference = output_difference
 """
     file = tmp_path / "record.json"
     result = script(*QUICK, "--fold", "--target", "layer", "--json", file, before=CEILINGS + before)
     assert (result.returncode, result.stderr) == (0, "")
-    (run,) = load(file).runs
+    (run,) = records.load(file).runs
     assert "flops_per_second" in run and "output_difference" not in run
 
 
 def row(kind: str, macs: int, moved: int, ms: float, faults: int) -> Row:
-    samples = np.full((2, 3), ms)
-    cost = Cost(kind, macs, moved)
-    return Row("layer", "", "", 0, [1], samples, page_faults=[faults, faults], cost=cost)
+    return Row(
+        level="layer",
+        type="",
+        path="",
+        stage=0,
+        input_shape=[1],
+        samples=np.full((2, 3), ms),
+        page_faults=(faults, faults),
+        cost=Cost(kind=kind, macs=macs, bytes_moved=moved),
+    )
 
 
 def test_floors():
@@ -163,9 +171,10 @@ def test_floors():
         row("pointwise convolution", 10_000_000, 10_000_000, 5.0, 30),  # 1 ms of bytes
     ]
     assert [each.floor(ceilings) for each in rows] == pytest.approx([1, 2, 1])
-    kinds = tables.sum_by_kind(rows, ceilings)
-    first, second, _ = (
-        list(tables.kind_cells(kind, sums, kinds["all"]).values()) for kind, sums in kinds.items()
+    whole = kinds.sum_rows(rows, ceilings)
+    first, second = (
+        list(kinds.kind_cells(kind, total, whole).values())
+        for kind, total in kinds.sum_by_kind(rows, ceilings).items()
     )
     assert first[:3] == ["pointwise convolution", "2", "8.00"] and second[1:3] == ["1", "4.00"]
     assert first[3:] == ["66.7", "100.0", "27.5", "2.5", "3.00", "0.38", "50"]

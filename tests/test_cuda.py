@@ -7,7 +7,9 @@ import pytest
 import torch
 from project import ENVIRONMENT, python
 
-from backbone import networks, records, timing
+from backbone.network.build import build_network
+from backbone.record import records
+from backbone.trace.instrument import mark_pass
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -19,9 +21,9 @@ def test_returns_what_the_stock_network_returns(target):
     from timer import CudaClock
 
     clock = CudaClock()
-    backbone, image = networks.build(), torch.rand(1, 3, 500, 334, device="cuda")
+    backbone, image = build_network(), torch.rand(1, 3, 500, 334, device="cuda")
     backbone.network.cuda()
-    forward, _ = timing.mark_pass(backbone, list(image.shape), target, clock.mark)
+    forward = mark_pass(backbone, list(image.shape), target, clock.mark).forward
     with torch.inference_mode():
         assert torch.equal(forward(image), backbone.network(image))
     intervals = clock.read()
@@ -47,7 +49,7 @@ def test_record_of_two_runs(tmp_path):
     for runs in (1, 2):
         result = python("timer.py", *flags, env=VISIBLE)
         assert (result.returncode, result.stderr) == (0, "")
-        record = records.loads(file.read_text(), file)
+        record = records.load(file)
         assert len(record.runs) == runs
     for run in record.runs:  # what the CPU's process uses says nothing of the GPU's pass
         measured = {"peak_allocated_memory", "flops_per_second", "bytes_per_second"}

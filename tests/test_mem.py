@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import warnings
 from functools import partial
 
 import pytest
@@ -11,8 +12,12 @@ from project import assert_one_line, script
 from torch._subclasses import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from backbone import memory, networks
-from backbone.flags import DATASETS
+from backbone.command.options import DATASETS
+from backbone.measure import memory
+from backbone.measure.structure import list_layers
+from backbone.network.build import build_network
+from backbone.record.memory import Input, load_report, load_structure
+from backbone.report.memory_text import format_report, format_structure
 
 TOTALS = {
     "cityscapes": "Total Tensors: 9830492 \tUsed Memory: 37.58M",
@@ -31,7 +36,7 @@ def test_memory_report_names_every_tensor_and_ends_with_the_peak(dataset):
     assert (result.returncode, result.stderr) == (0, "")
     head, totals = result.stdout.split(TOTALS[dataset])
     names = [line.split()[0] for line in head.splitlines()[3:-1]]
-    state = networks.build().network.state_dict()
+    state = build_network().network.state_dict()
     assert sorted(names) == sorted([*state, "input"])
     total, activations = PEAKS[dataset]
     assert re.fullmatch(
@@ -48,13 +53,52 @@ def test_memory_report_names_every_tensor_and_ends_with_the_peak(dataset):
 
 
 def test_memory_report_is_the_networks_alone():
-    network, image = networks.build().network, torch.rand(1, *DATASETS["pascal"])
+    network, image = build_network().network, torch.rand(1, *DATASETS["pascal"])
     reporter = memory.load_reporter()
-    before = memory.format_tensors(reporter, network, image)
+    before = memory.list_tensors(reporter, network, image)
     others = [torch.rand(1000) for _ in range(5)]
     output = network(image)
-    assert memory.format_tensors(reporter, network, image) == before
+    assert memory.list_tensors(reporter, network, image) == before
     assert len(others) == 5 and output.shape == (1, 1000)
+
+
+def test_memory_report_is_pytorch_memlabs():
+    network, image = build_network().network, torch.rand(1, 3, 64, 96)
+    reporter = memory.load_reporter()
+    theirs = reporter()
+    for name, tensor in [*network.named_parameters(), *network.named_buffers(), ("input", image)]:
+        theirs.tensor_name[id(tensor)] = name
+        theirs.device_mapping[tensor.device].append(tensor)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs.get_stats()
+        theirs.print_stats(verbose=True)
+    result = script("mem.py", "--i", "64x96", "--device", "cpu")
+    assert result.stdout.partition("Parameters: ")[0] == printed.getvalue()
+
+
+@pytest.mark.parametrize("flags", [["--device", "cpu"], ["--struct"]])
+def test_record_says_what_is_printed(tmp_path, flags):
+    file = tmp_path / "record.json"
+    command = ("mem.py", "--i", "64x96", "--s", "2", "--output-stride", "16", *flags)
+    result = script(*command, "--json", file)
+    assert (result.returncode, result.stderr) == (0, "")
+    if "--struct" in flags:
+        found = load_structure(file)
+        assert format_structure(found) == result.stdout
+    else:
+        found = load_report(file)
+        assert format_report(found) == result.stdout
+    assert found.input == Input(
+        network="MobileNetV2",
+        output_stride=16,
+        dataset="64x96",
+        batch_size=2,
+        input_shape=[2, 3, 64, 96],
+    )
+    missing = tmp_path / "missing/record.json"
+    assert_one_line(script(*command, "--json", missing), f"mem.py: cannot write {missing}")
 
 
 def test_batch_size_is_the_inputs():
@@ -75,7 +119,7 @@ def test_batch_size_is_the_inputs():
     ],
 )
 def test_predicted_peak_is_what_torchs_own_tracker_finds(dataset, batch_size, tensors):
-    network, tracker = networks.build().network, MemTracker()
+    network, tracker = build_network().network, MemTracker()
     with tensors():  # fake tensors have sizes, and no values: the first pass is a real one
         image = torch.rand(batch_size, *DATASETS[dataset])
         tracker.track_external(network, image)
@@ -92,7 +136,7 @@ def test_structure_is_torchsummarys(dataset, batch_size):
     from torchsummary import summary
 
     with torch.device("meta"):
-        network = networks.build().network
+        network = build_network().network
     network.register_forward_pre_hook(lambda _, images: images[0].to("meta"))
     theirs = io.StringIO()
     with contextlib.redirect_stdout(theirs), torch.inference_mode():
@@ -109,7 +153,7 @@ def test_structure_is_torchsummarys(dataset, batch_size):
 
 def test_macs_of_the_paper():
     with torch.device("meta"):
-        _, macs = memory.list_layers(networks.build().network, torch.empty(1, 3, 224, 224))
+        _, macs = list_layers(build_network().network, [1, 3, 224, 224])
     assert round(macs / 1e9, 1) == 0.3
 
 
@@ -162,8 +206,12 @@ def test_reporter_that_miscounts_is_refused():
 import contextlib, io
 with contextlib.redirect_stdout(io.StringIO()):
     from pytorch_memlab import mem_reporter
-right = mem_reporter.readable_size
-mem_reporter.readable_size = lambda number: right(4 * number)
+right = mem_reporter.MemReporter.get_stats
+def get_stats(self):
+    right(self)
+    for device, stats in self.device_tensor_stat.items():
+        self.device_tensor_stat[device] = [(*stat[:3], 4 * stat[3]) for stat in stats]
+mem_reporter.MemReporter.get_stats = get_stats
 """
     result = script(*REPORT, before=code)
     assert_one_line(result, "mem.py: ", "miscounts", "pip install pytorch-memlab==0.3.0")

@@ -1,18 +1,12 @@
 """--model, --output-stride and --i HxW, through scripts, wrappers and results."""
 
-from pathlib import Path
-
 import pytest
 from project import assert_one_line, script
-from wrappers import TIMES, files_in, run
+from wrappers import REPORTS, TIMES, files_in, run
 
-from backbone import records
+from backbone.record import records
 
 QUICK = ("--iterations", "2", "--warmup", "0")
-
-
-def load(file: Path) -> records.Record:
-    return records.loads(file.read_text(), file)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +22,7 @@ def test_record_knows_the_network_and_the_size(tmp_path, words, network, blocks)
     flags = (*words.split(), *QUICK, "--target", "block", "--json", file)
     result = script("cpu/timer.py", *flags)
     assert (result.returncode, result.stderr) == (0, "")
-    record = load(file)
+    record = records.load(file)
     assert record.conditions["network"] == network
     assert record.conditions.get("output_stride") == (8 if "stride" in words else None)
     size = words.split("--i ")[1]
@@ -75,7 +69,7 @@ def test_structure_and_report_of_another_network():
     ("flags", "name"),
     [
         (["--model", "resnet50"], "resnet50"),
-        (["--model=wide_resnet50_2", "--output-stride", "16"], "wideresnet502_os16"),
+        (["--model=wide_resnet50_2", "--output-stride", "16"], "wide_resnet50_2_os16"),
         (["--output-stride=8"], "mobilenetv2_os8"),
         (["--model", "mobilenet_v2"], "mobilenetv2"),
     ],
@@ -88,7 +82,7 @@ def test_wrappers_name_what_they_store_by_the_network(checkout, stand_in, flags,
     after = files_in(checkout)
     expected = {f"cpu/{name}_stats/{file.replace('mobilenetv2', name)}" for file in TIMES}
     for folder in ("memory_reports", "model_structures"):
-        expected |= {f"{folder}/{name}_{dataset}.txt" for dataset in ("cityscapes", "pascal")}
+        expected |= {f"{folder}/{file.replace('mobilenetv2', name)}" for file in REPORTS}
     assert {file for file in after if before.get(file) != after[file]} == expected
     text = (checkout / f"model_structures/{name}_pascal.txt").read_text()
     assert text == f"mem.py --struct True --i pascal {' '.join(flags)}\n"

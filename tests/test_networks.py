@@ -3,7 +3,7 @@
 import contextlib
 import io
 import weakref
-from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,10 +14,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchsummary import summary
 
-from backbone import instrument, memory, networks, records, timing
-from backbone.observe import tensors_in
-from backbone.rows import Row, name_row
-from backbone.script import Failure
+from backbone.command.errors import Failure
+from backbone.command.options import Mode, TimerOptions, Workload
+from backbone.measure import memory, timing
+from backbone.measure.structure import list_layers
+from backbone.network import catalog
+from backbone.network.build import Backbone, build_network
+from backbone.network.stages import Stage
+from backbone.record import records
+from backbone.record.memory import Input, Layer, Structure
+from backbone.record.names import name_row
+from backbone.record.rows import Row
+from backbone.report.memory_text import format_structure
+from backbone.trace import instrument
+from backbone.trace.instrument import MarkedPass, mark_pass
+from backbone.trace.observe import check_input, tensors_in
+from backbone.trace.recorder import Operation
 
 FAMILIES = (
     "resnet18",
@@ -33,13 +45,13 @@ FAMILIES = (
 )
 
 
-def build_on_meta(name: str, output_stride: int = 32) -> networks.Backbone:
+def build_on_meta(name: str, output_stride: int = 32) -> Backbone:
     with torch.device("meta"):
-        return networks.build(name, output_stride)
+        return build_network(name, output_stride)
 
 
-def mark_layers(backbone: networks.Backbone, shape: list[int]):
-    return timing.mark_pass(backbone, shape, "layer", lambda: None)
+def mark_layers(backbone: Backbone, shape: list[int]) -> MarkedPass:
+    return mark_pass(backbone, shape, "layer", lambda: None)
 
 
 class LiveBytes(TorchDispatchMode):
@@ -56,43 +68,43 @@ class LiveBytes(TorchDispatchMode):
         return result
 
 
-def compare_passes(backbone: networks.Backbone, image: torch.Tensor) -> list[instrument.Operation]:
+def compare_passes(backbone: Backbone, image: torch.Tensor) -> list[Operation]:
     """The same values, bit for bit; the same operators; the same bytes alive after each."""
-    forward, operations = mark_layers(backbone, list(image.shape))
+    marked = mark_layers(backbone, list(image.shape))
     with torch.inference_mode():
-        assert torch.equal(backbone.network(image), forward(image))
+        assert torch.equal(backbone.network(image), marked.forward(image))
         histories = []
-        for run in (backbone.network, forward):
+        for run in (backbone.network, marked.forward):
             with LiveBytes() as live:
                 run(image)
             histories.append(live.history)
     assert histories[0] == histories[1]
-    return [operation for _, operation in operations]
+    return marked.operations
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_pass_is_the_stock_networks(name):
-    backbone, image = networks.build(name), torch.rand(2, 3, 96, 96)
+    backbone, image = build_network(name), torch.rand(2, 3, 96, 96)
     operations = compare_passes(backbone, image)
     assert all(operation.input_shape for operation in operations)
-    layers, macs = memory.list_layers(build_on_meta(name).network, image)
+    layers, macs = list_layers(build_on_meta(name).network, list(image.shape))
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         build_on_meta(name).network(image.to("meta"))
-    assert sum(operation.cost.macs for operation in operations) == macs
+    assert sum(operation.macs for operation in operations) == macs
     assert macs == counter.get_total_flops() // 2
     total = sum(parameter.numel() for parameter in backbone.network.parameters())
     assert sum(layer.parameters for layer in layers) == total
 
 
 def test_addition_in_place_stays_in_place():
-    _, operations = mark_layers(networks.build("resnet18"), [1, 3, 64, 64])
-    additions = [op for _, op in operations if op.cost.kind == "addition"]
+    operations = mark_layers(build_network("resnet18"), [1, 3, 64, 64]).operations
+    additions = [operation for operation in operations if operation.kind == "addition"]
     assert [operation.type for operation in additions] == 8 * ["add_"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_pass_in_another_format_without_batch_norms(dtype):
-    backbone = networks.build("resnet18")
+    backbone = build_network("resnet18")
     for module in list(backbone.network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
@@ -104,9 +116,9 @@ def test_pass_in_another_format_without_batch_norms(dtype):
 
 
 def test_pass_in_training_mode():
-    backbone, image = networks.build("efficientnet_b0"), torch.rand(2, 3, 64, 64)
+    backbone, image = build_network("efficientnet_b0"), torch.rand(2, 3, 64, 64)
     backbone.network.train()
-    forward, _ = mark_layers(backbone, list(image.shape))
+    forward = mark_layers(backbone, list(image.shape)).forward
     outputs = []
     for run in (backbone.network, forward):
         torch.manual_seed(0)
@@ -139,7 +151,7 @@ class Foreign(nn.Module):
 
 @pytest.mark.parametrize("network", [Memory(), Foreign()])
 def test_network_that_cannot_be_cut_is_refused(network):
-    backbone = networks.Backbone("odd", network.eval(), lambda *_: networks.Stage("all", "", {}))
+    backbone = Backbone("odd", network.eval(), lambda *_: Stage(type="all", path=""))
     words = r"^odd cannot be cut into operations faithfully \(.+\); use --target model$"
     with pytest.raises(Failure, match=words):
         mark_layers(backbone, [1, 3])
@@ -148,7 +160,7 @@ def test_network_that_cannot_be_cut_is_refused(network):
 def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
     monkeypatch.setattr(instrument, "bisect_left", lambda ends, freed: 0)
     with pytest.raises(Failure, match="its operations keep tensors longer, or not as long"):
-        mark_layers(networks.build(), [1, 3, 64, 64])
+        mark_layers(build_network(), [1, 3, 64, 64])
 
 
 @pytest.mark.parametrize(
@@ -159,12 +171,9 @@ def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
         ("alexnet", [1, 3, 16, 16], "Output size is too small"),
     ],
 )
-def test_size_that_a_network_cannot_take(monkeypatch, name, shape, reason):
-    backbone = build_on_meta(name)
-    monkeypatch.setattr(networks, "build", lambda *_: backbone)
-    args = Namespace(model=name, output_stride=32, batch_size=1, shape=shape[1:])
+def test_size_that_a_network_cannot_take(name, shape, reason):
     with pytest.raises(Failure) as failure:
-        networks.make_stock(args, torch.device("meta"))
+        check_input(build_on_meta(name), shape)
     words = f"{name} cannot take an input of shape {shape}: "
     assert str(failure.value).startswith(words) and reason in str(failure.value)
 
@@ -181,7 +190,9 @@ def report(name: str, size: int) -> list[Row]:
             return [1.0] * (marks - 1)
 
     image = torch.rand(1, 3, size, size)
-    return timing.time_network(networks.build(name), image, "layer", Clock(), 0, 1)[0]
+    options = TimerOptions(Workload(), Mode(), target="layer", iterations=1, warmup=0, rounds=1)
+    rows, _ = timing.time_network(build_network(name), image, Clock(), options)
+    return rows
 
 
 def test_stages_and_names():
@@ -209,9 +220,7 @@ def test_names_are_unique_and_read_back(name, stage, operation, tmp_path):
     names = [(row.level, name_row(row)) for row in rows]
     assert ("block", stage) in names and ("layer", operation) in names
     assert len(set(names)) == len(names)
-    about = ("dataset", "device", "dtype", "target", "torch_version", "torchvision_version")
-    conditions = {key: "x" for key in about} | {"warmup": 0, "threads": 1}
-    text = records.dumps(records.start(conditions)._replace(rows=rows))
+    text = records.dumps(replace(records.start({"network": name}), rows=rows))
     read = records.loads(text, tmp_path).rows
     assert [(row.level, name_row(row)) for row in read] == names
 
@@ -219,15 +228,15 @@ def test_names_are_unique_and_read_back(name, stage, operation, tmp_path):
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_output_stride(name, output_stride):
-    _, operations = mark_layers(build_on_meta(name, output_stride), [1, 3, 128, 192])
-    last = next(op for _, op in reversed(operations) if op.cost.kind == "batch norm")
+    operations = mark_layers(build_on_meta(name, output_stride), [1, 3, 128, 192]).operations
+    last = next(each for each in reversed(operations) if each.kind == "batch norm")
     assert last.input_shape[2:] == [128 // output_stride, 192 // output_stride]
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_dilated_network_is_the_stock_one_in_between(output_stride):
-    stock = networks.build().network
-    dilated = networks.build(output_stride=output_stride).network
+    stock = build_network().network
+    dilated = build_network(output_stride=output_stride).network
     dilated.load_state_dict(stock.state_dict())
     image, step = torch.rand(1, 3, 64, 96), 32 // output_stride
     # The last block's depthwise convolution by hand, its kernel with zeros in between.
@@ -249,28 +258,44 @@ def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_structure_is_torchsummarys(name):
     theirs, shape = io.StringIO(), (3, 96, 128)
     network = build_on_meta(name).network
-    layers, _ = memory.list_layers(network, torch.empty(1, *shape, device="meta"))
+    layers, macs = list_layers(network, [1, *shape])
     network.register_forward_pre_hook(lambda _, images: images[0].to("meta"))
     with contextlib.redirect_stdout(theirs), torch.inference_mode():
         summary(network, shape, -1, device="cpu")
-    assert memory.format_layers(layers, [1, *shape]) == theirs.getvalue()
+    given = Input(
+        network=name, output_stride=32, dataset="96x128", batch_size=1, input_shape=[1, *shape]
+    )
+    text = format_structure(Structure(input=given, layers=layers, macs=macs))
+    assert text == f"{theirs.getvalue()}\nTotal MACs: {macs:,} (1 MAC = 2 FLOPs)\n"
 
 
 def test_structure_of_modules_that_return_tuples_and_hold_parameters():
-    network, image = build_on_meta("vit_b_16").network, torch.empty(1, 3, 224, 224, device="meta")
-    layers, _ = memory.list_layers(network, image)
+    layers, _ = list_layers(build_on_meta("vit_b_16").network, [1, 3, 224, 224])
     attention = next(layer for layer in layers if layer.type == "MultiheadAttention")
     assert attention.output_shape == [1, 197, 768]
     assert attention.parameters == 4 * 768 * (768 + 1)  # queries, keys, values, output
-    assert layers[-1] == ("VisionTransformer", [1, 1000], 768)  # the class token
+    token = Layer(type="VisionTransformer", output_shape=[1, 1000], parameters=768)
+    assert layers[-1] == token
     assert sum(layer.parameters for layer in layers) == 86_567_656
 
 
 @pytest.mark.parametrize("name", ["resnet50", "densenet121", "efficientnet_b0"])
 def test_predicted_peak_is_what_torchs_own_tracker_finds(name):
-    network, image, tracker = networks.build(name).network, torch.rand(1, 3, 64, 96), MemTracker()
+    network, image, tracker = build_network(name).network, torch.rand(1, 3, 64, 96), MemTracker()
     tracker.track_external(network, image)
     with torch.inference_mode(), tracker:
         network(image)
     (snapshot,) = tracker.get_tracker_snapshot("peak").values()
     assert memory.predict_peak(network, image).total == pytest.approx(snapshot["Total"], rel=0.01)
+
+
+def test_no_two_networks_have_the_same_files():
+    """Every name of torchvision's, with every output stride that it can have."""
+    workloads = [
+        Workload(model=model, output_stride=output_stride)
+        for model in catalog.names()
+        for output_stride in (32, 16, 8)
+    ]
+    assert len(workloads) > 200
+    names = [workload.network_name for workload in workloads]
+    assert len(set(names)) == len(names)

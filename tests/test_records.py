@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ import pyperf
 import pytest
 from project import CEILINGS, assert_one_line, script
 
-from backbone import records
-from backbone.rows import Ceilings, Cost, Row, interval
+from backbone.record import records, schema
+from backbone.record.rows import Cost, Row
+from backbone.report.statistics import interval, ratio_interval
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "1")
 
@@ -110,6 +111,60 @@ def test_append_and_json_are_one_or_the_other(tmp_path):
     assert "not allowed with argument --append" in result.stderr.splitlines()[-1]
 
 
+# Two timers of layers that add their runs to one file: each waits, where it would measure the
+# ceilings, until the other has stored its run too, and so both write again what they have found.
+WAITING_FOR_TWO = """
+import pyperf, sys, time
+from backbone.measure import afterwards
+from backbone.record.rows import Ceilings
+def measure_ceilings(*_):
+    file = sys.argv[-1]
+    while len(pyperf.BenchmarkSuite.load(file).get_benchmarks()[-1].get_runs()) < 2:
+        time.sleep(0.02)
+    return Ceilings(flops_per_second=1e11, bytes_per_second=1e10)
+afterwards.measure_ceilings = measure_ceilings
+"""
+
+
+def test_two_timers_that_append_to_one_file_lose_nothing(tmp_path):
+    file = tmp_path / "record.json"
+    command = ("cpu/timer.py", "--i", "64x96", "--iterations", "2", "--warmup", "0")
+    command += ("--target", "layer", "--append", file)
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(script, *command, before=WAITING_FOR_TWO) for _ in range(2)]
+        for each in both:
+            assert (each.result().returncode, each.result().stderr) == (0, "")
+    record = records.load(file)
+    assert record.whole.samples.shape == (2, 2)
+    assert [run["flops_per_second"] for run in record.runs] == [1e11, 1e11]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_record_of_layers_is_written_once_where_it_cannot_be_replaced(tmp_path):
+    pipe, file = tmp_path / "pipe", tmp_path / "read"
+    os.mkfifo(pipe)
+    with file.open("w") as out, subprocess.Popen(["cat", pipe], stdout=out):
+        flags = ("--i", "32x32", "--iterations", "1", "--warmup", "0", "--target", "layer")
+        result = script("cpu/timer.py", *flags, "--json", pipe, before=CEILINGS)
+    assert (result.returncode, result.stderr) == (0, "")
+    (run,) = records.load(file).runs
+    assert run["flops_per_second"] == 1e11
+
+
+def test_every_field_of_a_record_is_in_the_schema(tmp_path):
+    file = tmp_path / "record.json"
+    flags = ("--output-stride", "8", "--fold", "--target", "layer", "--json", file)
+    result = script(*QUICK, *flags, before=CEILINGS)
+    assert (result.returncode, result.stderr) == (0, "")
+    found = set()
+    for benchmark in pyperf.BenchmarkSuite.load(str(file)).get_benchmarks():
+        for run in benchmark.get_runs():
+            found |= run.get_metadata().keys()
+    known = schema.CONDITIONS.keys() | schema.RUN.keys() | schema.ROW.keys()
+    assert not {field for field in found - known if not re.fullmatch(schema.ENVIRONMENT, field)}
+    assert {"output_stride", "mode", "output_difference", "settings", "page_faults"} <= found
+
+
 def metadata(file: Path) -> dict:
     return pyperf.BenchmarkSuite.load(str(file)).get_benchmarks()[-1].get_metadata()
 
@@ -119,7 +174,7 @@ def test_page_faults_of_every_row(tmp_path):
     # A pass of four images asks for tensors that the C library maps, and gives back.
     flags = ("--s", "4", "--target", "layer", "--json", file)
     assert script(*QUICK, *flags, before=CEILINGS).returncode == 0
-    rows = records.loads(file.read_text(), file).rows
+    rows = records.load(file).rows
     faults = {row.level: 0 for row in rows}
     for row in rows:
         (count,) = row.page_faults
@@ -184,14 +239,26 @@ def test_record_says_what_decides_the_time_of_a_cpu(tmp_path):
 def test_record_of_300_passes_stays_under_1500_kilobytes():
     samples = np.round(np.random.default_rng(0).gamma(9, size=(175, 5, 60)), 6)
     rows = [
-        Row("layer", "Conv2d", f"features.{i}.conv.0.0", 1, [1, 32, 512, 1024], samples[i])
+        Row(
+            level="layer",
+            type="Conv2d",
+            path=f"features.{i}.conv.0.0",
+            stage=1,
+            input_shape=[1, 32, 512, 1024],
+            samples=samples[i],
+            page_faults=tuple(range(10_000, 10_005)),
+            cost=Cost(kind="pointwise convolution", macs=10**9, bytes_moved=10**8),
+        )
         for i in range(175)
     ]
-    cost = Cost("pointwise convolution", 10**9, 10**8)
-    rows = [replace(row, page_faults=list(range(10_000, 10_005)), cost=cost) for row in rows]
-    ceilings = Ceilings(123456789012.3456, 12345678901.23456)._asdict()
-    runs = [{"date": "2026-11-23 12:00:00", "system_time": 0.1} | ceilings] * 5
-    text = records.dumps(records.Record(rows, {"dataset": "pascal"}, runs))
+    run = {
+        "date": "2026-11-23 12:00:00",
+        "system_time": 0.1,
+        "flops_per_second": 123456789012.3456,
+        "bytes_per_second": 12345678901.23456,
+    }
+    record = records.Record(rows=rows, conditions={"dataset": "pascal"}, runs=[run] * 5)
+    text = records.dumps(record)
     first = json.loads(text)["benchmarks"][0]["runs"][0]["values"]
     assert first == pytest.approx(samples[0, 0] / 1e3, abs=1e-9)
     assert len(text) < 1.5e6
@@ -200,16 +267,25 @@ def test_record_of_300_passes_stays_under_1500_kilobytes():
 def test_intervals_come_from_the_means_of_runs():
     samples = np.array([[9.0, 11.0], [11.0, 13.0], [13.0, 15.0]])  # means 10, 12, 14: s is 2
     means = samples.mean(axis=1)
-    mean, half_width = interval(means)
-    assert (mean, half_width) == pytest.approx((12.0, 4.303 * 2 / 3**0.5))
-    mean, half_width = interval(means / np.array([10.0, 10.0, 10.0]))
-    assert (mean, half_width) == pytest.approx((1.2, 4.303 * 0.2 / 3**0.5))
+    found = interval(means)
+    assert (found.mean, found.half_width) == pytest.approx((12.0, 4.303 * 2 / 3**0.5))
+    assert (found.low, found.high) == (12 - found.half_width, 12 + found.half_width)
     # Passes say nothing of the interval: one run, however long, has none.
-    assert interval(np.arange(300.0)[np.newaxis].mean(axis=1)) == (149.5, None)
+    alone = interval(np.arange(300.0)[np.newaxis].mean(axis=1))
+    assert (alone.mean, alone.low, alone.half_width) == (149.5, None, None)
+
+
+def test_ratios_have_the_geometric_mean_and_an_interval_that_cannot_pass_zero():
+    found = ratio_interval([1.0, 2.0, 4.0])  # logarithms 0, 1, 2 of base 2: s is 1
+    factor = 2 ** (4.303 / 3**0.5)
+    assert (found.mean, found.low, found.high) == pytest.approx((2, 2 / factor, 2 * factor))
+    inverse = ratio_interval([1.0, 0.5, 0.25])
+    assert (inverse.low, inverse.high) == pytest.approx((1 / found.high, 1 / found.low))
+    assert ratio_interval([3.0]).low is None
 
 
 @pytest.mark.parametrize(("runs", "t"), [(2, 12.706), (5, 2.776), (31, 2.042), (36, 2.042)])
 def test_students_t(runs, t):
     values = [0.0, 2.0] * runs
     s = np.std(values[:runs], ddof=1)
-    assert interval(values[:runs])[1] == pytest.approx(t * s / runs**0.5)
+    assert interval(values[:runs]).half_width == pytest.approx(t * s / runs**0.5)

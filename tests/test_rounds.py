@@ -2,12 +2,12 @@
 
 import os
 import re
-import runpy
-import sys
 
 import pytest
-from project import ROOT
 from wrappers import TIMES, files_in, run
+
+import timer
+from cpu import timer as cpu_timer
 
 
 def test_rounds(checkout, stand_in):
@@ -75,20 +75,12 @@ def test_five_rounds_unless_said_otherwise(checkout, stand_in):
         (["--rounds", "7"], 43, 4),
     ],
 )
-def test_passes_are_shared_out_and_rounded_up(monkeypatch, flags, iterations, warmup):
-    seen = {}
-    monkeypatch.setattr("backbone.timing.report_times", lambda args, *_: seen.update(vars(args)))
-    monkeypatch.setattr("sys.argv", ["cpu/timer.py", *flags])
-    monkeypatch.setattr("sys.path", list(sys.path))
-    runpy.run_path(str(ROOT / "cpu/timer.py"), run_name="timer")["main"]()
-    assert (seen["iterations"], seen["warmup"]) == (iterations, warmup)
-    monkeypatch.setattr("backbone.machine.why_no_cuda", lambda: None)
-    monkeypatch.setattr("backbone.machine.describe_cuda", dict)
-    timer = runpy.run_path(str(ROOT / "timer.py"), run_name="timer")
-    timer["main"].__globals__["CudaClock"] = object
-    timer["main"]()
+def test_passes_are_shared_out_and_rounded_up(flags, iterations, warmup):
+    options = cpu_timer.parse_options(flags)
+    assert (options.iterations, options.warmup) == (iterations, warmup)
     # Each process has all warm-up passes: a GPU's clocks rise in each.
-    assert (seen["iterations"], seen["warmup"]) == (iterations, 0 if "0" in flags else 25)
+    options = timer.parse_options(flags)
+    assert (options.iterations, options.warmup) == (iterations, 0 if "0" in flags else 25)
 
 
 @pytest.mark.parametrize("rounds", ["0", "x", "-1", "1.5", "05"])

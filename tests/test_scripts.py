@@ -18,7 +18,7 @@ import pytest
 import torch
 from project import CEILINGS, ENVIRONMENT, ROOT, assert_one_line, python, script
 
-from backbone import flags
+from backbone.command import flags
 
 QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
 
@@ -68,7 +68,7 @@ def test_wrong_flag_of_another_script(name):
 @pytest.mark.parametrize(("old", "target"), [("yes", "model"), ("no", "layer"), ("False", "layer")])
 def test_older_spelling(monkeypatch, old, target):
     monkeypatch.setattr(sys, "argv", ["timer.py", "--w", old])
-    assert flags.parse_timer(flags.timer_parser("")).target == target
+    assert flags.timer_options(flags.timer_parser("")).target == target
 
 
 SECRETS = """
@@ -317,6 +317,30 @@ def test_missing_library_is_one_line(tmp_path):
     assert_one_line(result, "No module named 'torch'", "pip install -r requirements.txt")
 
 
+@pytest.mark.parametrize("debug", ["1", "0"])
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ("ImportError('no such name')", "no such name; pip install -r requirements.txt installs"),
+        ("FileNotFoundError(2, 'No such file', 'x')", "cannot go on: No such file (x)"),
+    ],
+)
+def test_where_an_error_comes_from_is_shown_to_who_asks(error, line, debug):
+    before = f"""
+import os, torch
+os.environ["PROFILE_DEBUG"] = "{debug}"
+def rand(*size, **options):
+    raise {error}
+torch.rand = rand
+"""
+    result = script("cpu/timer.py", *QUICK, before=before)
+    assert (result.returncode, result.stdout) == (1, "")
+    *traceback, last = result.stderr.splitlines()
+    assert last.startswith(f"cpu/timer.py: {line}")
+    assert ("Traceback (most recent call last):" in traceback) is (debug == "1")
+    assert any("build.py" in line for line in traceback) is (debug == "1")
+
+
 def test_old_torch_is_one_line():
     code = 'import torch; torch.__version__ = torch.torch_version.TorchVersion("2.7.1")'
     assert_one_line(
@@ -335,7 +359,7 @@ torch.ops.load_library = load_library
     assert "operator torchvision::nms does not exist" in alone.stderr
     # torchvision 0.23 warns of its image reader, which is true and no concern of the network.
     quiet = ("-W", "ignore:Failed to load image Python extension:UserWarning")
-    code = unloadable + "from backbone import networks; networks.build()"
+    code = unloadable + "from backbone.network import build; build.build_network()"
     ours = python(*quiet, "-c", code)
     assert (ours.returncode, ours.stderr) == (0, "")
 

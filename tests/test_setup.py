@@ -16,6 +16,20 @@ from wrappers import (
     wait_for,
 )
 
+# In place of mem.py, which takes time.
+QUICK_SCRIPT = """
+import sys
+from pathlib import Path
+from backbone.command.options import MemoryOptions, Workload
+
+def parse_options(words):
+    return MemoryOptions(Workload(), structure=True, device="auto")
+
+if __name__ == "__main__":
+    Path(sys.argv[-1]).write_text("{}")
+    print("a structure")
+"""
+
 
 def test_two_machines_set_up_one_after_the_other(checkout, tmp_path):
     # A python3 that finds the libraries when the other machine has installed them.
@@ -61,7 +75,7 @@ def test_first_set_up_interrupted_and_repeated(checkout, tmp_path):
         )
         archive.writestr(info + "RECORD", "")
     (checkout / "requirements.txt").write_text(f"./{wheel.name}\n")
-    (checkout / "mem.py").write_text("print('a structure')\n")  # for what takes no time
+    (checkout / "mem.py").write_text(QUICK_SCRIPT)
     env = {**ENVIRONMENT, "PATH": f"{tmp_path}/bare/bin:{os.environ['PATH']}"}
     del env["PYTHON"]
     before = files_in(checkout)

@@ -8,9 +8,15 @@ import torch
 from torch.utils import collect_env
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from backbone import machine, networks, timing
-from backbone.instrument import trace_operations
-from backbone.rows import format_row, format_rows, name_row
+from backbone.command.options import Mode, TimerOptions, Workload
+from backbone.measure import machine
+from backbone.measure.timing import time_network
+from backbone.network.build import Backbone, build_network
+from backbone.network.stages import Stage
+from backbone.record.names import name_row
+from backbone.report.text import format_row, format_rows
+from backbone.trace.instrument import mark_pass
+from backbone.trace.recorder import operations_in, record_pass
 from cpu.timer import CpuClock
 
 SHAPE = [1, 3, 64, 96]
@@ -32,18 +38,22 @@ class FakeClock:
 
 
 @pytest.fixture(scope="module")
-def backbone() -> networks.Backbone:
-    return networks.build()
+def backbone() -> Backbone:
+    return build_network()
 
 
 def measure(backbone, target, clock, warmup=0, iterations=1):
-    return timing.time_network(backbone, torch.rand(SHAPE), target, clock, warmup, iterations)[0]
+    options = TimerOptions(
+        Workload(), Mode(), target=target, iterations=iterations, warmup=warmup, rounds=1
+    )
+    rows, _ = time_network(backbone, torch.rand(SHAPE), clock, options)
+    return rows
 
 
 @pytest.mark.parametrize(("target", "marks"), [("model", 2), ("block", 22), ("layer", 154)])
 def test_returns_what_the_stock_network_returns(backbone, target, marks):
     clock = FakeClock()
-    forward, _ = timing.mark_pass(backbone, SHAPE, target, clock.mark)
+    forward = mark_pass(backbone, SHAPE, target, clock.mark).forward
     image = torch.rand(SHAPE)
     with torch.inference_mode():
         assert torch.equal(forward(image), backbone.network(image))
@@ -68,7 +78,7 @@ class LiveBytes(TorchDispatchMode):
 
 @pytest.mark.parametrize("target", ["block", "layer"])
 def test_holds_tensors_as_long_as_the_stock_network(backbone, target):
-    forward, _ = timing.mark_pass(backbone, SHAPE, target, lambda: None)
+    forward = mark_pass(backbone, SHAPE, target, lambda: None).forward
     histories = []
     for run in (backbone.network, forward):
         with torch.inference_mode(), LiveBytes() as live:
@@ -89,7 +99,7 @@ def test_tracing_makes_no_tensor_on_the_device(backbone):
             return output
 
     with Devices():
-        trace_operations(backbone.network, SHAPE)
+        operations_in(record_pass(backbone.network, SHAPE))
     assert devices == {"meta"}
 
 
@@ -104,8 +114,8 @@ def test_modules_of_like_names_are_not_taken_for_each_other():
             return self.a_b(self.a(x))
 
     network = Like().eval()
-    like = networks.Backbone("Like", network, lambda *_: networks.Stage("AvgPool", "", {}))
-    forward, _ = timing.mark_pass(like, [1, 3], "layer", lambda: None)
+    like = Backbone("Like", network, lambda *_: Stage(type="AvgPool", path=""))
+    forward = mark_pass(like, [1, 3], "layer", lambda: None).forward
     image = torch.rand(1, 3)
     with torch.inference_mode():
         assert torch.equal(forward(image), network(image))
@@ -116,18 +126,18 @@ SLEEP = 0.2
 
 @pytest.mark.parametrize("target", ["block", "layer"])
 def test_time_goes_to_the_row_that_spends_it_and_none_is_lost(target):
-    backbone = networks.build()
+    backbone = build_network()
     network, slow = backbone.network, "features.5.conv.1.1"
     network.get_submodule(slow).register_forward_hook(lambda *_: time.sleep(SLEEP))
     clock = CpuClock()
-    forward, operations = timing.mark_pass(backbone, SHAPE, target, clock.mark)
+    marked = mark_pass(backbone, SHAPE, target, clock.mark)
     with torch.inference_mode():
-        forward(torch.rand(SHAPE)), clock.read()
+        marked.forward(torch.rand(SHAPE)), clock.read()
         start = time.perf_counter()
-        forward(torch.rand(SHAPE))
+        marked.forward(torch.rand(SHAPE))
         outside = (time.perf_counter() - start) * 1e3
     intervals = clock.read()
-    paths = [op.path for _, op in operations]
+    paths = [operation.path for operation in marked.operations]
     expected = paths.index(slow) if target == "layer" else 5
     assert [i for i, ms in enumerate(intervals) if ms >= SLEEP * 1e3] == [expected]
     # The image is made outside the marks, and that is all.

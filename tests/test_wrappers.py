@@ -1,15 +1,15 @@
 """What wrappers store, refuse and say."""
 
+import json
 import resource
 import shutil
-import sys
 
 import pyperf
 import pytest
 from project import ENVIRONMENT
 from wrappers import REPORTS, TIMES, WRAPPERS, every_shell, every_wrapper, files_in, run
 
-from backbone import flags
+import mem
 
 
 @every_wrapper
@@ -25,9 +25,11 @@ def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path, r
     assert changed == {f"{folder}/{file}" for file in files}
     for file in files:
         assert f"{folder}/{file}".removesuffix(".json").removesuffix(".txt") in result.stderr
-        if file.endswith(".json"):
+        if file.endswith(".json") and "stats" in wrapper:
             suite = pyperf.BenchmarkSuite.load(str(checkout / folder / file))
             assert all(b.get_nvalue() == 2 for b in suite.get_benchmarks())
+        elif file.endswith(".json"):
+            assert json.loads((checkout / folder / file).read_text())["input"]["batch_size"] == 1
     assert not list(checkout.rglob(".new"))
 
 
@@ -45,26 +47,23 @@ def test_every_shell_and_a_folder_for_another_device(checkout, shell, stand_in):
 
 
 @every_shell
-def test_model_twice_is_the_last_for_files_and_script(checkout, shell, stand_in, monkeypatch):
+def test_model_twice_is_the_last_for_files_and_script(checkout, shell, stand_in):
     before = files_in(checkout)
     words = ["--model", "vgg11", "--model=mobilenet_v2", "--model", "resnet18"]
     result = run(checkout / "summary.sh", *words, shell=shell, env=stand_in)
     assert result.returncode == 0, result.stderr
     new = files_in(checkout).keys() - before.keys()
     assert new == {
-        f"model_structures/resnet18_{dataset}.txt" for dataset in ("cityscapes", "pascal")
+        f"model_structures/{file.replace('mobilenetv2', 'resnet18')}" for file in REPORTS
     }
     text = (checkout / "model_structures/resnet18_pascal.txt").read_text()
-    monkeypatch.setattr(sys, "argv", text.split())
-    parser = flags.script_parser("")
-    parser.add_argument("--struct")
-    assert flags.parse(parser).model == "resnet18"
+    assert mem.parse_options(text.split()[1:]).workload.model == "resnet18"
 
 
 def test_stats_on_a_cuda_device(checkout, stand_in):
     before = files_in(checkout)
     env = {**stand_in, "STAND_IN_CUDA": "0", "ROUNDS": "2"}
-    result = run(checkout / "stats.sh", "--s", "2", env=env)
+    result = run(checkout / "stats.sh", "--iterations", "7", env=env)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     assert "cpu" not in result.stderr
     after = files_in(checkout)
@@ -73,7 +72,7 @@ def test_stats_on_a_cuda_device(checkout, stand_in):
     for dataset in ("cityscapes", "pascal"):
         for folder, target in (("", "model"), ("blocks/", "block"), ("layers/", "layer")):
             text = (checkout / f"mobilenetv2_stats/{folder}mobilenetv2_{dataset}.txt").read_text()
-            line = f"timer.py --i {dataset} --target {target} --s 2 --rounds 2\n"
+            line = f"timer.py --i {dataset} --target {target} --iterations 7 --rounds 2\n"
             assert text == 2 * line
 
 
@@ -159,7 +158,7 @@ def test_wrapper_copied_elsewhere(checkout, stand_in, wrapper, tmp_path):
     copy.parent.mkdir()
     shutil.copy(checkout / wrapper, copy)
     elsewhere = {"SLURM_SUBMIT_DIR": str(tmp_path)}
-    for folder, said in (({}, "in no checkout"), (elsewhere, f"{tmp_path}/backbone/store.sh")):
+    for folder, said in (({}, "in no checkout"), (elsewhere, f"{tmp_path}/shell/wrapper.sh")):
         result = run(copy, cwd=tmp_path, env={**stand_in, **folder})
         assert (result.returncode > 0, result.stdout) == (True, "")
         assert said in result.stderr
@@ -167,3 +166,43 @@ def test_wrapper_copied_elsewhere(checkout, stand_in, wrapper, tmp_path):
     # Slurm runs a copy of the script, and says from where it was submitted.
     result = run(copy, cwd=tmp_path, env={**stand_in, "SLURM_SUBMIT_DIR": str(checkout)})
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "flags", "ending"),
+    [
+        ("cpu/stats.sh", ["--keep-memory"], "_keep-memory"),
+        ("cpu/stats.sh", ["--dtype=bfloat16"], "_dtype_bfloat16"),
+        ("cpu/stats.sh", ["--s", "4", "--threads", "1"], "_threads_1_s_4"),
+        ("cpu/stats.sh", ["--threads=1", "--batch-size=4"], "_threads_1_s_4"),
+        ("cpu/stats.sh", ["--s", "4", "--s", "1", "--dtype", "float32"], ""),
+        ("stats.sh", ["--fold", "--channels-last"], "_channels-last_fold"),
+        ("modes.sh", ["--s", "4"], "_s_4"),
+        ("mem_report.sh", ["--s", "4"], "_s_4"),
+        ("mem_report.sh", ["--device", "cpu"], "_device_cpu"),
+        ("summary.sh", ["--s", "4", "--output-stride", "8"], "_s_4"),
+    ],
+)
+def test_other_conditions_take_no_results_place(checkout, stand_in, wrapper, flags, ending):
+    before = files_in(checkout)
+    env = {**stand_in, "ROUNDS": "1", "STAND_IN_CUDA": "0" if wrapper == "stats.sh" else "3"}
+    result = run(checkout / wrapper, *flags, env=env)
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    after = files_in(checkout)
+    changed = {file for file in after if before.get(file) != after[file]}
+    network = "mobilenetv2_os8" if "--output-stride" in flags else "mobilenetv2"
+    folder = {
+        "cpu/stats.sh": f"cpu/{network}_stats{ending}/",
+        "stats.sh": f"{network}_stats{ending}/",
+        "modes.sh": f"cpu/{network}_stats{ending}/modes/",
+        "mem_report.sh": f"memory_reports{ending}/",
+        "summary.sh": f"model_structures{ending}/",
+    }[wrapper]
+    assert changed and all(file.startswith(folder) for file in changed)
+    assert ending == "" or before.items() <= after.items()
+
+
+def test_flags_that_layers_cannot_have_are_refused_at_once(checkout, ready):
+    result = run(checkout / "cpu/stats.sh", "--compile", env=ready)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--compile fuses operations" in result.stderr and "run 1" not in result.stderr

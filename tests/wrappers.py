@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from project import ENVIRONMENT, ROOT
+from project import ENVIRONMENT, ROOT, patch
 
 TIMES = [
     f"{folder}mobilenetv2_{dataset}.{kind}"
@@ -16,7 +16,11 @@ TIMES = [
     for dataset in ("cityscapes", "pascal")
     for kind in ("txt", "json")
 ]
-REPORTS = ["mobilenetv2_cityscapes.txt", "mobilenetv2_pascal.txt"]
+REPORTS = [
+    f"mobilenetv2_{dataset}.{kind}"
+    for dataset in ("cityscapes", "pascal")
+    for kind in ("txt", "json")
+]
 WRAPPERS = {  # what each leaves, and flags that make it quick
     "cpu/stats.sh": ("cpu/mobilenetv2_stats", TIMES, ["--iterations", "2", "--warmup", "0"]),
     "mem_report.sh": ("memory_reports", REPORTS, []),
@@ -32,23 +36,21 @@ def checkout(tmp_path: Path) -> Path:
     """The project's own files in a folder with spaces, an old result for each wrapper, and images
     and ceilings so small that they take no time."""
     copy = tmp_path / "a check out"
-    names = ("backbone", "cpu", "*.py", "*.sh", "requirements.txt")
+    names = ("backbone", "cpu", "shell", "*.py", "*.sh", "requirements.txt")
     for path in (path for name in names for path in ROOT.glob(name)):
         if path.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__", "mobilenetv2_stats")
+            ignore = shutil.ignore_patterns("__pycache__", "*_stats*")
             shutil.copytree(path, copy / path.name, ignore=ignore)
         else:
             copy.mkdir(exist_ok=True)
             shutil.copy(path, copy)
-    flags = copy / "backbone/flags.py"
-    flags.write_text(flags.read_text().replace("1024, 2048", "64, 96"))
-    timing = copy / "backbone/timing.py"
-    text = timing.read_text().replace('"cpu": 2048', '"cpu": 64').replace("2**29", "2**20")
-    timing.write_text(text)
-    store = copy / "backbone/store.sh"  # a machine of its own, or another
-    lock = f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'
-    store.write_text(store.read_text().replace("machine_lock=/tmp/mobilenetv2-profile.lock", lock))
-    assert "TEST_MACHINE" in store.read_text()
+    patch(copy / "backbone/command/options.py", "1024, 2048", "64, 96")
+    patch(copy / "backbone/measure/ceilings.py", '"cpu": 2048', '"cpu": 64')
+    patch(copy / "backbone/measure/ceilings.py", "2**29", "2**20")
+    lock = (
+        f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'  # a machine of its own, or another
+    )
+    patch(copy / "shell/locks.sh", "machine_lock=/tmp/mobilenetv2-profile.lock", lock)
     for folder, files, _ in WRAPPERS.values():
         for file in files:
             (copy / folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +90,16 @@ def wait_for(condition, process: subprocess.Popen) -> None:
     pytest.fail("waited in vain")
 
 
+# Names results as shell/names.py does, for any network: to ask torchvision for it takes seconds.
+NAMES = """
+import runpy, sys
+from backbone.network import catalog
+catalog.check_named = lambda workload, refuse: None
+del sys.argv[0]
+runpy.run_path("shell/names.py", run_name="__main__")
+"""
+
+
 @pytest.fixture
 def stand_in(tmp_path: Path) -> dict[str, str]:
     """The environment with an interpreter that finds all libraries, and a CUDA device where
@@ -98,6 +110,7 @@ def stand_in(tmp_path: Path) -> dict[str, str]:
 case "$1 ${{2-}}" in
   *tracebacklimit*import*) exit ;;
   *why_no_cuda*) exit "${{STAND_IN_CUDA-3}}" ;;
+  shell/names.py*) exec "{sys.executable}" -c '{NAMES}' "$@" ;;
   timer.py* | cpu/timer.py* | mem.py*) exec "{sys.executable}" "{ROOT}/tests/stand_in.py" "$@" ;;
 esac
 exec "{sys.executable}" "$@"
@@ -113,6 +126,7 @@ def ready(stand_in) -> dict[str, str]:
     lines = Path(stand_in["PYTHON"]).read_text().splitlines(keepends=True)
     file = Path(stand_in["PYTHON"]).with_name("python that is ready")
     own = [line for line in lines if "why_no_cuda" not in line and "stand_in.py" not in line]
+    assert len(lines) > len(own)
     file.write_text("".join(own))
     file.chmod(0o755)
     return {**stand_in, "PYTHON": str(file)}

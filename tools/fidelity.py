@@ -7,45 +7,76 @@ again" shows what noise alone does, "training mode" what a forgotten eval() does
 time has launches and synchronisation in it too.
 """
 
+import argparse
 import random
 import statistics
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from backbone import flags, script
+from backbone.command import ending, flags
+from backbone.command.errors import Failure
+from backbone.command.options import Workload
+from backbone.network import catalog
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = flags.script_parser(__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run")
     least_two = partial(flags.whole_number, least=2)
     parser.add_argument("--rounds", type=least_two, default=100, help="rounds")
-    args = flags.parse(parser)
-    import torch
-    from torch.utils.benchmark import Timer
-    from tqdm import tqdm
+    arguments = parser.parse_args()
+    arguments.workload = flags.fill(Workload, arguments)
+    catalog.check_named(arguments.workload, parser.error)
+    return arguments
 
-    from backbone import machine, networks, timing
+
+def main() -> None:
+    arguments = parse_arguments()
+    from backbone.measure import machine
+    from backbone.network.build import build
+    from backbone.trace.observe import check_input
     from cpu.timer import CpuClock
     from timer import CudaClock
 
-    if args.device == "cuda" and (reason := machine.why_no_cuda()):
-        raise script.Failure(f"{reason}; --device cpu measures the CPU")
-    clock = CudaClock() if args.device == "cuda" else CpuClock()
-    backbone, image = networks.make_stock(args, args.device)
-    network = backbone.network
-    training = backbone._replace(network=deepcopy(network).train())
+    if arguments.device == "cuda" and (reason := machine.why_no_cuda()):
+        raise Failure(f"{reason}; --device cpu measures the CPU")
+    clock = CudaClock() if arguments.device == "cuda" else CpuClock()
+    backbone, image = build(arguments.workload, arguments.device)
+    check_input(backbone, arguments.workload.input_shape)
+    passes = make_passes(backbone, image, clock)
+    ratios = compare(passes, arguments.rounds)
+    workload = arguments.workload
+    print(
+        f"{workload.model}, {workload.dataset} on {arguments.device}, {arguments.rounds} rounds, "
+        "ratio to the stock pass:"
+    )
+    for name in list(passes)[1:]:
+        low, median, high = statistics.quantiles(ratios[name], n=4)
+        print(f"{name:<13} {median:.4f}  (quartiles {low:.4f} to {high:.4f})")
 
-    def timed(target: str, backbone: networks.Backbone = backbone) -> Callable[[], float]:
-        forward, _ = timing.mark_pass(backbone, list(image.shape), target, clock.mark)
+
+def make_passes(backbone, image, clock) -> dict[str, Callable[[], float]]:
+    """What is compared, the stock pass first: each runs a pass of its own on an image (B, C, H, W)
+    and gives its milliseconds."""
+    import torch
+    from torch.utils.benchmark import Timer
+
+    from backbone.trace.instrument import mark_pass
+
+    network = backbone.network
+    training = replace(backbone, network=deepcopy(network).train())
+
+    def timed(target: str, backbone=backbone) -> Callable[[], float]:
+        marked = mark_pass(backbone, list(image.shape), target, clock.mark)
 
         def one_pass() -> float:
-            forward(image)
+            marked.forward(image)
             return sum(clock.read())
 
         return one_pass
@@ -55,7 +86,7 @@ def main() -> None:
         globals={"network": network, "image": image},
         num_threads=torch.get_num_threads(),
     )
-    passes = {
+    return {
         "stock": timed("model"),
         "stock again": timed("model"),
         "block": timed("block"),
@@ -63,21 +94,24 @@ def main() -> None:
         "training mode": timed("model", training),
         "Timer": lambda: timer.timeit(1).mean * 1e3,
     }
-    ratios = {name: [] for name in passes}
+
+
+def compare(passes: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Each pass's time over that of the stock pass, round by round."""
+    import torch
+    from tqdm import tqdm
+
+    ratios: dict[str, list[float]] = {name: [] for name in passes}
     with torch.inference_mode():
         for _ in range(3):
             for one_pass in passes.values():
                 one_pass()
-        for _ in tqdm(range(args.rounds), disable=None, leave=False):
+        for _ in tqdm(range(rounds), disable=None, leave=False):
             times = {name: passes[name]() for name in random.sample(list(passes), len(passes))}
             for name, time in times.items():
                 ratios[name].append(time / times["stock"])
-    what = f"{args.model}, {args.dataset} on {args.device}, {args.rounds} rounds"
-    print(f"{what}, ratio to the stock pass:")
-    for name in list(passes)[1:]:
-        low, median, high = statistics.quantiles(ratios[name], n=4)
-        print(f"{name:<13} {median:.4f}  (quartiles {low:.4f} to {high:.4f})")
+    return ratios
 
 
 if __name__ == "__main__":
-    script.run(main)
+    ending.run(main)

@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch.utils import collect_env
 
-# Environment variables that decide how a CPU's threads and memory are managed.
-DECIDING = "(OMP|KMP|MKL|MALLOC)_.*|THP_MEM_ALLOC_ENABLE|GLIBC_TUNABLES|LD_PRELOAD"
+from backbone.record import schema
 
 
 def why_no_cuda() -> str | None:
@@ -44,12 +43,15 @@ def describe_cuda() -> dict[str, str | int]:
 def describe_cpu() -> dict[str, str | int]:
     """What decides a CPU's time beside the code: threads, allocator, and their environment."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
-    about: dict[str, str | int] = {"threads": torch.get_num_threads(), "cpus": len(allowed)}
+    conditions: dict[str, str | int] = {
+        "threads": torch.get_num_threads(),
+        "cpus": len(allowed),
+    }
     with contextlib.suppress(OSError):  # on Linux alone: "always [madvise] never"
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
-        about["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
+        conditions["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
     for name, value in os.environ.items():
-        if re.fullmatch(DECIDING, name):
+        if re.fullmatch(schema.ENVIRONMENT, name):
             value = re.sub(r"[^\s:;,=]*[/\\]", "", value)  # of paths the last parts alone
-            about[name] = " ".join(value.split()) or "empty"
-    return about
+            conditions[name] = " ".join(value.split()) or "empty"
+    return conditions

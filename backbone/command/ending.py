@@ -1,0 +1,39 @@
+"""How a script ends: in its report, or in a line that says what to do."""
+
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+from backbone.command.errors import message_of
+from backbone.command.files import ROOT
+
+PROGRAM = os.path.relpath(os.path.realpath(sys.argv[0]), ROOT)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's main() and leave the process as its users expect: with exit status 1 and one
+    line on stderr for what can be foreseen (PROFILE_DEBUG=1 shows the traceback before it), 130 for
+    Ctrl-C, 141 (as a shell reports SIGPIPE) where the reader of stdout has gone. It ends at once
+    then: what is left in stdout's buffer may be what can't be written, and a library that is being
+    imported may swallow a KeyboardInterrupt."""
+    # Python has None in place of a stream that the caller has closed.
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as after &
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(141)
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        if os.environ.get("PROFILE_DEBUG") == "1":
+            traceback.print_exc()
+        print(f"{PROGRAM}: {message}", file=sys.stderr)
+        os._exit(1)

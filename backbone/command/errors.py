@@ -1,0 +1,41 @@
+"""Errors that can be foreseen, and what to tell of them."""
+
+import re
+
+# How torch, oneDNN and cuDNN say what is wrong, and what to do.
+OUT_OF_MEMORY = (
+    "(?i)out of memory|can't allocate memory|could not create a memory object|bad_alloc"
+    "|alloc_failed|storage size calculation overflowed"  # bytes beyond 64 bits
+)
+ADVICE = {
+    "(?i)find an? (engine|valid)": "too little memory (--s), or a cuDNN that does not fit the GPU",
+    "not implemented for": "this PyTorch has no such operation here: choose another --dtype",
+    "^(CUDA|cuDNN) ": "does this torch fit the GPU and its driver?",
+}
+
+
+class Failure(Exception):
+    """Something foreseen went wrong; the message says what, and what to do."""
+
+
+def message_of(error: Exception) -> str | None:
+    """What to tell of an error, in one line; None of one that nobody has foreseen."""
+    line = str(error).partition("\n")[0]
+    if isinstance(error, Failure):
+        return line
+    if isinstance(error, ImportError):
+        return f"{line}; pip install -r requirements.txt installs what is needed"
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"cannot go on: {error.strerror or line}{where}"
+    if is_out_of_memory(error):
+        return "out of memory; a smaller batch (--s) needs less"
+    for pattern, advice in ADVICE.items():
+        if re.search(pattern, str(error)):
+            return f"{line}; {advice}"
+    return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of Python's or of torch's says that memory does not suffice."""
+    return isinstance(error, MemoryError) or bool(re.search(OUT_OF_MEMORY, str(error)))

@@ -1,0 +1,141 @@
+"""Flags that scripts share, and how they become options."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
+from math import ceil
+from typing import TypeVar
+
+from backbone.command.ending import PROGRAM
+from backbone.command.options import (
+    DATASETS,
+    DEFAULT_MODEL,
+    MemoryOptions,
+    Mode,
+    TimerOptions,
+    Workload,
+    flag_of,
+)
+
+Form = TypeVar("Form")
+
+TARGETS = ("model", "block", "layer")
+OLD_TARGETS = {"yes": "model", "no": "layer", "False": "layer"}
+DTYPES = ("float32", "bfloat16", "float16")
+MODES = {
+    "channels_last": "weights and image in channels_last memory format",
+    "fold": "batch norm folded into the convolution before it",
+    "compile": "compiled by torch.compile, with its default settings",
+    "train": "the network left in training mode",
+}
+
+
+def image_size(text: str) -> str:
+    """A flag's type: a dataset's name, which stands for the size of its images, or HxW."""
+    if text in DATASETS or re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", text):
+        return text
+    known = ", ".join(DATASETS)
+    raise argparse.ArgumentTypeError(f"{text!r} is none of {known}, and no HxW such as 512x1024")
+
+
+def whole_number(text: str, least: int = 0) -> int:
+    """A flag's type: a whole number from `least` up, of nine digits at the most, for torch."""
+    # Not +5, 05 or 1_000, which Python would take and a shell reads in another way.
+    if re.fullmatch("0|[1-9][0-9]{0,8}", text) and int(text) >= least:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up to 999999999")
+
+
+positive = partial(whole_number, least=1)
+
+
+def script_parser(description: str) -> argparse.ArgumentParser:
+    """The flags that every measuring script has."""
+    parser = argparse.ArgumentParser(
+        PROGRAM,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--i",
+        "--input",
+        dest="dataset",
+        type=image_size,
+        default="cityscapes",
+        help=f"image size: {', '.join(DATASETS)}, or HxW, height first",
+    )
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="a classification network of torchvision's"
+    )
+    parser.add_argument(
+        "--output-stride",
+        type=int,
+        choices=(32, 16, 8),
+        default=32,
+        help="input size over that of the last feature map, by dilations in place of strides",
+    )
+    parser.add_argument("--batch-size", "--s", type=positive, default=1, help="images a pass")
+    return parser
+
+
+def timer_parser(description: str) -> argparse.ArgumentParser:
+    """The flags that both timers have."""
+    parser = script_parser(description)
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument(
+        "--target",
+        choices=TARGETS,
+        default="model",
+        help="time the whole network, its stages, or its stages and operations",
+    )
+    target.add_argument(
+        "--w",
+        choices=OLD_TARGETS,
+        help="older spelling: yes is --target model, no is --target layer",
+    )
+    parser.add_argument("--iterations", type=positive, default=300, help="timed passes")
+    parser.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
+    parser.add_argument("--rounds", type=positive, default=1, help="processes that share them")
+    for name, meaning in MODES.items():
+        parser.add_argument(flag_of(name), action="store_true", help=meaning)
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of network and image")
+    record = parser.add_mutually_exclusive_group()
+    record.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
+    record.add_argument("--append", metavar="FILE", help="add this run to one; print all its runs")
+    return parser
+
+
+def timer_options(
+    parser: argparse.ArgumentParser, words: Sequence[str] | None = None
+) -> TimerOptions:
+    """A timer's options, from the command line unless words are given. Of the passes they have this
+    process's share. Modes that do not go together are usage errors."""
+    parsed = parser.parse_args(words)
+    parsed.target = OLD_TARGETS.get(parsed.w, parsed.target)
+    parsed.iterations = ceil(parsed.iterations / parsed.rounds)
+    if parsed.compile and parsed.target != "model":
+        parser.error("--compile fuses operations, and leaves none to time; use --target model")
+    if parsed.fold and parsed.train:
+        parser.error("--fold fixes the statistics that --train computes anew; use one of the two")
+    workload, mode = fill(Workload, parsed), fill(Mode, parsed)
+    return fill(TimerOptions, parsed, workload=workload, mode=mode)
+
+
+def memory_options(
+    parser: argparse.ArgumentParser, words: Sequence[str] | None = None
+) -> MemoryOptions:
+    """mem.py's options, from the command line unless words are given."""
+    parsed = parser.parse_args(words)
+    workload = fill(Workload, parsed)
+    return fill(MemoryOptions, parsed, workload=workload, structure=parsed.struct == "True")
+
+
+def fill(form: type[Form], parsed: argparse.Namespace, /, **known: object) -> Form:
+    """A structure of this form: its fields are the parsed flags of the same names, and those that
+    are known already."""
+    names = {field.name for field in fields(form)}
+    given = {name: value for name, value in vars(parsed).items() if name in names}
+    return form(**given | known)

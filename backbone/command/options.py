@@ -1,0 +1,124 @@
+"""What a run is asked for: a network and its input, the mode that it runs in, how many passes."""
+
+from dataclasses import dataclass, fields
+
+# The image sizes of semantic segmentation, (C, H, W).
+DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
+DEFAULT_MODEL = "mobilenet_v2"
+EXACT_MODES = ("", "--keep-memory")  # these change no arithmetic
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network and its input.
+
+    model: torchvision's name of the network. output_stride: how much smaller than the input its
+    last feature map is, by dilations in place of strides; 32 is the network as it is. dataset: a
+    name in DATASETS, or a size, HxW. batch_size: images in a pass.
+    """
+
+    model: str = DEFAULT_MODEL
+    output_stride: int = 32
+    dataset: str = "cityscapes"
+    batch_size: int = 1
+
+    @property
+    def input_shape(self) -> list[int]:
+        """(B, C, H, W)."""
+        image = DATASETS.get(self.dataset) or (3, *map(int, self.dataset.split("x")))
+        return [self.batch_size, *image]
+
+    @property
+    def network_name(self) -> str:
+        """What the network's files are named by: no two networks have the same."""
+        name = "mobilenetv2" if self.model == DEFAULT_MODEL else self.model
+        return name if self.output_stride == 32 else f"{name}_os{self.output_stride}"
+
+    @property
+    def flags(self) -> str:
+        """What is not the default of an input of this size, as one would type it."""
+        return "" if self.batch_size == 1 else f"--s {self.batch_size}"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a network is run; stock, if all is as it is here. The order is that in a mode's name."""
+
+    keep_memory: bool = False
+    channels_last: bool = False
+    fold: bool = False
+    compile: bool = False
+    train: bool = False
+    dtype: str = "float32"
+
+    @property
+    def flags(self) -> str:
+        """The mode's name: its flags, as one would type them; "" is stock."""
+        words = [flag_of(field.name) for field in fields(self) if getattr(self, field.name) is True]
+        if self.dtype != "float32":
+            words.append(f"--dtype {self.dtype}")
+        return " ".join(words)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the output is stock's, bit for bit."""
+        return self.flags in EXACT_MODES
+
+
+@dataclass(frozen=True)
+class TimerOptions:
+    """What a timer is asked for.
+
+    target: "model", "block" or "layer". iterations, warmup: timed passes of this process, and
+    passes before them. rounds: how many processes share them out. threads: intra-op; None is
+    PyTorch's choice. json: a file for the record. append: one to which this run is added.
+    """
+
+    workload: Workload
+    mode: Mode
+    target: str
+    iterations: int
+    warmup: int
+    rounds: int
+    threads: int | None = None
+    json: str | None = None
+    append: str | None = None
+
+    @property
+    def record_file(self) -> str | None:
+        """Where the record goes; None, if none is wanted."""
+        return self.json if self.append is None else self.append
+
+    @property
+    def folder_suffix(self) -> str:
+        """What the name of a folder of results says of the conditions; "" is stock."""
+        threads = "" if self.threads is None else f"--threads {self.threads}"
+        return folder_suffix(self.mode.flags, threads, self.workload.flags)
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """What mem.py is asked for: the structure, or the memory report of a pass on a device ("auto",
+    "cuda" or "cpu"); json: a file for what it says."""
+
+    workload: Workload
+    structure: bool
+    device: str
+    json: str | None = None
+
+    @property
+    def folder_suffix(self) -> str:
+        """What the name of a folder of results says of the conditions; "" is the default."""
+        device = "" if self.device == "auto" else f"--device {self.device}"
+        return folder_suffix(device, self.workload.flags)
+
+
+def flag_of(name: str) -> str:
+    """The flag that sets an option of this name."""
+    return f"--{name.replace('_', '-')}"
+
+
+def folder_suffix(*flags: str) -> str:
+    """Flags as the end of a folder's name: --threads 2 --s 4 -> _threads_2_s_4."""
+    words = " ".join(flags).replace("--", "").split()
+    return "".join(f"_{word}" for word in words)

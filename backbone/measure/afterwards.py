@@ -1,0 +1,43 @@
+"""What is measured of a run after its passes are stored, since it needs memory of its own."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from torch import Tensor
+
+from backbone.command.errors import is_out_of_memory
+from backbone.command.options import TimerOptions
+from backbone.measure.ceilings import measure_ceilings
+from backbone.measure.passes import Clock
+from backbone.network.build import Backbone
+from backbone.network.modes import output_difference
+
+
+def measure_afterwards(
+    options: TimerOptions, backbone: Backbone, image: Tensor, clock: Clock
+) -> dict[str, float]:
+    """What a record says further of a run: of layers the machine's ceilings, of a mode that changes
+    arithmetic how far the output is from stock's. What memory does not suffice for is left out."""
+
+    def ceilings() -> dict[str, float]:
+        return asdict(measure_ceilings(image.device, image.dtype, clock))
+
+    def difference() -> dict[str, float]:
+        value = output_difference(options.workload, backbone.network, image)
+        return {} if value is None else {"output_difference": value}
+
+    fields = {}
+    if options.target == "layer":
+        fields |= _if_memory_suffices(ceilings)
+    if not options.mode.is_exact:
+        fields |= _if_memory_suffices(difference)
+    return fields
+
+
+def _if_memory_suffices(measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    try:
+        return measure()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return {}

@@ -1,0 +1,83 @@
+"""The memory that a pass holds: its tensors by pytorch-memlab, its worst moment from shapes."""
+
+import contextlib
+import io
+import warnings
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from backbone.command.errors import Failure
+from backbone.record.memory import Peak, TensorSize
+from backbone.trace.observe import observe
+
+
+def predict_peak(network: nn.Module, image: Tensor) -> Peak:
+    """The peak of a pass on an image (B, C, H, W); nothing is computed. As by torch.distributed's
+    mem_tracker, the bytes of all live storages after each operation: a kernel's scratch space, an
+    allocator's rounding and a CUDA context come on top."""
+    observer = observe(network, list(image.shape))
+    changes = [0] * (len(observer.operators) + 2)
+    for storage in observer.storages:
+        changes[storage.made] += storage.size
+        changes[storage.freed + 1] -= storage.size
+    live = list(accumulate(changes))
+    activations = max(live)
+    worst = live.index(activations) - 1  # after this operator
+    module, operator = observer.owners[worst], observer.operators[worst].function.overloadpacket
+    path = next(path for path, each in network.named_modules() if each is module)
+    return Peak(
+        parameters=sum(tensor.nbytes for tensor in network.parameters()),
+        buffers=sum(tensor.nbytes for tensor in network.buffers()),
+        input=image.nbytes,
+        activations=activations,
+        operation=f"{path} ({type(module).__name__}), {operator}".lstrip(),
+    )
+
+
+def measure_peak(network: nn.Module, image: Tensor) -> int | None:
+    """The most bytes that CUDA's allocator holds in a pass on an image (B, C, H, W), after which
+    network and image alone are there; None on a CPU, where the pass is run for its errors."""
+    if image.is_cuda:
+        torch.cuda.reset_peak_memory_stats(image.device)
+    with torch.inference_mode():
+        network(image)
+    if not image.is_cuda:
+        return None
+    torch.cuda.synchronize(image.device)
+    # cuBLAS's workspace outlives the pass and counts as allocated, but is no tensor. Without this
+    # private call the report would say that its total and the allocator's differ.
+    getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
+    return torch.cuda.max_memory_allocated(image.device)
+
+
+def load_reporter() -> type:
+    """pytorch_memlab's MemReporter. Raises Failure where it miscounts. On CUDA its import resets
+    the allocator's peak, so this comes before a measured pass; without, it prints a line."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        from pytorch_memlab import MemReporter
+    # 0.3.2 multiplies a storage's bytes by the element size.
+    (known,) = list_tensors(MemReporter, nn.Module(), torch.zeros(1024))
+    if known.allocated_bytes != 4096:
+        raise Failure("this pytorch-memlab miscounts; pip install pytorch-memlab==0.3.0")
+    return MemReporter
+
+
+def list_tensors(reporter: type, network: nn.Module, image: Tensor) -> list[TensorSize]:
+    """What MemReporter collects of the network's parameters and buffers and of its `input`, all on
+    one device. A tensor counts as a multiple of 512 bytes, the unit of CUDA's allocator (which may
+    give one of more than 10 MiB up to 1 MiB more)."""
+    # In place of collect_tensor(), which takes all tensors that the garbage collector knows.
+    collected = reporter()
+    state = [*network.named_parameters(), *network.named_buffers()]
+    for name, tensor in [*state, ("input", image)]:
+        collected.tensor_name[id(tensor)] = name
+        collected.device_mapping[tensor.device].append(tensor)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TypedStorage is deprecated")
+        collected.get_stats()
+    return [
+        TensorSize(name=name, shape=list(shape), elements=elements, allocated_bytes=size)
+        for name, shape, elements, size in collected.device_tensor_stat[image.device]
+    ]

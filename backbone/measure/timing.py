@@ -1,0 +1,152 @@
+"""A network timed: its passes as the rows of a report, and what else is known of the run."""
+
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbone.command.errors import Failure
+from backbone.command.options import TimerOptions
+from backbone.measure.passes import Clock, FaultCounter, peak_resident_bytes, run_passes
+from backbone.network.build import Backbone
+from backbone.network.stages import Stage
+from backbone.record.names import number_rows
+from backbone.record.rows import Cost, Row
+from backbone.trace.instrument import MarkedPass, mark_pass, operations_of
+from backbone.trace.recorder import Operation
+
+
+def time_network(
+    backbone: Backbone, image: Tensor, clock: Clock, options: TimerOptions
+) -> tuple[list[Row], dict[str, float]]:
+    """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
+
+    The row of the whole pass comes last; all are from the same passes. On a CPU it has its minor
+    page faults, for the target "layer" all have, counted in passes of their own. Beside the rows:
+    what a record says of the run. Raises Failure where the pass cannot be cut.
+    """
+    input_shape, target = list(image.shape), options.target
+    marked = mark_pass(backbone, input_shape, target, clock.mark)
+    passes = run_passes(marked.forward, image, clock, options.warmup, options.iterations)
+    faults = []
+    if target == "layer" and not image.is_cuda:
+        counter = FaultCounter()
+        counted = mark_pass(backbone, input_shape, target, counter.mark)
+        faults = counter.count(counted.forward, image)
+    measured = _Measured(passes.samples, faults)
+    whole = _whole_row(backbone.name, input_shape, marked.operations, measured)
+    if image.is_cuda:
+        run = {"peak_allocated_memory": torch.cuda.max_memory_allocated(image.device)}
+    else:
+        # Of the timed passes, in which also what is between the operations may fault.
+        whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
+        run = {
+            "system_time": round(float(np.median(passes.system_seconds)), 6),
+            "peak_resident_memory": peak_resident_bytes(),
+        }
+    return number_rows([*_part_rows(marked, target, measured), whole]), run
+
+
+def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
+    """A report's rows, of which that of the whole pass has its cost, where a pass can be recorded;
+    without stages to sum up it is left open."""
+    *parts, whole = rows
+    if whole.cost is not None:
+        return rows
+    try:
+        # A copy is not compiled; to record the network would undo what the compiler has made.
+        copied = replace(backbone, network=copy(backbone.network))
+        operations = operations_of(copied, whole.input_shape)
+    except Failure:
+        return rows
+    return [*parts, replace(whole, cost=sum_costs(operations))]
+
+
+def sum_costs(operations: Iterable[Operation]) -> Cost:
+    """The cost of several operations together."""
+    operations = list(operations)
+    return Cost(
+        macs=sum(operation.macs for operation in operations),
+        bytes_moved=sum(operation.bytes_moved for operation in operations),
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured from each mark to the next: samples in milliseconds, shape (passes,
+    intervals), and page faults of a pass; none, if they were not counted."""
+
+    samples: np.ndarray
+    page_faults: list[int]
+
+    def between(self, first: int, end: int) -> dict[str, object]:
+        """The fields of one run's row that is made of the intervals from `first` to before `end`:
+        samples of the shape (1, passes), and page faults."""
+        milliseconds = np.round(self.samples[:, first:end].sum(axis=1), 6)
+        faults = (sum(self.page_faults[first:end]),) if self.page_faults else ()
+        return {"samples": milliseconds[np.newaxis], "page_faults": faults}
+
+
+def _whole_row(
+    name: str, input_shape: list[int], operations: list[Operation], measured: _Measured
+) -> Row:
+    """The row of the whole pass, whose cost is left open where there are no operations."""
+    return Row(
+        level="model",
+        type=name,
+        path="",
+        stage=None,
+        input_shape=input_shape,
+        cost=sum_costs(operations) if operations else None,
+        **measured.between(0, measured.samples.shape[1]),
+    )
+
+
+def _part_rows(marked: MarkedPass, target: str, measured: _Measured) -> list[Row]:
+    """The rows of the stages and, for "layer", of the operations behind each. What was measured is
+    of the stages, or of the operations."""
+    rows: list[Row] = []
+    first = 0  # interval of the stage
+    parts = zip(marked.stages, marked.operations, strict=True)
+    for number, (stage, group) in enumerate(groupby(parts, key=lambda part: part[0])):
+        operations = [operation for _, operation in group]
+        end = first + (len(operations) if target == "layer" else 1)
+        rows.append(_stage_row(number, stage, operations, measured.between(first, end)))
+        if target == "layer":
+            for interval, operation in enumerate(operations, start=first):
+                fields = measured.between(interval, interval + 1)
+                rows.append(_operation_row(number, operation, fields))
+        first = end
+    return rows
+
+
+def _stage_row(
+    number: int, stage: Stage, operations: list[Operation], measured: dict[str, object]
+) -> Row:
+    return Row(
+        level="block",
+        type=stage.type,
+        path=stage.path,
+        stage=number,
+        input_shape=operations[0].input_shape,
+        settings=stage.settings,
+        cost=sum_costs(operations),
+        **measured,
+    )
+
+
+def _operation_row(number: int, operation: Operation, measured: dict[str, object]) -> Row:
+    cost = Cost(kind=operation.kind, macs=operation.macs, bytes_moved=operation.bytes_moved)
+    return Row(
+        level="layer",
+        type=operation.type,
+        path=operation.path,
+        stage=number,
+        input_shape=operation.input_shape,
+        cost=cost,
+        **measured,
+    )

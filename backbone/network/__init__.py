@@ -1,0 +1,1 @@
+"""What is measured: networks, their stages, and the modes in which they run."""

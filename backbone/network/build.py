@@ -1,0 +1,83 @@
+"""Building a network and its image, the same in every process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from backbone.command.options import DEFAULT_MODEL, Workload
+from backbone.network import stages
+from backbone.network.library import models
+from backbone.network.stages import Stage
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network, its name in reports, and what tells the stage of an operation by the operation's
+    type and its module's path."""
+
+    name: str
+    network: nn.Module
+    stage_of: Callable[[str, str], Stage]
+
+
+def build(workload: Workload, device: torch.device | str) -> tuple[Backbone, Tensor]:
+    """The stock network and an image (B, C, H, W) on a device."""
+    backbone = build_network(workload.model, workload.output_stride)
+    backbone.network.to(device)
+    return backbone, torch.rand(workload.input_shape, device=device)
+
+
+def build_network(name: str = DEFAULT_MODEL, output_stride: int = 32) -> Backbone:
+    """One of torchvision's classification networks, (B, 3, H, W) -> (B, 1000), in eval mode and
+    without classifiers for training; weights, and what torch draws next, are always the same. For
+    the output stride see Workload; sources: Chen et al., "Rethinking Atrous Convolution for
+    Semantic Image Segmentation", 2017, as torchvision has it for ResNets; Sandler et al.,
+    "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018."""
+    torch.manual_seed(0)
+    device = torch.get_default_device()
+    # RegNets work out their widths with tensors, which the meta device has no values of.
+    with torch.device("cpu" if name.startswith("regnet") else device):
+        network = models.get_model(name, weights=None, **_settings(name, output_stride)).eval()
+    if name == DEFAULT_MODEL:
+        _dilate(network, output_stride)
+    if device.type == "meta":
+        network.to(device)
+    else:
+        _settle_batch_norms(name, network)
+    if name == DEFAULT_MODEL:
+        return Backbone("MobileNetV2", network, stages.of_mobilenet_v2(network))
+    return Backbone(name, network, stages.by_module(network))
+
+
+def _settings(name: str, output_stride: int) -> dict[str, object]:
+    """What torchvision's builder of a network is told."""
+    if name in ("googlenet", "inception_v3"):  # their own initialisation is slow, and warns of it
+        return {"aux_logits": False, "init_weights": False}
+    if output_stride != 32 and name != DEFAULT_MODEL:
+        return {"replace_stride_with_dilation": [False, output_stride == 8, True]}
+    return {}
+
+
+def _dilate(network: nn.Module, output_stride: int) -> None:
+    """Put dilations in place of the strides of MobileNet-V2's 3x3 convolutions beyond a stride: the
+    block that loses its stride keeps the dilation before it, later ones have twice as much."""
+    stride, dilation = 1, 1
+    for convolution in network.modules():
+        if isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (3, 3):
+            convolution.dilation = convolution.padding = (dilation, dilation)
+            if convolution.stride == (2, 2) and stride == output_stride:
+                convolution.stride = (1, 1)
+                dilation *= 2
+            else:
+                stride *= convolution.stride[0]
+
+
+def _settle_batch_norms(name: str, network: nn.Module) -> None:
+    """Give batch norms the statistics of two random images. As they are made, they change nothing,
+    and activations shrink to 1e-9 by the last of them: what a mode does to the output could not be
+    told."""
+    size = 224 if name == "maxvit_t" else 96  # maxvit_t takes no other
+    update_bn([torch.rand(2, 3, size, size)], network)

@@ -1,0 +1,30 @@
+"""The networks that can be named."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from backbone.command.options import DEFAULT_MODEL, Workload
+
+# These have an output stride to choose: torchvision's ResNets without bottlenecks have no dilation.
+DILATED = (DEFAULT_MODEL, "resnet50", "resnet101", "resnet152", "resnext", "wide_resnet")
+
+
+def names() -> list[str]:
+    """The names of torchvision's classification networks."""
+    from backbone.network.library import models
+
+    return models.list_models(module=models)
+
+
+def check_named(workload: Workload, refuse: Callable[[str], None]) -> None:
+    """Refuse, by a parser's error(), a network that torchvision does not have, or an output stride
+    that cannot be chosen for it."""
+    name = workload.model
+    if name == DEFAULT_MODEL:
+        return  # to import torch takes seconds
+    known = names()
+    if name not in known:
+        near = ", ".join(get_close_matches(name, known, cutoff=0.5)) or "see torchvision.models"
+        refuse(f"argument --model: {name!r} is none of torchvision's; near it: {near}")
+    if workload.output_stride != 32 and not name.startswith(DILATED):
+        refuse(f"{name} has no output stride to choose; {', '.join(DILATED)} have")

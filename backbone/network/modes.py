@@ -1,0 +1,91 @@
+"""The modes that a network can run in, and how far each changes its output."""
+
+import contextlib
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from backbone.command.errors import Failure, is_out_of_memory
+from backbone.command.options import Mode, Workload
+from backbone.network.build import Backbone, build
+
+
+def apply_mode(backbone: Backbone, image: Tensor, mode: Mode) -> Tensor:
+    """Put a stock network into a mode, in place; the image (B, C, H, W) in its form. Compiling is
+    left to compile_network, and kept memory to the script."""
+    network = backbone.network
+    if mode.fold:
+        fold_batch_norm(network)
+    layout = torch.channels_last if mode.channels_last else torch.preserve_format
+    dtype = getattr(torch, mode.dtype)
+    network.train(mode.train).to(dtype=dtype, memory_format=layout)
+    return image.to(dtype=dtype, memory_format=layout)
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold each batch norm into the convolution whose output it alone takes, by torch's fuse(), and
+    leave nn.Identity in its place. Raises Failure where there is none to fold."""
+    from torch.fx.experimental.optimization import fuse
+
+    fused = dict(fuse(network, inplace=True).named_modules())
+    before = dict(network.named_modules())
+    norms = [path for path, module in before.items() if isinstance(module, nn.BatchNorm2d)]
+    folded = [path for path in norms if path not in fused]
+    if not folded:
+        raise Failure("--fold finds no batch norm behind a convolution in this network")
+    for path in before.keys() & fused.keys():
+        if isinstance(fused[path], nn.Conv2d):
+            network.set_submodule(path, fused[path])
+    for path in folded:
+        network.set_submodule(path, nn.Identity())
+
+
+def compile_network(network: nn.Module, image: Tensor) -> dict[str, float]:
+    """Compile a network in place; what a record says of it: the seconds that it takes with the
+    first pass, torch's caches as they are found. Raises Failure where torch.compile fails."""
+    start = perf_counter()
+    try:
+        network.compile()
+        with torch.inference_mode():
+            network(image)
+        if image.is_cuda:
+            torch.cuda.synchronize(image.device)
+            torch.cuda.reset_peak_memory_stats(image.device)  # of the compiler's trials
+    except Exception as error:  # of torch's many compilers, and of what they call
+        if is_out_of_memory(error):
+            raise
+        reason = _reason_of_compiler(error)
+        raise Failure(f"--compile: torch.compile fails here ({reason})") from error
+    seconds = perf_counter() - start
+    with contextlib.suppress(ImportError):  # the compiler's processes would disturb the passes
+        from torch._inductor.async_compile import shutdown_compile_workers
+
+        shutdown_compile_workers()
+    return {"compile_time": seconds}
+
+
+def _reason_of_compiler(error: Exception) -> str:
+    """The line of a compiler's error that tells most, and what to do."""
+    # The message says first which of torch's parts raised it, or how long a command was.
+    lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]
+    telling = [line for line in lines if "ompiler found" in line or "error:" in line]
+    reason = [*telling, *lines, repr(error)][0]
+    if "ompiler found" in reason:
+        return f"{reason}; install a C++ compiler, such as g++"
+    if " " in torch.__file__:
+        return f"{reason}; PyTorch is in a path with spaces, which torch.compile cannot do with"
+    return reason
+
+
+def output_difference(workload: Workload, network: nn.Module, image: Tensor) -> float | None:
+    """How far a network's output for an image is from that of the stock network in float32: the
+    largest difference over the largest value. None where that value is 0, as of a ViT, whose last
+    layer starts at zero."""
+    with torch.inference_mode():
+        output = network(image).float()
+        stock, stock_image = build(workload, image.device)
+        expected = stock.network(stock_image)
+    largest = float(expected.abs().max())
+    difference = float((output - expected).abs().max())
+    return difference / largest if largest else None

@@ -1,0 +1,1 @@
+"""Rows and records, and the folders that hold them: written and read, never printed."""

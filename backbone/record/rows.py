@@ -1,0 +1,69 @@
+"""Rows: what was timed, what it costs, and how long each pass of it took."""
+
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-accumulates, and the bytes that must be moved at the least; of one operation also
+    its kind, in the field's words ("": operations of several kinds)."""
+
+    macs: int
+    bytes_moved: int
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """A machine's: FLOPs of a matrix product (2 a MAC), bytes that a copy reads and writes."""
+
+    flops_per_second: float
+    bytes_per_second: float
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One line of a report.
+
+    level: "model", "block" or "layer". type: of network, stage, module or function. path: of the
+    module ("": the network itself). stage: its number in the pass, from 0; None for the whole pass.
+    samples: elapsed milliseconds of each pass, shape (runs, iterations). settings: what else the
+    line of a stage says. page_faults: of a pass, the median of each run; none where not counted.
+    cost: of its operations together. number: among rows that would have the same name, from 1.
+    """
+
+    level: str
+    type: str
+    path: str
+    stage: int | None
+    input_shape: list[int]
+    samples: np.ndarray
+    settings: dict[str, int | float] = field(default_factory=dict)
+    page_faults: tuple[int, ...] = ()
+    cost: Cost | None = None
+    number: int = 1
+
+    @property
+    def mean(self) -> float:
+        """Milliseconds a pass."""
+        return float(self.samples.mean())
+
+    @property
+    def run_means(self) -> np.ndarray:
+        """Milliseconds a pass in each run, shape (runs,)."""
+        return self.samples.mean(axis=1)
+
+    @property
+    def median_faults(self) -> float | None:
+        """Page faults of a pass, the median of the runs'."""
+        return median(self.page_faults) if self.page_faults else None
+
+    def floor(self, ceilings: Ceilings) -> float:
+        """The least milliseconds that the ceilings allow an operation: its arithmetic at the one,
+        or its bytes at the other, whichever takes longer. Source: Williams, Waterman, Patterson,
+        "Roofline: An Insightful Visual Performance Model ...", CACM 52(4), 2009."""
+        arithmetic = 2 * self.cost.macs / ceilings.flops_per_second
+        return 1e3 * max(arithmetic, self.cost.bytes_moved / ceilings.bytes_per_second)

@@ -1,0 +1,71 @@
+"""The fields of a timer's record: what each means, and what it is of.
+
+A record is a pyperf suite, whose every benchmark is a row of the report, with a pyperf run for each
+process. What is of the conditions is alike in all runs of a record, and runs of other conditions
+are not added to it; what is of a run differs from process to process and stands with the row of the
+whole pass; what is of a row stands with each row.
+"""
+
+CONDITIONS = {
+    "network": "its name in reports",
+    "output_stride": "where it is not 32",
+    "dataset": "cityscapes, pascal, or a size, HxW",
+    "batch_size": "images in a pass",
+    "target": "model, block or layer",
+    "mode": "its flags, as one would type them; stock has none",
+    "dtype": "of network and image",
+    "warmup": "passes before the timed ones, of each process",
+    "iterations": "timed passes of each process",
+    "torch_version": "",
+    "torchvision_version": "",
+    "python_version": "",
+    "python_implementation": "",
+    "device": "the model of the GPU or of the CPU",
+    "cpu_model_name": "",
+    # On a CPU:
+    "threads": "intra-op threads",
+    "cpus": "logical CPUs that the process may use",
+    "keep_memory": "whether the process keeps freed memory",
+    "transparent_huge_pages": "always, madvise or never",
+    # On a GPU:
+    "compute_capability": "",
+    "driver_version": "",
+    "cuda_version": "",
+    "cudnn_version": "",
+    "cudnn_allow_tf32": "",
+    "cudnn_benchmark": "",
+    "float32_matmul_precision": "",
+}
+# These variables are of the conditions too: they decide how a CPU's threads and memory are managed.
+ENVIRONMENT = "(OMP|KMP|MKL|MALLOC)_.*|THP_MEM_ALLOC_ENABLE|GLIBC_TUNABLES|LD_PRELOAD"
+
+RUN = {
+    "date": "when it began",
+    "system_time": "seconds of a pass in the system, the median",
+    "peak_resident_memory": "the most bytes that the process has had",
+    "peak_allocated_memory": "the most bytes that CUDA's allocator has held",
+    "compile_time": "seconds of compiling, with the first pass",
+    "output_difference": "largest difference from stock's output, over stock's largest value",
+    "flops_per_second": "the machine's ceiling of arithmetic",
+    "bytes_per_second": "the machine's ceiling of memory",
+}
+
+ROW = {
+    "name": "in the report",
+    "unit": "of the values: second",
+    "level": "model, block or layer",
+    "type": "of network, stage, module or function",
+    "path": "of the module",
+    "stage": "its number in the pass, from 0",
+    "input_shape": "as JSON",
+    "settings": "what else its line says, as JSON",
+    "kind": "of an operation, in the field's words",
+    "macs": "multiply-accumulates",
+    "bytes_moved": "that must be moved at the least",
+    "page_faults": "of a pass, the median of the run's",
+}
+
+
+def is_of_conditions(field: str) -> bool:
+    """Whether a field is of the conditions: so is whatever is of neither a run nor a row."""
+    return field not in RUN and field not in ROW

@@ -1,0 +1,223 @@
+"""The stored files, read back as one collection. What is not what it should be is a Failure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from backbone.command.errors import Failure
+from backbone.command.files import ROOT
+from backbone.record import memory, records
+from backbone.record.memory import Input, MemoryReport, Structure
+from backbone.record.records import Record
+from backbone.record.rows import Ceilings, Row
+
+DATASET_TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
+NETWORK_TITLES = {"MobileNetV2": "MobileNet-V2"}
+MAIN_NETWORK = "MobileNet-V2"  # most tables and pictures are of it
+TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
+TIMES = ("*_stats*", "cpu/*_stats*")
+MODES = ("*_stats*/modes", "cpu/*_stats*/modes")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The runs of one network in one setting at one dataset's size.
+
+    network, dataset: titles. device: its name, with that of its folder under devices/. conditions:
+    what of them is not the default, such as a mode. records: by target or by mode. files: those of
+    the records.
+    """
+
+    network: str
+    device: str
+    conditions: list[str]
+    dataset: str
+    records: dict[str, Record]
+    files: dict[str, Path]
+
+    @property
+    def setting(self) -> str:
+        """Device and conditions."""
+        return ", ".join([self.device, *self.conditions])
+
+    @property
+    def title(self) -> str:
+        """Dataset and setting."""
+        return f"{self.dataset}, {self.setting}"
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether the times are of no mode."""
+        return "mode" not in self.records["model"].conditions
+
+    @property
+    def macs(self) -> int:
+        """Of a pass; 0 where its record does not say."""
+        cost = self.records["model"].whole.cost
+        return cost.macs if cost else 0
+
+    @property
+    def ceilings(self) -> Ceilings | None:
+        """The machine's ceilings, medians over the runs of the layers that have them, if any."""
+        layers = self.records["layer"]
+        flops, moved = layers.median("flops_per_second"), layers.median("bytes_per_second")
+        if flops is None or moved is None:
+            return None
+        return Ceilings(flops_per_second=flops, bytes_per_second=moved)
+
+    def rows(self, target: str) -> list[Row]:
+        """The rows of a target: of the whole pass, of the stages, or of the operations."""
+        return [row for row in self.records[target].rows if row.level == target]
+
+
+@dataclass(frozen=True)
+class StoredMemory:
+    """One memory report and the structure of the same input, with titles as in Stored."""
+
+    network: str
+    device: str
+    dataset: str
+    report: MemoryReport
+    structure: Structure
+    report_file: Path
+    structure_file: Path
+
+
+def load_times() -> list[Stored]:
+    """The timers' records by target, checked to be of the same run; by dataset and MACs."""
+    times = []
+    for dataset, folder in product(DATASET_TITLES, _folders_of(*TIMES)):
+        network = folder.name.rpartition("_stats")[0]
+        files = {
+            target: folder / subfolder / f"{network}_{dataset}.json"
+            for target, subfolder in TARGET_FOLDERS.items()
+        }
+        loaded = {target: records.load(file) for target, file in files.items()}
+        for target, record in loaded.items():
+            _check_same_run(files[target], record, loaded["model"], target, dataset)
+        times.append(_stored(folder, dataset, loaded, files, loaded["model"].conditions))
+    if not of_main_network(times):
+        raise Failure(f"no stored times in {ROOT}; see stats.sh")
+    return sorted(times, key=lambda stored: (stored.dataset, stored.macs))
+
+
+def _check_same_run(file: Path, record: Record, first: Record, target: str, dataset: str) -> None:
+    """Raise Failure where a record is not of the rounds that a first one is of, or not of this
+    target and dataset."""
+    expected = first.conditions | {"target": target, "dataset": dataset, "runs": len(first.runs)}
+    here = record.conditions | {"runs": len(record.runs)}
+    if unlike := sorted(dict(here.items() ^ expected.items())):
+        raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
+
+
+def of_main_network(times: list[Stored]) -> list[Stored]:
+    """MobileNet-V2's times."""
+    return [stored for stored in times if stored.network == MAIN_NETWORK]
+
+
+def load_modes() -> list[list[Stored]]:
+    """The modes of all inputs, network by network and setting by setting: records by the flags of
+    the mode, the fastest first; before it "stock", which there must be, and "stock again"."""
+    groups: dict[tuple[str, str], list[Stored]] = {}
+    for dataset, folder in product(DATASET_TITLES, _folders_of(*MODES)):
+        start = f"{folder.parent.name.rpartition('_stats')[0]}_{dataset}_"
+        stock = folder / f"{start}stock.json"
+        loaded, files = {}, {}
+        for file in [stock, *sorted(set(folder.glob(f"{start}*.json")) - {stock})]:
+            record = records.load(file)
+            again = "stock again" if "stock" in loaded else "stock"
+            mode = record.conditions.get("mode", again)
+            loaded[mode], files[mode] = record, file
+        ordered = {mode: loaded[mode] for mode in _in_order(loaded)}
+        stored = _stored(folder.parent, dataset, ordered, files, loaded["stock"].conditions)
+        groups.setdefault((stored.network, stored.setting), []).append(stored)
+    return list(groups.values())
+
+
+def _in_order(loaded: dict[str, Record]) -> list[str]:
+    """Modes, the fastest first, behind the stock pass."""
+    stock = [mode for mode in ("stock", "stock again") if mode in loaded]
+    others = loaded.keys() - set(stock)
+    return stock + sorted(others, key=lambda mode: loaded[mode].whole.mean)
+
+
+def load_memory() -> list[StoredMemory]:
+    """The memory reports, each with the structure of the same input, dataset by dataset."""
+    structures = [
+        (file, memory.load_structure(file))
+        for folder in _folders_of("model_structures*")
+        for file in sorted(folder.glob("*_*.json"))
+    ]
+    pairs = []
+    for dataset, folder in product(DATASET_TITLES, _folders_of("memory_reports*")):
+        for file in sorted(folder.glob(f"*_{dataset}.json")):
+            report = memory.load_report(file)
+            alike = [pair for pair in structures if pair[1].input == report.input]
+            if not alike:
+                raise Failure(f"{file} has no structure of the same input; summary.sh makes one")
+            structure_file, structure = alike[0]
+            pairs.append(
+                StoredMemory(
+                    network=network_title(report.input),
+                    device=report.device + _device_folder(folder),
+                    dataset=DATASET_TITLES[dataset],
+                    report=report,
+                    structure=structure,
+                    report_file=file,
+                    structure_file=structure_file,
+                )
+            )
+    return pairs
+
+
+def network_title(measured: Input) -> str:
+    """The name in tables of a network."""
+    return _network_title(measured.network, measured.output_stride)
+
+
+def _network_title(network: str, output_stride: int) -> str:
+    title = NETWORK_TITLES.get(network, network)
+    return title if output_stride == 32 else f"{title}, output stride {output_stride}"
+
+
+def _stored(
+    folder: Path,
+    dataset: str,
+    loaded: dict[str, Record],
+    files: dict[str, Path],
+    conditions: dict[str, str | int],
+) -> Stored:
+    return Stored(
+        network=_network_title(conditions["network"], conditions.get("output_stride", 32)),
+        device=conditions["device"] + _device_folder(folder),
+        conditions=list(_unlike_the_default(conditions)),
+        dataset=DATASET_TITLES[dataset],
+        records=loaded,
+        files=files,
+    )
+
+
+def _unlike_the_default(conditions: dict[str, str | int]) -> Iterator[str]:
+    """What tables say of conditions beside the device."""
+    if "mode" in conditions:
+        yield conditions["mode"]
+    if conditions["batch_size"] != 1:
+        yield f"batch size {conditions['batch_size']}"
+    # PyTorch takes a thread a core, unless it is told otherwise.
+    if conditions.get("threads") != conditions.get("cpus"):
+        yield f"{conditions['threads']} threads"
+
+
+def _device_folder(folder: Path) -> str:
+    """The name of a device's own folder under devices/, as tables have it."""
+    parts = folder.relative_to(ROOT).parts
+    return f" ({parts[1]})" if parts[0] == "devices" else ""
+
+
+def _folders_of(*names: str) -> list[Path]:
+    """The folders of such names that hold files, here and of each device; MobileNet-V2's first."""
+    roots = (ROOT, *sorted(ROOT.glob("devices/*")))
+    folders = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
+    folders = [folder for folder in folders if any(folder.glob("*_*.txt"))]
+    return sorted(folders, key=lambda folder: "/mobilenetv2_stats" not in str(folder))

@@ -1,0 +1,105 @@
+"""Where the time goes: operations by kind, and by the time that they lose against their floor."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from backbone.command.errors import Failure
+from backbone.record.rows import Ceilings, Row
+from backbone.record.stored import Stored
+from backbone.report.markdown import format_table, show
+
+NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
+WORST = 10  # operations that lose most, which are listed apart
+
+
+@dataclass(frozen=True)
+class KindSum:
+    """Operations together: how many, their time and floor in ms, their MACs, bytes and page faults
+    (None: not counted)."""
+
+    operations: int
+    time: float
+    floor: float
+    macs: int
+    bytes_moved: int
+    page_faults: float | None
+
+
+def kind_blocks(times: Stored) -> list[str]:
+    """The operations by kind, and what their floor is; or why there is no such table."""
+    ceilings = times.ceilings
+    if ceilings is None:
+        return [f"- {times.title}: {NO_CEILINGS}"]
+    rows = times.rows("layer")
+    whole = sum_rows(rows, ceilings)
+    kinds = sum_by_kind(rows, ceilings) | {"all": whole}
+    flops, moved = ceilings.flops_per_second / 1e9, ceilings.bytes_per_second / 1e9
+    return [
+        f"{times.title}. The pass takes {whole.time:.1f} ms, its floor is {whole.floor:.1f} ms, by "
+        f"ceilings of {flops:.0f} GFLOP/s and {moved:.1f} GB/s.",
+        format_table(kind_cells(kind, total, whole) for kind, total in kinds.items()),
+    ]
+
+
+def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:
+    """The operations of each kind together, the kind that takes longest first; those of kinds that
+    take less than one percent of the time are together."""
+    by_kind: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_kind[row.cost.kind].append(row)
+    times = {kind: sum(row.mean for row in inside) for kind, inside in by_kind.items()}
+    small = [kind for kind, time in times.items() if time < sum(times.values()) / 100]
+    if small:
+        by_kind[", ".join(small)] = [row for kind in small for row in by_kind.pop(kind)]
+    sums = {kind: sum_rows(inside, ceilings) for kind, inside in by_kind.items()}
+    return dict(sorted(sums.items(), key=lambda item: -item[1].time))
+
+
+def sum_rows(rows: list[Row], ceilings: Ceilings) -> KindSum:
+    """Operations together."""
+    counted = all(row.page_faults for row in rows)
+    return KindSum(
+        operations=len(rows),
+        time=sum(row.mean for row in rows),
+        floor=sum(row.floor(ceilings) for row in rows),
+        macs=sum(row.cost.macs for row in rows),
+        bytes_moved=sum(row.cost.bytes_moved for row in rows),
+        page_faults=sum(row.median_faults for row in rows) if counted else None,
+    )
+
+
+def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
+    """A kind's share of the whole pass, what it attains, and how close that is to its floor."""
+    return {
+        "Kind": kind,
+        "Operations": str(total.operations),
+        "Time (ms)": f"{total.time:.2f}",
+        "% of the time": f"{100 * total.time / whole.time:.1f}",
+        "% of the MACs": f"{100 * total.macs / whole.macs:.1f}",
+        "GFLOP/s": f"{2e-6 * total.macs / total.time:.1f}" if total.macs else "-",
+        "GB/s": f"{1e-6 * total.bytes_moved / total.time:.1f}" if total.bytes_moved else "-",
+        "Floor (ms)": f"{total.floor:.2f}",
+        "Floor / time": f"{total.floor / total.time:.2f}",
+        "Page faults": show("{:,.0f}", total.page_faults),
+    }
+
+
+def list_operations(times: list[Stored]) -> str:
+    """The operations by the time that they lose against their floor, setting by setting, the ten
+    worst apart; or why there is no such list. Raises Failure where there is none at all."""
+    if not any(stored.ceilings for stored in times):
+        raise Failure(f"{times[0].title}: {NO_CEILINGS}")
+    return "\n\n".join(_operation_lines(stored) for stored in times)
+
+
+def _operation_lines(times: Stored) -> str:
+    ceilings = times.ceilings
+    if ceilings is None:
+        return f"{times.title}: {NO_CEILINGS}"
+    lines = []
+    for row in sorted(times.rows("layer"), key=lambda row: row.floor(ceilings) - row.mean):
+        floor = row.floor(ceilings)
+        numbers = f"{row.mean - floor:9.3f} {row.mean:9.3f} {floor:9.3f}"
+        lines.append(f"{numbers}  {row.cost.kind:<22} {row.path or '-':<22} {row.input_shape}")
+    head = f" lost, ms  time, ms floor, ms  {'kind':<22} {'path':<22} input shape"
+    return "\n".join([times.title, head, *lines[:WORST], "", *lines[WORST:]])

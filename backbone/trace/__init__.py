@@ -1,0 +1,1 @@
+"""A pass cut into operations: observed, recorded, marked, proven, and what each must cost."""

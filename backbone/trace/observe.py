@@ -1,0 +1,151 @@
+"""What a pass runs and holds, observed on the meta device, where nothing is computed."""
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from backbone.command.errors import Failure, is_out_of_memory
+from backbone.network.build import Backbone
+
+
+class Operator(NamedTuple):
+    """One call of an operator of ATen's, and its outputs' shapes."""
+
+    function: torch._ops.OpOverload
+    output_shapes: list[torch.Size]
+
+
+class ModuleCall(NamedTuple):
+    """One call of a module, and its outputs' shapes."""
+
+    module: nn.Module
+    output_shapes: list[list[int]]
+
+
+@dataclass
+class Storage:
+    """Memory that tensors share: its bytes (0, if it was there before the pass), and how many
+    operators had run when it was made and when it was freed (None: not yet)."""
+
+    size: int
+    made: int
+    freed: int | None = None
+
+
+class Observer(TorchDispatchMode):
+    """Follows the operators of a pass and the storages that they make; `held` are the tensors that
+    are there before.
+
+    flops: by torch.utils.flop_counter's formulas. Only observe() fills these: calls, inner modules
+    before outer ones; owners, of each operator the innermost module.
+    """
+
+    def __init__(self, held: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        self.operators: list[Operator] = []
+        self.storages: list[Storage] = []
+        self.calls: list[ModuleCall] = []
+        self.owners: list[nn.Module] = []
+        self.being_called: list[nn.Module] = []
+        self.flops = 0
+        self._inside_operator = False
+        self._numbers: dict[int, int] = {}
+        self._held = {tensor.untyped_storage()._cdata for tensor in held}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        inside, self._inside_operator = self._inside_operator, True
+        result = self._run(func, args, kwargs)
+        self._inside_operator = inside
+        if formula := flop_registry.get(func._overloadpacket):
+            self.flops += formula(*args, **kwargs, out_val=result)
+        if not inside:
+            self._note(func, tensors_in(result))
+        return result
+
+    def number_of(self, tensor: Tensor) -> int | None:
+        """Which of `storages` a tensor is in; None where no operator of the pass made it."""
+        return self._numbers.get(tensor.untyped_storage()._cdata)
+
+    def _note(self, func: torch._ops.OpOverload, outputs: list[Tensor]) -> None:
+        """Note an operator that has run, its module, and the storages that it has made."""
+        self.operators.append(Operator(func, [output.shape for output in outputs]))
+        self.owners += self.being_called[-1:]
+        for output in outputs:
+            storage = output.untyped_storage()
+            key = storage._cdata
+            if key not in self._numbers:
+                self._numbers[key] = len(self.storages)
+                size = 0 if key in self._held else storage.nbytes()
+                self.storages.append(Storage(size=size, made=len(self.operators)))
+                weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.storages[self._numbers.pop(key)].freed = len(self.operators)
+
+    def _run(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> object:
+        # What meta tensors run as decompositions takes far longer than all else together: a batch
+        # norm, and functions of one tensor in place.
+        if func is torch.ops.aten.batch_norm.default:
+            return torch.empty_like(args[0])
+        in_place = func._schema.name.endswith("_") and torch.Tag.inplace_view not in func.tags
+        if in_place and len(tensors_in((args, kwargs))) == 1:
+            return args[0]
+        with self:  # in inference mode composite operators are whole: this for their parts' FLOPs
+            func.decompose(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def observe(network: nn.Module, input_shape: list[int]) -> Observer:
+    """Observe a pass for an input of a shape (B, C, H, W). The network may be on any device; it
+    runs in the mode that it is in, and stays as it is. Raises what its forward raises."""
+    state, image = on_meta(network, input_shape)
+    observer = Observer([*state.values(), image])
+
+    def begin(module: nn.Module, args: tuple) -> None:
+        observer.being_called.append(module)
+
+    def end(module: nn.Module, args: tuple, output: object) -> None:
+        shapes = [list(tensor.shape) for tensor in tensors_in(output)]
+        observer.calls.append(ModuleCall(observer.being_called.pop(), shapes))
+
+    begin_hook = register_module_forward_pre_hook(begin)
+    end_hook = register_module_forward_hook(end)
+    with torch.inference_mode(), begin_hook, end_hook, observer:
+        torch.func.functional_call(network, state, image)
+    return observer
+
+
+def check_input(backbone: Backbone, input_shape: list[int], training: bool = False) -> None:
+    """Raise Failure if a network cannot take an input of a shape (B, C, H, W), in training mode or
+    in eval mode; it is left in eval mode."""
+    try:
+        observe(backbone.network.train(training), input_shape)
+    except Exception as error:  # whatever its forward runs into
+        if is_out_of_memory(error):
+            raise
+        message = f"{backbone.name} cannot take an input of shape {input_shape}: {error}"
+        raise Failure(message) from error
+    finally:
+        backbone.network.eval()
+
+
+def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tensor], Tensor]:
+    """A network's state, by names, and an image (B, C, H, W) in its dtype, on the meta device."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+    dtype = next((t.dtype for t in state.values() if t.is_floating_point()), None)
+    return state, torch.empty(input_shape, device="meta", dtype=dtype)
+
+
+def tensors_in(values: object) -> list[Tensor]:
+    """The tensors in nested tuples, lists and dictionaries, in order."""
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]

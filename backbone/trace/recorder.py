@@ -1,0 +1,180 @@
+"""A pass recorded as a graph of operations."""
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
+from torch.overrides import TorchFunctionMode
+
+from backbone.trace.costs import bytes_moved, kind_of
+from backbone.trace.observe import Observer, Operator, on_meta, tensors_in
+
+
+class Operation(NamedTuple):
+    """A call of one of torch.nn's modules, or of a function outside of them.
+
+    type: of the module, or the function's name. path: of the module, or of that in which the
+    function is called ("": the network itself). input_shape: of its (first) input. kind: in the
+    field's words. macs: multiply-accumulates. bytes_moved: what it must move at the least.
+    """
+
+    type: str
+    path: str
+    input_shape: list[int]
+    kind: str
+    macs: int
+    bytes_moved: int
+
+
+def record_pass(network: nn.Module, input_shape: list[int]) -> fx.Graph:
+    """The network's pass for an input of a shape (B, C, H, W) as a graph, on the meta device, which
+    leaves the allocator as a run without a trace would find it. operation_nodes() tells which of
+    its nodes are operations. Raises what the forward raises, and NotImplementedError of a tensor
+    that is not the network's."""
+    recorder = _Recorder(network)
+    recorder.record(*on_meta(network, input_shape))
+    return recorder.graph
+
+
+def operation_nodes(graph: fx.Graph) -> list[fx.Node]:
+    """The nodes of a recorded graph that are operations, in order."""
+    return [node for node in graph.nodes if "operation" in node.meta]
+
+
+def operations_in(graph: fx.Graph) -> list[Operation]:
+    """The operations of a recorded graph, in order."""
+    return [node.meta["operation"] for node in operation_nodes(graph)]
+
+
+class _Recorder(TorchFunctionMode):
+    """Records a pass of a network on the meta device as a graph. A node's meta has the numbers of
+    the "storages" that its tensors are in; the nodes that are "kept" until it has run; how many
+    operators have run by its "end"; and the "operation" that it is. A tensor's `node` gave it last.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.observer = Observer()
+        self.graph = fx.Graph()
+        self.module_paths = {module: path for path, module in network.named_modules()}
+        self.paths_being_called = [""]
+        self.inside_operation = False
+
+    def record(self, state: dict[str, Tensor], image: Tensor) -> None:
+        """Run the network with this state on an image."""
+        self.state_names = {id(tensor): name for name, tensor in state.items()}
+        self.image_node = image.node = self._finish(self.graph.placeholder("image"))
+        call = nn.Module.__call__
+        nn.Module.__call__ = lambda *args, **kwargs: self._call(call, *args, **kwargs)
+        try:
+            with torch.inference_mode(), self.observer, self:
+                result = torch.func.functional_call(self.network, state, image)
+        finally:
+            nn.Module.__call__ = call
+        self._finish(self.graph.output(map_aggregate(result, self._argument)))
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self.inside_operation:
+            return func(*args, **kwargs)
+        return self._run(func, None, args, kwargs)
+
+    def _call(self, call: Callable, module: nn.Module, *args, **kwargs) -> object:
+        """A call of a module, which is an operation if the module is torch.nn's own."""
+        inside = self.inside_operation
+        is_container = isinstance(module, (nn.Sequential, nn.Identity))
+        is_torchs = module.__module__.startswith("torch.nn.")
+        path = self.module_paths.get(module, self.paths_being_called[-1])
+        self.paths_being_called.append(path)
+        if inside or is_container or not is_torchs:
+            result = call(module, *args, **kwargs)
+        else:
+            self.inside_operation = True
+            result = self._run(partial(call, module), module, args, kwargs)
+        self.inside_operation = inside
+        self.paths_being_called.pop()
+        return result
+
+    def _run(self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict) -> object:
+        """Run a module or a function, and record it as an operation if it is a module or runs
+        operators. What gives a tensor without any is recorded as part of the next operation."""
+        observer = self.observer
+        operators_before, flops_before = len(observer.operators), observer.flops
+        result = run(*args, **kwargs)
+        operators = observer.operators[operators_before:]
+        outputs = tensors_in(result)
+        is_operation = module is not None or len(operators) > 0
+        if not (is_operation or outputs):
+            return result
+        node = self._add_node(run, module, args, kwargs)
+        self._finish(node, *outputs)
+        if is_operation:
+            macs = (observer.flops - flops_before) // 2
+            node.meta["operation"] = self._operation(
+                run, module, tensors_in((args, kwargs)), outputs, operators, macs
+            )
+        self._name_outputs(node, result, outputs)
+        return result
+
+    def _add_node(
+        self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict
+    ) -> fx.Node:
+        arguments = map_aggregate((args, kwargs), self._argument)
+        if module is None:
+            return self.graph.call_function(run, *arguments)
+        return self.graph.call_module(self.paths_being_called[-1], *arguments)
+
+    def _operation(
+        self,
+        run: Callable,
+        module: nn.Module | None,
+        inputs: list[Tensor],
+        outputs: list[Tensor],
+        operators: list[Operator],
+        macs: int,
+    ) -> Operation:
+        if module is None:
+            name = run.__name__.removeprefix("__").removesuffix("__")
+        else:
+            name = type(module).__name__
+        writes = any(operator.function._schema.is_mutable for operator in operators)
+        return Operation(
+            type=name,
+            path=self.paths_being_called[-1],
+            input_shape=list(inputs[0].shape) if inputs else [],
+            kind=kind_of(module, name),
+            macs=macs,
+            bytes_moved=bytes_moved(module, inputs, outputs, writes),
+        )
+
+    def _name_outputs(self, node: fx.Node, result: object, outputs: list[Tensor]) -> None:
+        """Note on each tensor of a result which node gives it."""
+        if isinstance(result, Tensor):
+            result.node = node
+        elif outputs:
+            for index, item in enumerate(result):
+                if isinstance(item, Tensor):
+                    part = self.graph.call_function(operator.getitem, (node, index))
+                    item.node = self._finish(part, item)
+
+    def _finish(self, node: fx.Node, *outputs: Tensor) -> fx.Node:
+        numbers = {self.observer.number_of(tensor) for tensor in outputs} - {None}
+        node.meta = {"storages": numbers, "end": len(self.observer.operators), "kept": []}
+        return node
+
+    def _argument(self, value: object) -> object:
+        """What stands in the graph for an argument of a call."""
+        if isinstance(value, torch.device):  # the meta device, in place of the image's
+            return self._finish(self.graph.call_function(getattr, (self.image_node, "device")))
+        if not isinstance(value, Tensor):
+            return value
+        if hasattr(value, "node"):
+            return value.node
+        if id(value) not in self.state_names:
+            raise NotImplementedError(f"a tensor of shape {list(value.shape)} is not the network's")
+        return self._finish(self.graph.get_attr(self.state_names[id(value)]))

@@ -1,0 +1,87 @@
+# shellcheck shell=sh
+# What every wrapper does and shares. A wrapper sets $wrapper (its name) and $root (this checkout),
+# and sources this, which goes to the checkout.
+: "${wrapper:?}" "${root:?}"
+
+# Set here:
+#   results   what stands before a folder of results: nothing, or $RESULTS/
+# By functions:
+#   base      an interpreter that need not have any library (shell/interpreter.sh)
+#   python    the one that runs the scripts (use_python)
+#   rounds    how many rounds are wanted (begin)
+#   network   what the network's files are named by (name_results)
+#   conditions  what a folder's name says of the conditions: _keep-memory, or nothing (name_results)
+#   into, waiting  where results go, and where they wait until all are there (open_results)
+#   running   the run that is under way, for an interrupt to name (run_script)
+
+exec 3>&2 # a signal's message gets out where a command's stderr does not
+say() { printf '%s: %s\n' "$wrapper" "$1" >&3; }
+# fail MESSAGE [STATUS]
+fail() {
+  say "$1"
+  exit "${2:-1}"
+}
+
+case ${PYTHON-} in [!/]*/*) PYTHON=$PWD/$PYTHON ;; esac # from the caller's folder, which is left
+CDPATH='' cd -- "$root" || exit 1
+export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
+results=${RESULTS:+${RESULTS%/}/}
+into='' waiting='' running=''
+
+trap 'rm -rf "$waiting"; rmdir -p "$into" 2>/dev/null' EXIT
+trap 'interrupted INT 130' INT
+trap 'interrupted QUIT 131' QUIT
+trap 'interrupted TERM 143' TERM
+trap 'interrupted HUP 129' HUP
+trap 'interrupted PIPE 141' PIPE # nobody reads stderr any longer
+interrupted() {
+  trap '' INT QUIT TERM HUP PIPE
+  { kill "$!" && wait "$!"; } 2>/dev/null
+  fail "interrupted by SIG$1${running:+ in $running; what was stored before is as it was}" "$2"
+}
+
+# attend COMMAND...: run it, ending it at once when a signal comes. Its stdin is not this shell's,
+# where the wrapper's list of runs may be waiting.
+attend() {
+  "$@" </dev/null &
+  wait "$!"
+}
+
+. shell/interpreter.sh
+. shell/locks.sh
+. shell/storing.sh
+
+# begin SCRIPT OWN ARGUMENT...: what a wrapper does first. The arguments are the script's, but none
+# of the OWN flags, which the wrapper sets itself.
+begin() {
+  refuse_own_flags "$@"
+  rounds=${ROUNDS:-5}
+  case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
+  one_at_a_time
+  one_at_a_time_here "$results"
+  use_python 'backbone.network.library, calmsize, numpy, pyperf, pytorch_memlab, tqdm' \
+    requirements.txt
+}
+
+# refuse_own_flags SCRIPT OWN ARGUMENT...
+refuse_own_flags() {
+  script=$1 own=" $2 "
+  shift 2
+  for argument; do
+    case $argument in -h | --help) exec "$base" "$script" --help ;; esac
+    flag=${argument%%=*}
+    case $own in
+      *" $flag "*) fail "$flag is this wrapper's to set; to choose it, run $script itself" 2 ;;
+    esac
+  done
+}
+
+# has_cuda OTHERWISE: whether torch finds a CUDA device; if not, say why, and what is done instead.
+has_cuda() {
+  attend "$python" -c 'import sys; from backbone.measure.machine import why_no_cuda
+if reason := why_no_cuda():
+    print(f"{sys.argv[1]}: {reason}: {sys.argv[2]}", file=sys.stderr)
+    sys.exit(3)' "$wrapper" "$1" && return
+  [ $? -eq 3 ] || fail "cannot ask torch for a CUDA device"
+  return 1
+}
