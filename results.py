@@ -86,13 +86,16 @@ def check(readme: Path, texts: dict[str, str], pictures: list["Picture"]) -> Non
     expected = {ROOT / "figures" / picture.file: picture.svg for picture in pictures}
     expected[readme] = with_parts(readme, texts)
     for file, text in expected.items():
-        if file.read_text("utf-8") != text:
+        if file.read_text("utf-8", "replace") != text:
             raise Failure(f"{file} is not what the stored files say; use --update")
 
 
 def with_parts(readme: Path, texts: dict[str, str]) -> str:
     """A README with these texts between its markers. Raises Failure where one has no markers."""
-    old = readme.read_text("utf-8")
+    try:
+        old = readme.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise Failure(f"{readme} is no text in UTF-8") from error
     marked = {title for _, title, _ in PART.findall(old)}
     if missing := sorted(texts.keys() - marked):
         raise Failure(f"{readme} lacks <!-- results.py: {missing[0]} -->, or its end")

@@ -58,6 +58,9 @@ def _update_if_free(file: Path, change: Callable[[str | None], str]) -> bool:
             held, there = os.fstat(handle.fileno()), lock.stat()
         except (BlockingIOError, FileNotFoundError):
             return False
+        except OSError:  # no locks can be had here
+            lock.unlink()
+            raise
         # The one who held the lock before may have removed the file that was opened here.
         if not os.path.samestat(held, there):
             return False

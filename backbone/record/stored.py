@@ -124,7 +124,7 @@ def load_modes() -> list[list[Stored]]:
         start = f"{folder.parent.name.rpartition('_stats')[0]}_{dataset}_"
         stock = folder / f"{start}stock.json"
         loaded, files = {}, {}
-        for file in [stock, *sorted(set(folder.glob(f"{start}*.json")) - {stock})]:
+        for file in [stock, *(file for file in _records_in(folder, f"{start}*") if file != stock)]:
             record = records.load(file)
             again = "stock again" if "stock" in loaded else "stock"
             mode = record.conditions.get("mode", again)
@@ -147,11 +147,11 @@ def load_memory() -> list[StoredMemory]:
     structures = [
         (file, memory.load_structure(file))
         for folder in _folders_of("model_structures*")
-        for file in sorted(folder.glob("*_*.json"))
+        for file in _records_in(folder)
     ]
     pairs = []
     for dataset, folder in product(DATASET_TITLES, _folders_of("memory_reports*")):
-        for file in sorted(folder.glob(f"*_{dataset}.json")):
+        for file in _records_in(folder, f"*_{dataset}"):
             report = memory.load_report(file)
             alike = [pair for pair in structures if pair[1].input == report.input]
             if not alike:
@@ -188,6 +188,8 @@ def _stored(
     files: dict[str, Path],
     conditions: dict[str, str | int],
 ) -> Stored:
+    if missing := {"network", "device", "batch_size"} - conditions.keys():
+        raise Failure(f"{next(iter(files.values()))} does not say its {min(missing)}")
     return Stored(
         network=_network_title(conditions["network"], conditions.get("output_stride", 32)),
         device=conditions["device"] + _device_folder(folder),
@@ -209,6 +211,13 @@ def _unlike_the_default(conditions: dict[str, str | int]) -> Iterator[str]:
         yield f"{conditions['threads']} threads"
 
 
+def _records_in(folder: Path, pattern: str = "*_*") -> list[Path]:
+    """The records in a folder whose names are like this, without the ending; also one that is
+    missing beside its text, which reading it will tell."""
+    files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}.txt")]
+    return sorted({file.with_suffix(".json") for file in files})
+
+
 def _device_folder(folder: Path) -> str:
     """The name of a device's own folder under devices/, as tables have it."""
     parts = folder.relative_to(ROOT).parts
@@ -219,5 +228,5 @@ def _folders_of(*names: str) -> list[Path]:
     """The folders of such names that hold files, here and of each device; MobileNet-V2's first."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
     folders = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
-    folders = [folder for folder in folders if any(folder.glob("*_*.txt"))]
+    folders = [folder for folder in folders if _records_in(folder)]
     return sorted(folders, key=lambda folder: "/mobilenetv2_stats" not in str(folder))

@@ -102,7 +102,7 @@ def _draw(
 
 def _draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> None:
     """Bars by axes.bar or barh, the groups' side by side at each place, with the groups' labels."""
-    width = 0.8 / len(groups)
+    width = 0.8 / max(1, len(groups))
     for index, (label, bars) in enumerate(groups.items()):
         shift = (index + 0.5) * width - 0.4
         below, above = zip(*(bar.reach for bar in bars), strict=True)
@@ -186,6 +186,7 @@ def draw_modes(axes: Axes, modes: list[Stored]) -> None:
         for mode, record in each.records.items():
             if ratios := speed_ups(record, each.records["stock"]):
                 bars.append(Bar(names.index(mode), ratio_interval(ratios)))
+    groups = {label: bars for label, bars in groups.items() if bars}
     _draw_bars(axes.barh, "xerr", groups)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])

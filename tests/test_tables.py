@@ -1,0 +1,428 @@
+"""The cells of results.py's tables, on small results.
+
+What is expected is worked out by hand from the numbers in small_results.py: each run has a mean of
+its own, 10 % from the next, and a table has 4.303 as Student's t for three runs, 2.776 for five.
+"""
+
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+import small_results
+from project import assert_one_line
+from small_results import (
+    MIB,
+    STOCK,
+    change_records,
+    make_report,
+    make_structure,
+    results,
+    store,
+    with_conditions,
+    with_runs,
+)
+
+from backbone.record.memory import TensorSize
+from backbone.record.names import number_rows
+from backbone.record.records import Record
+
+updated, checkout = small_results.updated, small_results.checkout  # fixtures
+
+TIMES = "cpu/mobilenetv2_stats"
+CITYSCAPES, VOC = "Cityscapes", "PASCAL VOC 2012"
+NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
+
+
+def table(result: subprocess.CompletedProcess, title: str) -> list[list[str]]:
+    """The cells of the rows of the first table under a title."""
+    assert (result.returncode, result.stderr) == (0, "")
+    _, found, text = result.stdout.partition(f"{title}\n\n")
+    assert found, result.stdout
+    lines = next(block for block in text.split("\n\n") if block.startswith("|")).splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def cells(*lines: str) -> list[list[str]]:
+    """The cells of lines."""
+    return [line.split(" | ") for line in lines]
+
+
+def rest_of(rows: list[list[str]], start: str) -> list[list[str]]:
+    """What follows the first cells, of the rows that start with these."""
+    (first,) = cells(start)
+    return [row[len(first) :] for row in rows if row[: len(first)] == first]
+
+
+# Times.
+
+
+def test_times_have_the_interval_of_their_runs(updated):
+    # The runs' means are 90, 100 and 110 ms; 4.303 * 10 / sqrt(3) is 24.843. The variance of all
+    # passes is that of the runs, 200 / 3, and that of the passes, 2.5.
+    result = results(updated)
+    assert table(result, "#### Inference time") == cells(
+        "MobileNet-V2 | Cityscapes | AMD EPYC"
+        " | 400.000 | ± 99.374 | 33.267 | 2.50 | 4,000 | 30 | 400",
+        "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory"
+        " | 200.000 | ± 49.687 | 16.633 | 5.00 | 0 | 30 | 400",
+        "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC"
+        " | 100.000 | ± 24.843 | 8.317 | 10.00 | 1,000 | 30 | 400",
+        "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, --keep-memory"
+        " | 50.000 | ± 12.422 | 4.158 | 20.00 | 0 | 30 | 400",
+    )
+    protocol = "3 processes of 1 warm-up and 4 timed passes, batch size 1, float32, torch 2.13.0"
+    start = f"- MobileNet-V2, AMD EPYC: {protocol}, torchvision 0.28.0, 2 threads"
+    assert f"\n{start}; 2026-11-20\n{start}, `--keep-memory`; 2026-11-20\n" in result.stdout
+    assert "\n- No GPU's times are stored here yet.\n" in result.stdout
+
+
+def test_one_run_has_no_interval(checkout):
+    change_records(checkout / TIMES, lambda record: with_runs(record, count=1))
+    result = results(checkout)
+    times = table(result, "#### Inference time")
+    assert [row[4] for row in times] == ["-", "± 49.687", "-", "± 12.422"]
+    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC | 90.000 | -")
+    sums = table(result, "#### Sums of the rows")
+    assert rest_of(sums, "PASCAL VOC 2012 | AMD EPYC") == cells("1.000 | 1.000")
+    assert {row[2] for row in table(result, "#### Modes")} == {"- / -"}
+    assert ", AMD EPYC: one process (which gives no interval) of 1 warm-up" in result.stdout
+
+
+def test_sums_of_rows_are_compared_run_by_run(updated):
+    # Blocks take 1.00, 1.02 and 1.04 times as long as the stock pass of the same round.
+    assert table(results(updated), "#### Sums of the rows") == cells(
+        "Cityscapes | AMD EPYC | 1.020 ± 0.050 | 1.000 ± 0.000",
+        "Cityscapes | AMD EPYC, --keep-memory | 1.020 ± 0.050 | 1.000 ± 0.000",
+        "PASCAL VOC 2012 | AMD EPYC | 1.020 ± 0.050 | 1.000 ± 0.000",
+        "PASCAL VOC 2012 | AMD EPYC, --keep-memory | 1.020 ± 0.050 | 1.000 ± 0.000",
+    )
+
+
+def test_frames_a_second_of_a_batch_are_images(checkout):
+    def batch_of_4(record: Record) -> Record:
+        rows = [replace(row, input_shape=[4, *row.input_shape[1:]]) for row in record.rows]
+        return with_conditions(replace(record, rows=rows), batch_size=4)
+
+    change_records(checkout / TIMES, batch_of_4)
+    result = results(checkout)
+    start = "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, batch size 4"
+    (times,) = rest_of(table(result, "#### Inference time"), start)
+    assert (times[0], times[3]) == ("100.000", "40.00")
+    caption = "\nMobileNet-V2, AMD EPYC, batch size 4; Cityscapes / PASCAL VOC 2012:\n"
+    assert caption in result.stdout
+    assert table(result, "#### Modes")[0][4] == "10.00 / 40.00"
+    # The memory reports are of one image: none is of this batch.
+    networks = table(result, "#### Networks")
+    expected = "100.000 | ± 24.843 | 40.00 | - | - | - | 40.0 | 3 x 4"
+    assert rest_of(networks, start) == cells(expected)
+
+
+def test_device_says_how_many_threads_where_not_all_take_part(checkout):
+    change_records(checkout / TIMES, lambda record: with_conditions(record, threads=1))
+    times = table(results(checkout), "#### Inference time")
+    devices = ["AMD EPYC, --keep-memory", "AMD EPYC, 1 threads"]
+    assert sorted({row[2] for row in times}) == devices
+
+
+@pytest.mark.parametrize(
+    ("capability", "allowed", "said"),
+    [
+        ("7.5", "True", False),
+        ("8.0", "True", True),
+        ("12.0", "True", True),
+        ("9.0", "False", False),
+    ],
+)
+def test_tf32_is_said_of_gpus_that_have_it(checkout, capability, allowed, said):
+    shutil.copytree(checkout / TIMES, checkout / "mobilenetv2_stats")
+    about = {
+        "device": "NVIDIA GPU",
+        "cuda_version": "12.8",
+        "cudnn_version": "91002",
+        "cudnn_allow_tf32": allowed,
+        "compute_capability": capability,
+    }
+
+    def on_cuda(record: Record) -> Record:
+        kept = {k: v for k, v in record.conditions.items() if k not in ("threads", "cpus")}
+        return replace(record, conditions=kept | about)
+
+    change_records(checkout / "mobilenetv2_stats", on_cuda)
+    result = results(checkout)
+    times = table(result, "#### Inference time")
+    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | NVIDIA GPU | 100.000")
+    begins = "- MobileNet-V2, NVIDIA GPU: "
+    line = next(line for line in result.stdout.splitlines() if line.startswith(begins))
+    assert ("TF32 convolutions" in line) is said and "CUDA 12.8, cuDNN 91002" in line
+    assert "No GPU's times" not in result.stdout
+
+
+# Operations.
+
+
+def test_time_by_kind_is_all_of_the_pass(updated):
+    result = results(updated)
+    assert table(
+        result,
+        "PASCAL VOC 2012, AMD EPYC. The pass takes 100.0 ms, its floor is 36.4 ms, by ceilings of "
+        "200 GFLOP/s and 10.0 GB/s.",
+    ) == cells(
+        "pointwise convolution | 2 | 60.00 | 60.0 | 79.5 | 53.0 | 1.7 | 16.00 | 0.27 | 700",
+        "convolution | 1 | 20.00 | 20.0 | 20.0 | 40.0 | 2.5 | 5.00 | 0.25 | 100",
+        "batch norm | 1 | 15.00 | 15.0 | 0.0 | - | 6.7 | 10.00 | 0.67 | 200",
+        "ReLU6 | 1 | 4.00 | 4.0 | 0.0 | - | 12.5 | 5.00 | 1.25 | 0",
+        "addition, Dropout, linear | 3 | 1.00 | 1.0 | 0.5 | 20.0 | 4.0 | 0.40 | 0.40 | 0",
+        "all | 8 | 100.00 | 100.0 | 100.0 | 40.0 | 3.0 | 36.40 | 0.36 | 1,000",
+    )
+    *_, whole = table(
+        result,
+        "Cityscapes, AMD EPYC. The pass takes 400.0 ms, its floor is 145.6 ms, by ceilings of "
+        "200 GFLOP/s and 10.0 GB/s.",
+    )
+    expected = "all | 8 | 400.00 | 100.0 | 100.0 | 40.0 | 3.0 | 145.60 | 0.36 | 4,000"
+    assert [whole] == cells(expected)
+    # A mode's operations are other ones: they are in no table.
+    assert result.stdout.count("The pass takes ") == 2
+
+
+def test_layers_by_the_time_that_they_lose(checkout):
+    def doubled(record: Record) -> Record:
+        """Every operation twice: so there are more than the ten that are listed apart."""
+        *parts, whole = record.rows
+        again = [row for row in parts if row.level == "layer"]
+        return replace(record, rows=number_rows([*parts, *again, whole]))
+
+    change_records(checkout / TIMES / "layers", doubled)
+    shutil.rmtree(checkout / "cpu/mobilenetv2_stats_keep-memory")
+    result = results(checkout, "--layers", "pascal")
+    assert (result.returncode, result.stderr) == (0, "")
+    title, head, *lines = result.stdout.splitlines()
+    assert title == f"{VOC}, AMD EPYC" and head.split()[:2] == ["lost,", "ms"]
+    assert lines[10] == "" and len(lines) == 17
+    expected = "30.000 40.000 10.000 pointwise convolution features.1.conv.0 [1, 3, 500, 334]"
+    assert " ".join(lines[0].split()) == expected
+    lost = ["30.000", "15.000", "14.000", "5.000", "0.250", "0.200", "0.150", "-1.000"]
+    assert [line.split()[0] for line in lines if line] == [each for each in lost for _ in range(2)]
+    assert len({line.index("[") for line in lines if line}) == 1  # aligned
+
+
+def test_layers_of_every_setting_are_listed(updated):
+    result = results(updated, "--layers", "pascal")
+    assert (result.returncode, result.stderr) == (0, "")
+    titles = [line for line in result.stdout.splitlines() if line.startswith(VOC)]
+    assert titles == [f"{VOC}, AMD EPYC", f"{VOC}, AMD EPYC, --keep-memory"]
+    result = results(updated, "--layers", "imagenet")
+    assert result.returncode == 2 and "invalid choice: 'imagenet'" in result.stderr
+
+
+def without_ceilings(record: Record) -> Record:
+    gone = ("flops_per_second", "bytes_per_second")
+    runs = [{k: v for k, v in run.items() if k not in gone} for run in record.runs]
+    return replace(record, runs=runs)
+
+
+def test_records_without_ceilings(checkout):
+    for folder in checkout.glob("cpu/mobilenetv2_stats*"):
+        change_records(folder, without_ceilings)
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    for dataset in (CITYSCAPES, VOC):
+        assert f"\n- {dataset}, AMD EPYC: {NO_CEILINGS}\n" in result.stdout
+    assert result.stdout.count(NO_CEILINGS) == 2 and "roofline" not in result.stdout
+    said = f"{VOC}, AMD EPYC: {NO_CEILINGS}"
+    assert_one_line(results(checkout, "--layers", "pascal"), said)
+    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--check").returncode == 0
+
+
+def test_device_without_ceilings_beside_one_with_them(checkout):
+    shutil.rmtree(checkout / "cpu/mobilenetv2_stats_keep-memory")
+    other = checkout / "devices/other" / TIMES
+    shutil.copytree(checkout / TIMES, other)
+    change_records(other, without_ceilings)
+    lack = f"AMD EPYC (other): {NO_CEILINGS}\n"
+    result = results(checkout)
+    assert result.stdout.count(lack) == 2 and result.stdout.count("The pass takes ") == 2
+    listed = results(checkout, "--layers", "pascal")
+    assert listed.returncode == 0 and listed.stdout.startswith(f"{VOC}, AMD EPYC\n")
+    assert listed.stdout.endswith(f"\n\n{VOC}, {lack}")
+
+
+def test_roofline_has_a_panel_for_each_device(checkout):
+    picture = checkout / "figures/roofline_pascal.svg"
+    assert picture.read_text().count("without MACs") == 1
+    shutil.copytree(checkout / TIMES, checkout / "devices/other" / TIMES)
+    assert results(checkout).stdout.count("The pass takes ") == 4
+    assert results(checkout, "--update").returncode == 0
+    assert picture.read_text().count("without MACs") == 2
+
+
+# Modes.
+
+
+def test_modes_are_compared_round_by_round(updated):
+    # The rounds' speed-ups by --fold are 1, 2 and 4: their geometric mean is 2, and 4.303 * log(2)
+    # / sqrt(3) is log(5.596). Those of the stock pass are 0.9, 1 and 1 / 0.9.
+    result = results(updated)
+    assert f"#### Modes\n\nMobileNet-V2, AMD EPYC; {CITYSCAPES} / {VOC}:\n\n" in result.stdout
+    # The stock pass twice, then the fastest first.
+    assert table(result, "#### Modes") == cells(
+        "stock | 1.00 / 1.00 | 1.00 to 1.00 / 1.00 to 1.00"
+        " | 400.0 / 100.0 | 2.50 / 10.00 | none / none | 4,000 / 1,000 | 400 / 400",
+        "stock again | 1.00 / 1.00 | 0.77 to 1.30 / 0.77 to 1.30"
+        " | 398.7 / 99.7 | 2.51 / 10.03 | none / none | 4,000 / 1,000 | 400 / 400",
+        "`--channels-last --fold` | 4.00 / 4.00 | 4.00 to 4.00 / 4.00 to 4.00"
+        " | 100.0 / 25.0 | 10.00 / 40.00 | 2e-06 / 2e-06 | 4,000 / 1,000 | 400 / 400",
+        "`--keep-memory` | 3.00 / 2.00 | 3.00 to 3.00 / 2.00 to 2.00"
+        " | 133.3 / 50.0 | 7.50 / 20.00 | none / none | 4,000 / 1,000 | 400 / 400",
+        "`--fold` | 2.00 / 2.00 | 0.36 to 11.19 / 0.36 to 11.19"
+        " | 223.3 / 55.8 | 4.48 / 17.91 | 2e-06 / 2e-06 | 4,000 / 1,000 | 400 / 400",
+        "`--train` | 0.50 / 0.50 | 0.50 to 0.50 / 0.50 to 0.50"
+        " | 800.0 / 200.0 | 1.25 / 5.00 | 2e-06 / 2e-06 | 4,000 / 1,000 | 400 / 400",
+    )
+    assert "](figures/modes.svg)" in result.stdout
+
+
+def test_mode_of_other_rounds_is_not_compared(checkout):
+    def hours_later(record: Record) -> Record:
+        runs = [run | {"date": run["date"].replace(" 1", " 2")} for run in record.runs]
+        assert runs != record.runs
+        return replace(record, runs=runs)
+
+    modes = checkout / TIMES / "modes"
+    change_records(modes / "mobilenetv2_cityscapes_train.json", hours_later)
+    two = "mobilenetv2_pascal_train.json"
+    change_records(modes / two, lambda record: with_runs(record, count=2))
+    (train,) = rest_of(table(results(checkout), "#### Modes"), "`--train`")
+    assert train[:2] == ["of other rounds / of other rounds", "- / -"]
+    assert results(checkout, "--update").returncode == 0
+
+
+def test_mode_that_failed_for_one_input(checkout):
+    modes = checkout / TIMES / "modes"
+    for file in modes.glob("mobilenetv2_cityscapes_fold.*"):
+        file.unlink()
+    (fold,) = rest_of(table(results(checkout), "#### Modes"), "`--fold`")
+    assert fold[:3] == ["- / 2.00", "- / 0.36 to 11.19", "- / 55.8"]
+    assert results(checkout, "--update").returncode == 0
+    (modes / "mobilenetv2_cityscapes_stock.json").unlink()
+    assert_one_line(results(checkout), "No such file", "mobilenetv2_cityscapes_stock.json")
+
+
+def test_no_modes(checkout):
+    shutil.rmtree(checkout / TIMES / "modes")
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    assert "#### Modes" not in result.stdout and "modes.svg" not in result.stdout
+
+
+# Networks, devices and memory.
+
+
+def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
+    result = results(updated)
+    rows = table(result, "#### Networks")
+    assert [row[0] for row in rows] == ["MobileNet-V2", "MobileNet-V2", "resnet18"] * 2
+    # The runs' means are 160 to 240 ms, 20 apart: 2.776 * 31.623 / sqrt(5) is 39.259.
+    assert rest_of(rows, "resnet18 | PASCAL VOC 2012 | AMD EPYC") == cells(
+        "200.000 | ± 39.259 | 5.00 | 10.486 | 6.000 | 62.0 | 60.0 | 5 x 2"
+    )
+    assert rest_of(rows, "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory") == cells(
+        "200.000 | ± 49.687 | 5.00 | 2.621 | 8.000 | 95.0 | 80.0 | 3 x 4"
+    )
+    assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
+    for title in ("#### Inference time", "#### Memory"):
+        assert {row[0] for row in table(result, title)} == {"MobileNet-V2"}
+
+
+def test_no_other_networks(checkout):
+    shutil.rmtree(checkout / "cpu/resnet18_stats")
+    result = results(checkout)
+    assert result.returncode == 0, result.stderr
+    assert "#### Networks" not in result.stdout and "networks.svg" not in result.stdout
+
+
+def test_titles_are_those_of_the_records_whatever_the_files_are_called(checkout):
+    expected = results(checkout).stdout
+    for path in sorted(checkout.rglob("*resnet18*"), reverse=True):  # a folder after its files
+        path.rename(path.with_name(path.name.replace("resnet18", "another")))
+    assert (checkout / "cpu/another_stats/another_pascal.json").exists()
+    assert (checkout / "memory_reports/another_pascal.json").exists()
+    assert results(checkout).stdout == expected
+    dilated = {"network": "resnet50", "output_stride": 16}
+    change_records(
+        checkout / "cpu/another_stats", lambda record: with_conditions(record, **dilated)
+    )
+    rows = table(results(checkout), "#### Networks")
+    # It is another network than that of the memory report now.
+    start = "resnet50, output stride 16 | PASCAL VOC 2012 | AMD EPYC"
+    expected = "200.000 | ± 39.259 | 5.00 | - | - | - | 60.0 | 5 x 2"
+    assert rest_of(rows, start) == cells(expected)
+
+
+def test_each_device_has_its_rows(checkout):
+    shutil.copytree(checkout / "cpu", checkout / "devices/other/cpu")
+    shutil.copytree(checkout / "memory_reports", checkout / "devices/other/memory_reports")
+    result = results(checkout)
+    devices = [
+        *("AMD EPYC", "AMD EPYC (other)"),
+        *("AMD EPYC, --keep-memory", "AMD EPYC (other), --keep-memory"),
+    ]
+    for title, number in (("#### Inference time", 2), ("#### Sums of the rows", 1)):
+        assert sorted(row[number] for row in table(result, title)) == sorted(2 * devices)
+    assert [row[2] for row in table(result, "#### Memory")] == ["cpu", "cpu (other)"] * 2
+    assert f"\nMobileNet-V2, AMD EPYC (other); {CITYSCAPES} / {VOC}:\n" in result.stdout
+    assert results(checkout, "--update").returncode == 0
+    assert " (other)" in (checkout / "README.md").read_text()
+
+
+def test_memory_of_a_cpu(updated):
+    assert table(results(updated), "#### Memory") == cells(
+        "MobileNet-V2 | Cityscapes | cpu | 6.00 | 2.621 | 1.573 | 95.0 | - | 8.000",
+        "MobileNet-V2 | PASCAL VOC 2012 | cpu | 3.00 | 2.621 | 0.786 | 32.0 | - | 2.000",
+    )
+
+
+def test_memory_on_a_gpu_is_named_and_measured(checkout):
+    report = replace(
+        make_report(STOCK, "pascal"),
+        device="GPU (of a kind)",
+        storage="cuda:0",
+        allocator_bytes=3 * MIB,
+        measured_peak=40 * MIB,
+    )
+    store(checkout / "devices/other/memory_reports/mobilenetv2_pascal.json", report)
+    rows = table(results(checkout), "#### Memory")
+    start = "MobileNet-V2 | PASCAL VOC 2012 | GPU (of a kind) (other)"
+    expected = "3.00 | 2.621 | 0.786 | 32.0 | 40.0 | 2.000"
+    assert rest_of(rows, start) == cells(expected)
+
+
+def test_memory_of_another_batch_size(checkout):
+    report, structure = make_report(STOCK, "pascal"), make_structure(STOCK, "pascal")
+    batch_of_4 = replace(report.input, batch_size=4, input_shape=[4, 3, 500, 334])
+    file = checkout / "memory_reports/mobilenetv2_pascal.json"
+    store(file, replace(report, input=batch_of_4))
+    words = f"{file} has no structure of the same input; summary.sh makes one"
+    assert_one_line(results(checkout), words)
+    of_batch = replace(structure, input=batch_of_4)
+    store(checkout / "model_structures_s_4/mobilenetv2_pascal.json", of_batch)
+    result = results(checkout)
+    memory = table(result, "#### Memory")
+    assert rest_of(memory, "MobileNet-V2 | PASCAL VOC 2012 | cpu, batch 4 | 3.00")
+    # The times are of one image: no memory report is of that.
+    networks = table(result, "#### Networks")
+    (stock,) = rest_of(networks, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC")
+    assert stock[3:6] == ["-", "-", "-"]
+
+
+def test_memory_of_more_than_a_gigabyte(checkout):
+    report = make_report(STOCK, "pascal")
+    gibibyte = TensorSize(
+        name="x", shape=[402653184], elements=402653184, allocated_bytes=3 * 2**29
+    )
+    file = checkout / "memory_reports/mobilenetv2_pascal.json"
+    store(file, replace(report, tensors=[gibibyte]))
+    assert "Used Memory: 1.50G\n" in file.with_suffix(".txt").read_text()
+    assert table(results(checkout), "#### Memory")[1][3:6] == ["1536.00", "2.621", "402.653"]
