@@ -12,3 +12,4 @@ for input in cityscapes pascal; do
   run_script "$input" "${network}_$input" --json mem.py --i "$input" "$@" || exit
 done
 store_results
+show_stored

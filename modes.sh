@@ -50,7 +50,7 @@ for _ in $(count_to "$rounds"); do
     while read -r mode; do
       file=${network}_${input}_$(file_of_mode "$mode")
       case " $failed " in *" $file "*) # in an earlier round
-        pass_over "$input"
+        count_run "$input"
         continue
         ;;
       esac

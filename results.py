@@ -42,12 +42,14 @@ def main() -> None:
     from backbone.report.kinds import list_operations
     from backbone.report.tables import Results
 
+    if arguments.layers:
+        times = Results(stored.load_times())
+        check_texts(times)
+        title = stored.DATASET_TITLES[arguments.layers]
+        print(list_operations([each for each in times.main_network if each.dataset == title]))
+        return
     results = Results(stored.load_times(), stored.load_modes(), stored.load_memory())
     check_texts(results)
-    if arguments.layers:
-        title = stored.DATASET_TITLES[arguments.layers]
-        print(list_operations([each for each in results.main_network if each.dataset == title]))
-        return
     texts, pictures = make_parts(results)
     if arguments.update:
         update(arguments.update, texts, pictures)

@@ -5,10 +5,11 @@ wrapper=summary.sh root=$(dirname -- "$0")
 . "$root/shell/wrapper.sh" || exit
 
 begin mem.py "--i --input --struct --json" "$@"
-name_results mem.py "$@"
+name_results mem.py --struct True "$@"
 open_results "model_structures$conditions"
 plan_runs '' 2
 for input in cityscapes pascal; do
   run_script "$input" "${network}_$input" --json mem.py --struct True --i "$input" "$@" || exit
 done
 store_results
+show_stored

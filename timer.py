@@ -1,6 +1,7 @@
 """Inference times of MobileNet-V2, or another network, on a CUDA GPU, by torch.cuda.Event."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from backbone.command import ending, flags
@@ -22,12 +23,14 @@ class CudaClock:
         self.marks = 0
 
     def mark(self) -> None:
+        """Mark the moment at which the stream comes here."""
         if self.marks == len(self.events):
             self.events.append(self.new_event(enable_timing=True))
         self.events[self.marks].record(self.stream)
         self.marks += 1
 
     def read(self) -> list[float]:
+        """Milliseconds from each mark since the last call to the next; it waits for the last."""
         recorded = self.events[: self.marks]
         self.marks = 0
         recorded[-1].synchronize()
@@ -39,7 +42,8 @@ def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
     parser = flags.timer_parser(__doc__)
     options = flags.timer_options(parser, words)
     catalog.check_named(options.workload, parser.error)
-    return options
+    # Each process has the whole warm-up: a GPU's clocks rise in each.
+    return replace(options, iterations=options.share_of(options.iterations))
 
 
 def main() -> None:
@@ -64,7 +68,8 @@ def main() -> None:
     if options.record_file is not None:
         from backbone.record.run_record import open_record  # it imports pyperf
 
-        record = open_record(options, backbone.name, machine.describe_cuda())
+        conditions = machine.describe_software() | machine.describe_cuda()
+        record = open_record(options, backbone.name, conditions)
     compiled = compile_network(backbone.network, image) if options.mode.compile else {}
     rows, run = time_network(backbone, image, clock, options)
     if record is not None:

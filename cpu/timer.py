@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from math import ceil
 from pathlib import Path
 from time import perf_counter
 
@@ -24,10 +23,13 @@ class CpuClock:
         self.marks: list[float] = []
 
     def mark(self) -> None:
+        """Mark this moment."""
         self.marks.append(perf_counter())
 
     def read(self) -> list[float]:
-        marks, self.marks = self.marks, []
+        """Milliseconds from each mark since the last call to the next."""
+        marks = self.marks
+        self.marks = []
         return [(end - start) * 1e3 for start, end in pairwise(marks)]
 
 
@@ -49,8 +51,11 @@ def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory to use again")
     options = flags.timer_options(parser, words)
     catalog.check_named(options.workload, parser.error)
-    # The processes share the warm-up out; on a GPU each has it whole, for the clocks to rise.
-    return replace(options, warmup=ceil(options.warmup / options.rounds))
+    return replace(
+        options,
+        iterations=options.share_of(options.iterations),
+        warmup=options.share_of(options.warmup),
+    )
 
 
 def main() -> None:
@@ -77,7 +82,8 @@ def main() -> None:
     if options.record_file is not None:
         from backbone.record.run_record import open_record  # it imports pyperf
 
-        conditions = machine.describe_cpu() | {"keep_memory": str(options.mode.keep_memory)}
+        conditions = machine.describe_software() | machine.describe_cpu()
+        conditions["keep_memory"] = str(options.mode.keep_memory)
         record = open_record(options, backbone.name, conditions)
     compiled = compile_network(backbone.network, image) if options.mode.compile else {}
     rows, run = time_network(backbone, image, clock, options)

@@ -2,7 +2,7 @@
 # Which Python runs the scripts, and how it is made where there is none. See shell/wrapper.sh.
 
 base=$(command -v "${PYTHON:-.venv/bin/python}" || command -v "${PYTHON:-python3}") \
-  || fail "PYTHON=${PYTHON:-python3} is no program; name another, of Python 3.10 or later"
+  || fail "${PYTHON:+PYTHON=}${PYTHON:-python3} is no program; name another in PYTHON, of 3.10 or later"
 
 # use_python MODULES REQUIREMENTS: set $python to $PYTHON; if none is named, to the one that can
 # import the modules; failing that, to that of a .venv which is made here, once.

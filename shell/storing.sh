@@ -3,8 +3,11 @@
 
 # name_results SCRIPT FLAG...: set $network and $conditions, which results are named by.
 name_results() {
-  names=$("$python" shell/names.py "$@" </dev/null) \
+  names_file=${results}.names
+  attend "$python" shell/names.py "$@" >"$names_file" \
     || fail "$1 failed (exit status $?); what was stored before is as it was" $?
+  names=$(cat "$names_file")
+  rm -f "$names_file"
   # shellcheck disable=SC2034 # wrappers use them
   network=${names%% *} conditions=${names#* }
 }
@@ -30,8 +33,8 @@ count_to() {
   done
 }
 
-# pass_over INPUT: count a run as done. Cityscapes has the pixels of 12 of VOC.
-pass_over() {
+# count_run INPUT: count a run as begun. Cityscapes has the pixels of 12 of VOC.
+count_run() {
   begun=$((begun + 1))
   case $1 in cityscapes) past=$((past + 12)) ;; *) past=$((past + 1)) ;; esac
 }
@@ -46,7 +49,7 @@ announce() {
     run="$run, about $((left / 60 + 1)) min to go"
   fi
   say "$run: $running -> $into/$2.txt"
-  pass_over "$1"
+  count_run "$1"
 }
 
 # run_script INPUT FILE RECORD_FLAG SCRIPT FLAG...: run a script on an input. Its stdout becomes
@@ -86,7 +89,7 @@ show_stored() {
   esac
 }
 
-# folder_of TARGET: where a target's results are, in the folder of its network's.
+# folder_of TARGET: the folder of a target's results, within that of the network's.
 folder_of() {
   case $1 in
     model) ;;

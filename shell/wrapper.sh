@@ -12,6 +12,7 @@
 #   network   what the network's files are named by (name_results)
 #   conditions  what a folder's name says of the conditions: _keep-memory, or nothing (name_results)
 #   into, waiting  where results go, and where they wait until all are there (open_results)
+#   names_file  where names are on their way (name_results)
 #   running   the run that is under way, for an interrupt to name (run_script)
 
 exec 3>&2 # a signal's message gets out where a command's stderr does not
@@ -26,9 +27,9 @@ case ${PYTHON-} in [!/]*/*) PYTHON=$PWD/$PYTHON ;; esac # from the caller's fold
 CDPATH='' cd -- "$root" || exit 1
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
-into='' waiting='' running=''
+into='' waiting='' running='' names_file=''
 
-trap 'rm -rf "$waiting"; rmdir -p "$into" 2>/dev/null' EXIT
+trap 'rm -rf "$waiting" "$names_file"; rmdir -p "$into" 2>/dev/null' EXIT
 trap 'interrupted INT 130' INT
 trap 'interrupted QUIT 131' QUIT
 trap 'interrupted TERM 143' TERM
@@ -68,12 +69,18 @@ refuse_own_flags() {
   script=$1 own=" $2 "
   shift 2
   for argument; do
-    case $argument in -h | --help) exec "$base" "$script" --help ;; esac
+    case $argument in -h | --help) show_help ;; esac
     flag=${argument%%=*}
     case $own in
       *" $flag "*) fail "$flag is this wrapper's to set; to choose it, run $script itself" 2 ;;
     esac
   done
+}
+
+# show_help: the script's flags, and what a wrapper makes of them.
+show_help() {
+  say "takes the flags below, but sets these itself:$own; variables: ROUNDS, RESULTS, PYTHON"
+  exec "$base" "$script" --help
 }
 
 # has_cuda OTHERWISE: whether torch finds a CUDA device; if not, say why, and what is done instead.

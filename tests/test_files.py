@@ -1,6 +1,7 @@
 """Files that are written whole, whatever ends their writing: a full disk, a signal, or others that
 write them at the same time."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -248,3 +249,13 @@ def test_pipe_is_written_in_place(tmp_path):
     assert os.read(reader, 100).decode() == NEW
     os.close(reader)
     assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_file_system_without_locks_loses_nothing(tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    file = tmp_path / "record.json"
+    update_whole(file, lambda text: "new")
+    assert file.read_text() == "new" and list(tmp_path.iterdir()) == [file]

@@ -20,12 +20,13 @@ from backbone.measure import memory, timing
 from backbone.measure.structure import list_layers
 from backbone.network import catalog
 from backbone.network.build import Backbone, build_network
-from backbone.network.stages import Stage
+from backbone.network.stages import Stage, by_module
 from backbone.record import records
 from backbone.record.memory import Input, Layer, Structure
 from backbone.record.names import name_row
 from backbone.record.rows import Row
 from backbone.report.memory_text import format_structure
+from backbone.report.text import format_rows
 from backbone.trace import instrument
 from backbone.trace.instrument import MarkedPass, mark_pass
 from backbone.trace.observe import check_input, tensors_in
@@ -178,20 +179,23 @@ def test_size_that_a_network_cannot_take(name, shape, reason):
     assert str(failure.value).startswith(words) and reason in str(failure.value)
 
 
+class TickingClock:
+    """Every interval is a millisecond."""
+
+    marks = 0
+
+    def mark(self) -> None:
+        self.marks += 1
+
+    def read(self) -> list[float]:
+        marks, self.marks = self.marks, 0
+        return [1.0] * (marks - 1)
+
+
 def report(name: str, size: int) -> list[Row]:
-    class Clock:
-        marks = 0
-
-        def mark(self) -> None:
-            self.marks += 1
-
-        def read(self) -> list[float]:
-            marks, self.marks = self.marks, 0
-            return [1.0] * (marks - 1)
-
     image = torch.rand(1, 3, size, size)
     options = TimerOptions(Workload(), Mode(), target="layer", iterations=1, warmup=0, rounds=1)
-    rows, _ = timing.time_network(build_network(name), image, Clock(), options)
+    rows, _ = timing.time_network(build_network(name), image, TickingClock(), options)
     return rows
 
 
@@ -299,3 +303,20 @@ def test_no_two_networks_have_the_same_files():
     assert len(workloads) > 200
     names = [workload.network_name for workload in workloads]
     assert len(set(names)) == len(names)
+
+
+def test_classes_named_like_stages_of_mobilenet_v2_keep_their_paths():
+    class Classifier(nn.Linear):
+        pass
+
+    class AvgPool(nn.AvgPool2d):
+        pass
+
+    network = nn.Sequential(AvgPool(2), AvgPool(2), nn.Flatten(), Classifier(3, 3))
+    backbone = Backbone("mine", network.eval(), by_module(network))
+    options = TimerOptions(Workload(), Mode(), target="block", iterations=1, warmup=0, rounds=1)
+    rows, _ = timing.time_network(backbone, torch.rand(1, 3, 4, 4), TickingClock(), options)
+    assert [name_row(row) for row in rows[:-1]] == [
+        *("AvgPool 0", "AvgPool 1", "Flatten 2", "Classifier 3"),
+    ]
+    assert "Classifier 3 with input shape: [1, 3] is 1.000 ms" in format_rows(rows)

@@ -202,7 +202,7 @@ def test_memory_report_without_a_structure(checkout):
     (checkout / STRUCTURE).unlink()
     (checkout / STRUCTURE).with_suffix(".txt").unlink()
     report = checkout / "memory_reports/mobilenetv2_cityscapes.json"
-    words = f"{report} has no structure of the same input; summary.sh makes one"
+    words = f"{report} has no structure of the same input; summary.sh with the same flags makes one"
     assert_one_line(results(checkout, "--update"), words)
 
 

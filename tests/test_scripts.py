@@ -160,7 +160,10 @@ torch.rand = rand
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        ("CUDA error: no kernel image is available\nCompile with", "is available; does this torch"),
+        (
+            "CUDA error: no kernel image is available\nCompile with",
+            "available; this torch may not fit",
+        ),
         ("CUDA out of memory. Tried to allocate 20 GiB", "timer.py: out of memory; a smaller"),
         (
             "GET was unable to find an engine to execute this computation",

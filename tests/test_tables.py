@@ -118,10 +118,13 @@ def test_frames_a_second_of_a_batch_are_images(checkout):
     assert rest_of(networks, start) == cells(expected)
 
 
-def test_device_says_how_many_threads_where_not_all_take_part(checkout):
-    change_records(checkout / TIMES, lambda record: with_conditions(record, threads=1))
+def test_device_says_how_many_threads_where_they_were_chosen(checkout):
+    def chosen(record):
+        return with_conditions(record, threads=1, threads_chosen=1)
+
+    change_records(checkout / TIMES, chosen)
     times = table(results(checkout), "#### Inference time")
-    devices = ["AMD EPYC, --keep-memory", "AMD EPYC, 1 threads"]
+    devices = ["AMD EPYC, --keep-memory", "AMD EPYC, 1 thread"]
     assert sorted({row[2] for row in times}) == devices
 
 
@@ -404,7 +407,7 @@ def test_memory_of_another_batch_size(checkout):
     batch_of_4 = replace(report.input, batch_size=4, input_shape=[4, 3, 500, 334])
     file = checkout / "memory_reports/mobilenetv2_pascal.json"
     store(file, replace(report, input=batch_of_4))
-    words = f"{file} has no structure of the same input; summary.sh makes one"
+    words = f"{file} has no structure of the same input; summary.sh with the same flags makes one"
     assert_one_line(results(checkout), words)
     of_batch = replace(structure, input=batch_of_4)
     store(checkout / "model_structures_s_4/mobilenetv2_pascal.json", of_batch)

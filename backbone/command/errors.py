@@ -10,7 +10,7 @@ OUT_OF_MEMORY = (
 ADVICE = {
     "(?i)find an? (engine|valid)": "too little memory (--s), or a cuDNN that does not fit the GPU",
     "not implemented for": "this PyTorch has no such operation here: choose another --dtype",
-    "^(CUDA|cuDNN) ": "does this torch fit the GPU and its driver?",
+    "^(CUDA|cuDNN) ": "this torch may not fit the GPU or its driver",
 }
 
 
@@ -19,7 +19,7 @@ class Failure(Exception):
 
 
 def message_of(error: Exception) -> str | None:
-    """What to tell of an error, in one line; None of one that nobody has foreseen."""
+    """What to tell of an error, in one line; None, if nobody has foreseen it."""
     line = str(error).partition("\n")[0]
     if isinstance(error, Failure):
         return line
@@ -29,7 +29,7 @@ def message_of(error: Exception) -> str | None:
         where = f" ({error.filename})" if error.filename else ""
         return f"cannot go on: {error.strerror or line}{where}"
     if is_out_of_memory(error):
-        return "out of memory; a smaller batch (--s) needs less"
+        return "out of memory; a smaller batch (--s) or image (--i) needs less"
     for pattern, advice in ADVICE.items():
         if re.search(pattern, str(error)):
             return f"{line}; {advice}"

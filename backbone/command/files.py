@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from backbone.command.errors import Failure
 
@@ -19,8 +20,9 @@ def check_writable(path: str) -> None:
     file = Path(os.path.realpath(path))
     needed = file if file.exists() and not file.is_file() else file.parent
     if file.is_dir() or not file.parent.is_dir() or not os.access(needed, os.W_OK):
-        name = path or "a file without a name"
-        raise Failure(f"cannot write {name}: it is a folder, or in none that can be written to")
+        if not path:
+            raise Failure("cannot write a file without a name")
+        raise Failure(f"cannot write {path}: it is a folder, or in none that can be written to")
 
 
 def is_written_in_place(path: str | Path) -> bool:
@@ -53,23 +55,27 @@ def _update_if_free(file: Path, change: Callable[[str | None], str]) -> bool:
     """Update the file if nobody has the lock beside it, and say whether that was so."""
     lock = file.with_name(f".{file.name}.lock")
     with _signals_held(), lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held, there = os.fstat(handle.fileno()), lock.stat()
-        except (BlockingIOError, FileNotFoundError):
-            return False
-        except OSError:  # no locks can be had here
-            lock.unlink()
-            raise
-        # The one who held the lock before may have removed the file that was opened here.
-        if not os.path.samestat(held, there):
+        if not _take_lock(lock, handle):
             return False
         try:
             old = file.read_text("utf-8", "replace") if file.exists() else None
             _replace(file, change(old))
         finally:
-            lock.unlink()
+            lock.unlink(missing_ok=True)
     return True
+
+
+def _take_lock(lock: Path, handle: TextIO) -> bool:
+    """Take the lock of an open file; whether nobody has it. Where the file system has no locks,
+    nobody ever has: what was measured is better stored than lost."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    # The one who held the lock before may have removed the file that was opened here.
+    return lock.exists() and os.path.samestat(os.fstat(handle.fileno()), lock.stat())
 
 
 def _target(path: str | Path) -> Path:

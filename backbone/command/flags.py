@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
-from math import ceil
 from typing import TypeVar
 
 from backbone.command.ending import PROGRAM
@@ -111,16 +110,18 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
 def timer_options(
     parser: argparse.ArgumentParser, words: Sequence[str] | None = None
 ) -> TimerOptions:
-    """A timer's options, from the command line unless words are given. Of the passes they have this
-    process's share. Modes that do not go together are usage errors."""
+    """A timer's options, from the command line unless words are given. Modes that do not go
+    together are usage errors."""
     parsed = parser.parse_args(words)
     parsed.target = OLD_TARGETS.get(parsed.w, parsed.target)
-    parsed.iterations = ceil(parsed.iterations / parsed.rounds)
     if parsed.compile and parsed.target != "model":
-        parser.error("--compile fuses operations, and leaves none to time; use --target model")
+        parser.error(
+            "--compile fuses operations, and leaves none to time; use --target model, or modes.sh"
+        )
     if parsed.fold and parsed.train:
         parser.error("--fold fixes the statistics that --train computes anew; use one of the two")
-    workload, mode = fill(Workload, parsed), fill(Mode, parsed)
+    workload = fill(Workload, parsed)
+    mode = fill(Mode, parsed)
     return fill(TimerOptions, parsed, workload=workload, mode=mode)
 
 

@@ -1,6 +1,7 @@
 """What a run is asked for: a network and its input, the mode that it runs in, how many passes."""
 
 from dataclasses import dataclass, fields
+from math import ceil
 
 # The image sizes of semantic segmentation, (C, H, W).
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
@@ -69,8 +70,8 @@ class Mode:
 class TimerOptions:
     """What a timer is asked for.
 
-    target: "model", "block" or "layer". iterations, warmup: timed passes of this process, and
-    passes before them. rounds: how many processes share them out. threads: intra-op; None is
+    target: "model", "block" or "layer". iterations, warmup: timed passes, and passes before them.
+    rounds: how many processes share passes out. threads: intra-op; None is
     PyTorch's choice. json: a file for the record. append: one to which this run is added.
     """
 
@@ -83,6 +84,10 @@ class TimerOptions:
     threads: int | None = None
     json: str | None = None
     append: str | None = None
+
+    def share_of(self, passes: int) -> int:
+        """This process's share of passes, rounded up."""
+        return ceil(passes / self.rounds)
 
     @property
     def record_file(self) -> str | None:
@@ -109,7 +114,9 @@ class MemoryOptions:
     @property
     def folder_suffix(self) -> str:
         """What the name of a folder of results says of the conditions; "" is the default."""
-        device = "" if self.device == "auto" else f"--device {self.device}"
+        # A structure is of no device.
+        named = self.device != "auto" and not self.structure
+        device = f"--device {self.device}" if named else ""
         return folder_suffix(device, self.workload.flags)
 
 

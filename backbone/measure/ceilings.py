@@ -1,4 +1,4 @@
-"""What the machine attains at the most."""
+"""The machine's ceilings: the speed of its arithmetic and of its memory at their best."""
 
 from collections.abc import Callable
 
@@ -40,8 +40,8 @@ def _time_products(device: torch.device, dtype: torch.dtype, clock: Clock) -> tu
 def _time_copies(device: torch.device, dtype: torch.dtype, clock: Clock) -> float:
     """The milliseconds of the fastest copy."""
     source = torch.ones(COPIED_BYTES // dtype.itemsize, device=device, dtype=dtype)
-    target = torch.ones_like(source)
-    return _least_ms(lambda: target.copy_(source), clock)
+    copy = torch.ones_like(source)
+    return _least_ms(lambda: copy.copy_(source), clock)
 
 
 def _least_ms(operation: Callable[[], object], clock: Clock) -> float:

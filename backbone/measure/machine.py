@@ -1,9 +1,10 @@
-"""The machine: whether it has a CUDA device, and what a record says of the device."""
+"""The machine: whether it has a CUDA device, and what a record says of device and software."""
 
 import contextlib
 import os
 import re
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -26,6 +27,11 @@ def why_no_cuda() -> str | None:
     return f"no CUDA device here ({reason})"
 
 
+def describe_software() -> dict[str, str | int]:
+    """The versions of what the network is made of and run by."""
+    return {"torch_version": torch.__version__, "torchvision_version": version("torchvision")}
+
+
 def describe_cuda() -> dict[str, str | int]:
     """What decides a GPU's time beside the code: the device, its software and their settings."""
     return {
@@ -37,6 +43,7 @@ def describe_cuda() -> dict[str, str | int]:
         "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
         "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        **_environment(schema.CUDA_ENVIRONMENT),
     }
 
 
@@ -50,8 +57,14 @@ def describe_cpu() -> dict[str, str | int]:
     with contextlib.suppress(OSError):  # on Linux alone: "always [madvise] never"
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
         conditions["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
+    return conditions | _environment(schema.CPU_ENVIRONMENT)
+
+
+def _environment(pattern: str) -> dict[str, str]:
+    """The variables of the environment whose names are like this; of paths the last parts alone."""
+    variables = {}
     for name, value in os.environ.items():
-        if re.fullmatch(schema.ENVIRONMENT, name):
-            value = re.sub(r"[^\s:;,=]*[/\\]", "", value)  # of paths the last parts alone
-            conditions[name] = " ".join(value.split()) or "empty"
-    return conditions
+        if re.fullmatch(pattern, name):
+            value = re.sub(r"[^\s:;,=]*[/\\]", "", value)
+            variables[name] = " ".join(value.split()) or "empty"
+    return variables

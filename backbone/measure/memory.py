@@ -25,7 +25,8 @@ def predict_peak(network: nn.Module, image: Tensor) -> Peak:
     live = list(accumulate(changes))
     activations = max(live)
     worst = live.index(activations) - 1  # after this operator
-    module, operator = observer.owners[worst], observer.operators[worst].function.overloadpacket
+    module = observer.owners[worst]
+    operator = observer.operators[worst].function.overloadpacket
     path = next(path for path, each in network.named_modules() if each is module)
     return Peak(
         parameters=sum(tensor.nbytes for tensor in network.parameters()),

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from backbone.network.build import Backbone
+from backbone.trace.instrument import mark_pass
+
 FAULT_PASSES = 3  # in which the page faults of each operation are counted
 
 
@@ -41,7 +44,9 @@ def run_passes(
     forward: Callable[[Tensor], Tensor], image: Tensor, clock: Clock, warmup: int, iterations: int
 ) -> Passes:
     """Run a marked pass on an image (B, C, H, W), with a progress bar on a terminal."""
-    readings, faults, seconds = [], [], []
+    readings: list[list[float]] = []
+    faults: list[int] = []
+    seconds: list[float] = []
     total = warmup + iterations
     with torch.inference_mode(), tqdm(total=total, disable=None, leave=False) as bar:
         for _ in range(total):
@@ -57,24 +62,20 @@ def run_passes(
     return Passes(samples, np.array(faults[warmup:]), np.array(seconds[warmup:]))
 
 
-class FaultCounter:
-    """Marks that count the minor page faults of this process."""
+def count_faults(backbone: Backbone, image: Tensor) -> list[int]:
+    """The minor page faults of each operation in a pass on an image (B, C, H, W), the medians of
+    three passes whose marks count them."""
+    counts: list[int] = []
 
-    def __init__(self) -> None:
-        self.counts: list[int] = []
+    def mark() -> None:
+        counts.append(getrusage(RUSAGE_SELF).ru_minflt)
 
-    def mark(self) -> None:
-        """Note the page faults so far."""
-        self.counts.append(getrusage(RUSAGE_SELF).ru_minflt)
-
-    def count(self, forward: Callable[[Tensor], Tensor], image: Tensor) -> list[int]:
-        """The page faults from each mark to the next of a pass that has this counter's marks, each
-        the median of three passes on an image (B, C, H, W)."""
-        with torch.inference_mode():
-            for _ in range(FAULT_PASSES):
-                forward(image)
-        faults = np.diff(np.reshape(self.counts, (FAULT_PASSES, -1)))
-        return np.median(faults, axis=0).astype(int).tolist()
+    marked = mark_pass(backbone, list(image.shape), "layer", mark)
+    with torch.inference_mode():
+        for _ in range(FAULT_PASSES):
+            marked.forward(image)
+    faults = np.diff(np.reshape(counts, (FAULT_PASSES, -1)))
+    return np.median(faults, axis=0).astype(int).tolist()
 
 
 def peak_resident_bytes() -> int:

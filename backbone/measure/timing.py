@@ -11,7 +11,13 @@ from torch import Tensor
 
 from backbone.command.errors import Failure
 from backbone.command.options import TimerOptions
-from backbone.measure.passes import Clock, FaultCounter, peak_resident_bytes, run_passes
+from backbone.measure.passes import (
+    Clock,
+    Passes,
+    count_faults,
+    peak_resident_bytes,
+    run_passes,
+)
 from backbone.network.build import Backbone
 from backbone.network.stages import Stage
 from backbone.record.names import number_rows
@@ -29,25 +35,17 @@ def time_network(
     page faults, for the target "layer" all have, counted in passes of their own. Beside the rows:
     what a record says of the run. Raises Failure where the pass cannot be cut.
     """
-    input_shape, target = list(image.shape), options.target
+    input_shape = list(image.shape)
+    target = options.target
     marked = mark_pass(backbone, input_shape, target, clock.mark)
     passes = run_passes(marked.forward, image, clock, options.warmup, options.iterations)
-    faults = []
-    if target == "layer" and not image.is_cuda:
-        counter = FaultCounter()
-        counted = mark_pass(backbone, input_shape, target, counter.mark)
-        faults = counter.count(counted.forward, image)
+    run = _usage_of(passes, image)
+    faults = count_faults(backbone, image) if target == "layer" and not image.is_cuda else []
     measured = _Measured(passes.samples, faults)
     whole = _whole_row(backbone.name, input_shape, marked.operations, measured)
-    if image.is_cuda:
-        run = {"peak_allocated_memory": torch.cuda.max_memory_allocated(image.device)}
-    else:
+    if not image.is_cuda:
         # Of the timed passes, in which also what is between the operations may fault.
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
-        run = {
-            "system_time": round(float(np.median(passes.system_seconds)), 6),
-            "peak_resident_memory": peak_resident_bytes(),
-        }
     return number_rows([*_part_rows(marked, target, measured), whole]), run
 
 
@@ -73,6 +71,16 @@ def sum_costs(operations: Iterable[Operation]) -> Cost:
         macs=sum(operation.macs for operation in operations),
         bytes_moved=sum(operation.bytes_moved for operation in operations),
     )
+
+
+def _usage_of(passes: Passes, image: Tensor) -> dict[str, float]:
+    """What a record says of the process of these passes on an image (B, C, H, W)."""
+    if image.is_cuda:
+        return {"peak_allocated_memory": torch.cuda.max_memory_allocated(image.device)}
+    return {
+        "system_time": round(float(np.median(passes.system_seconds)), 6),
+        "peak_resident_memory": peak_resident_bytes(),
+    }
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def build_network(name: str = DEFAULT_MODEL, output_stride: int = 32) -> Backbon
     device = torch.get_default_device()
     # RegNets work out their widths with tensors, which the meta device has no values of.
     with torch.device("cpu" if name.startswith("regnet") else device):
-        network = models.get_model(name, weights=None, **_settings(name, output_stride)).eval()
+        network = models.get_model(
+            name, weights=None, **_builder_arguments(name, output_stride)
+        ).eval()
     if name == DEFAULT_MODEL:
         _dilate(network, output_stride)
     if device.type == "meta":
@@ -52,7 +54,7 @@ def build_network(name: str = DEFAULT_MODEL, output_stride: int = 32) -> Backbon
     return Backbone(name, network, stages.by_module(network))
 
 
-def _settings(name: str, output_stride: int) -> dict[str, object]:
+def _builder_arguments(name: str, output_stride: int) -> dict[str, object]:
     """What torchvision's builder of a network is told."""
     if name in ("googlenet", "inception_v3"):  # their own initialisation is slow, and warns of it
         return {"aux_logits": False, "init_weights": False}
@@ -64,10 +66,12 @@ def _settings(name: str, output_stride: int) -> dict[str, object]:
 def _dilate(network: nn.Module, output_stride: int) -> None:
     """Put dilations in place of the strides of MobileNet-V2's 3x3 convolutions beyond a stride: the
     block that loses its stride keeps the dilation before it, later ones have twice as much."""
-    stride, dilation = 1, 1
+    stride = 1
+    dilation = 1
     for convolution in network.modules():
         if isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (3, 3):
-            convolution.dilation = convolution.padding = (dilation, dilation)
+            convolution.dilation = (dilation, dilation)
+            convolution.padding = (dilation, dilation)
             if convolution.stride == (2, 2) and stride == output_stride:
                 convolution.stride = (1, 1)
                 dilation *= 2

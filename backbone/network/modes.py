@@ -12,8 +12,8 @@ from backbone.network.build import Backbone, build
 
 
 def apply_mode(backbone: Backbone, image: Tensor, mode: Mode) -> Tensor:
-    """Put a stock network into a mode, in place; the image (B, C, H, W) in its form. Compiling is
-    left to compile_network, and kept memory to the script."""
+    """Put a stock network into a mode, in place, and return the image (B, C, H, W) in the mode's
+    dtype and memory format. Compiling is left to compile_network, and kept memory to the script."""
     network = backbone.network
     if mode.fold:
         fold_batch_norm(network)

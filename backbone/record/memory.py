@@ -74,12 +74,12 @@ class MemoryReport:
 
     @property
     def elements(self) -> int:
-        """Of all tensors."""
+        """The elements of all tensors together."""
         return sum(tensor.elements for tensor in self.tensors)
 
     @property
     def allocated_bytes(self) -> int:
-        """Of all tensors."""
+        """The bytes of all tensors together."""
         return sum(tensor.allocated_bytes for tensor in self.tensors)
 
 
@@ -102,7 +102,7 @@ class Structure:
 
     @property
     def parameters(self) -> int:
-        """Of all layers."""
+        """The parameters of all layers together."""
         return sum(layer.parameters for layer in self.layers)
 
 

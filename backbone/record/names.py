@@ -8,32 +8,49 @@ from backbone.record.rows import Row
 
 @dataclass(frozen=True)
 class Wording:
-    """How a stage is worded: its name, and what stands between it and the input's shape."""
+    """How a stage is worded: its name, which its number is put into, and what stands between that
+    and the input's shape, which its settings are put into. settings: these. path: of its module,
+    where that must be so. (Another network may have a class of the same name.)"""
 
     name: str
-    settings: str = ""
+    details: str = ""
+    settings: frozenset[str] = frozenset()
+    path: str | None = None
 
 
+CONVOLUTION = "kernel_size={kernel_size}, stride={stride} and "
+CONVOLUTION_SETTINGS = frozenset({"kernel_size", "stride"})
 STAGES = {
-    "Conv2D": Wording("Conv2D", "kernel_size={kernel_size}, stride={stride} and "),
+    "Conv2D": Wording("Conv2D", CONVOLUTION, CONVOLUTION_SETTINGS),
     "Inverted Residual Block": Wording("Inverted Residual Block at position {stage}"),
-    "ConvLast": Wording("ConvLast", "kernel_size={kernel_size}, stride={stride} and "),
-    "AvgPool": Wording("AvgPool"),
-    "Classifier": Wording("Classifier", "Dropout={dropout} and dim={dim} "),
+    "ConvLast": Wording("ConvLast", CONVOLUTION, CONVOLUTION_SETTINGS),
+    "AvgPool": Wording("AvgPool", path=""),
+    "Classifier": Wording(
+        "Classifier", "Dropout={dropout} and dim={dim} ", frozenset({"dropout", "dim"})
+    ),
 }
 
 
 def name_row(row: Row) -> str:
     """A row's name, which no other row of its level has once they are numbered."""
-    if row.level == "block" and row.type in STAGES:
-        return STAGES[row.type].name.format(stage=row.stage)
+    if wording := _wording_of(row):
+        return wording.name.format(stage=row.stage)
     number = f" #{row.number}" if row.number > 1 else ""
     return f"{row.type} {row.path}".strip() + number
 
 
-def settings_of(row: Row) -> str:
+def details_of(row: Row) -> str:
     """What stands between a row's name and its input's shape."""
-    return STAGES[row.type].settings.format(**row.settings) if row.type in STAGES else ""
+    wording = _wording_of(row)
+    return wording.details.format(**row.settings) if wording else ""
+
+
+def _wording_of(row: Row) -> Wording | None:
+    """How a row is worded, if it is one of MobileNet-V2's stages."""
+    wording = STAGES.get(row.type) if row.level == "block" else None
+    if wording is None or not wording.settings <= row.settings.keys():
+        return None
+    return wording if wording.path in (None, row.path) else None
 
 
 def number_rows(rows: list[Row]) -> list[Row]:

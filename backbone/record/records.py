@@ -37,7 +37,7 @@ class Record:
         return self.rows[-1]
 
     def median(self, field: str, scale: float = 1) -> float | None:
-        """Of what is of each run, the median over those that have it; None where none has."""
+        """The median of a field over the runs that have it; None, if none has."""
         values = [run[field] for run in self.runs if field in run]
         return scale * statistics.median(values) if values else None
 

@@ -1,7 +1,6 @@
 """The record of the run that is under way, and the file that it goes to."""
 
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 from backbone.command.files import (
@@ -86,11 +85,11 @@ def open_record(options: TimerOptions, network: str, conditions: dict[str, str |
         "warmup": options.warmup,
         "iterations": options.iterations,
         "dtype": options.mode.dtype,
-        "torch_version": version("torch"),
-        "torchvision_version": version("torchvision"),
     }
     if options.mode.flags:
         asked["mode"] = options.mode.flags
+    if options.threads is not None:
+        asked["threads_chosen"] = options.threads
     if options.workload.output_stride != 32:
         asked["output_stride"] = options.workload.output_stride
     return RunRecord(options.record_file, options.append is not None, conditions | asked)

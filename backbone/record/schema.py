@@ -1,9 +1,9 @@
 """The fields of a timer's record: what each means, and what it is of.
 
-A record is a pyperf suite, whose every benchmark is a row of the report, with a pyperf run for each
-process. What is of the conditions is alike in all runs of a record, and runs of other conditions
-are not added to it; what is of a run differs from process to process and stands with the row of the
-whole pass; what is of a row stands with each row.
+A record is a pyperf suite: a benchmark for each row of the report, with a pyperf run for each
+process. Conditions are equal in all runs of a record, and runs of other conditions are not added to
+it. The fields of a run differ from process to process, and stand with the row of the whole pass.
+The fields of a row stand with each row.
 """
 
 CONDITIONS = {
@@ -24,6 +24,7 @@ CONDITIONS = {
     "cpu_model_name": "",
     # On a CPU:
     "threads": "intra-op threads",
+    "threads_chosen": "the same, where --threads was given",
     "cpus": "logical CPUs that the process may use",
     "keep_memory": "whether the process keeps freed memory",
     "transparent_huge_pages": "always, madvise or never",
@@ -36,8 +37,11 @@ CONDITIONS = {
     "cudnn_benchmark": "",
     "float32_matmul_precision": "",
 }
-# These variables are of the conditions too: they decide how a CPU's threads and memory are managed.
-ENVIRONMENT = "(OMP|KMP|MKL|MALLOC)_.*|THP_MEM_ALLOC_ENABLE|GLIBC_TUNABLES|LD_PRELOAD"
+# Variables of the environment are of the conditions too, under their own names: those that decide
+# a CPU's threads, kernels and memory, and those that decide a GPU's.
+CPU_ENVIRONMENT = "(OMP|GOMP|KMP|MKL|ONEDNN|DNNL|ATEN|MALLOC)_.*|THP_MEM_ALLOC_ENABLE"
+CPU_ENVIRONMENT += "|GLIBC_TUNABLES|LD_PRELOAD"
+CUDA_ENVIRONMENT = "(CUDA|CUBLAS|CUDNN|NVIDIA|PYTORCH)_.*"
 
 RUN = {
     "date": "when it began",
@@ -67,5 +71,5 @@ ROW = {
 
 
 def is_of_conditions(field: str) -> bool:
-    """Whether a field is of the conditions: so is whatever is of neither a run nor a row."""
+    """Whether a field is of the conditions: all are that are of neither a run nor a row."""
     return field not in RUN and field not in ROW

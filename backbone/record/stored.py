@@ -22,29 +22,29 @@ MODES = ("*_stats*/modes", "cpu/*_stats*/modes")
 
 @dataclass(frozen=True)
 class Stored:
-    """The runs of one network in one setting at one dataset's size.
+    """The runs of one network in one configuration at one dataset's size.
 
-    network, dataset: titles. device: its name, with that of its folder under devices/. conditions:
-    what of them is not the default, such as a mode. records: by target or by mode. files: those of
-    the records.
+    network, dataset: titles. device: its name, with that of its folder under devices/. labels:
+    what of the conditions is not the default, such as a mode. records: by target or by mode.
+    files: those of the records.
     """
 
     network: str
     device: str
-    conditions: list[str]
+    labels: list[str]
     dataset: str
     records: dict[str, Record]
     files: dict[str, Path]
 
     @property
-    def setting(self) -> str:
-        """Device and conditions."""
-        return ", ".join([self.device, *self.conditions])
+    def configuration(self) -> str:
+        """Device, mode, and what else is not the default."""
+        return ", ".join([self.device, *self.labels])
 
     @property
     def title(self) -> str:
-        """Dataset and setting."""
-        return f"{self.dataset}, {self.setting}"
+        """Dataset and configuration."""
+        return f"{self.dataset}, {self.configuration}"
 
     @property
     def is_stock(self) -> bool:
@@ -117,21 +117,25 @@ def of_main_network(times: list[Stored]) -> list[Stored]:
 
 
 def load_modes() -> list[list[Stored]]:
-    """The modes of all inputs, network by network and setting by setting: records by the flags of
-    the mode, the fastest first; before it "stock", which there must be, and "stock again"."""
+    """The modes of all inputs, for each network and configuration: records by the flags of the
+    mode, the fastest first; before it "stock", which there must be, and "stock again"."""
     groups: dict[tuple[str, str], list[Stored]] = {}
     for dataset, folder in product(DATASET_TITLES, _folders_of(*MODES)):
         start = f"{folder.parent.name.rpartition('_stats')[0]}_{dataset}_"
         stock = folder / f"{start}stock.json"
-        loaded, files = {}, {}
+        loaded: dict[str, Record] = {}
+        files: dict[str, Path] = {}
         for file in [stock, *(file for file in _records_in(folder, f"{start}*") if file != stock)]:
             record = records.load(file)
             again = "stock again" if "stock" in loaded else "stock"
             mode = record.conditions.get("mode", again)
-            loaded[mode], files[mode] = record, file
+            if mode in loaded:
+                raise Failure(f"{file} is of the same mode as {files[mode].name}: {mode}")
+            loaded[mode] = record
+            files[mode] = file
         ordered = {mode: loaded[mode] for mode in _in_order(loaded)}
         stored = _stored(folder.parent, dataset, ordered, files, loaded["stock"].conditions)
-        groups.setdefault((stored.network, stored.setting), []).append(stored)
+        groups.setdefault((stored.network, stored.configuration), []).append(stored)
     return list(groups.values())
 
 
@@ -153,14 +157,20 @@ def load_memory() -> list[StoredMemory]:
     for dataset, folder in product(DATASET_TITLES, _folders_of("memory_reports*")):
         for file in _records_in(folder, f"*_{dataset}"):
             report = memory.load_report(file)
+            device = report.device + _device_folder(folder)
+            if any(pair.report.input == report.input and pair.device == device for pair in pairs):
+                continue  # made with --device, on a machine where that is the default
             alike = [pair for pair in structures if pair[1].input == report.input]
             if not alike:
-                raise Failure(f"{file} has no structure of the same input; summary.sh makes one")
+                raise Failure(
+                    f"{file} has no structure of the same input; "
+                    "summary.sh with the same flags makes one"
+                )
             structure_file, structure = alike[0]
             pairs.append(
                 StoredMemory(
                     network=network_title(report.input),
-                    device=report.device + _device_folder(folder),
+                    device=device,
                     dataset=DATASET_TITLES[dataset],
                     report=report,
                     structure=structure,
@@ -193,22 +203,26 @@ def _stored(
     return Stored(
         network=_network_title(conditions["network"], conditions.get("output_stride", 32)),
         device=conditions["device"] + _device_folder(folder),
-        conditions=list(_unlike_the_default(conditions)),
+        labels=list(_labels_of(conditions)),
         dataset=DATASET_TITLES[dataset],
         records=loaded,
         files=files,
     )
 
 
-def _unlike_the_default(conditions: dict[str, str | int]) -> Iterator[str]:
-    """What tables say of conditions beside the device."""
+def _labels_of(conditions: dict[str, str | int]) -> Iterator[str]:
+    """What tables say of conditions beside the device, where it is not the default."""
     if "mode" in conditions:
         yield conditions["mode"]
     if conditions["batch_size"] != 1:
         yield f"batch size {conditions['batch_size']}"
-    # PyTorch takes a thread a core, unless it is told otherwise.
-    if conditions.get("threads") != conditions.get("cpus"):
-        yield f"{conditions['threads']} threads"
+    if "threads_chosen" in conditions:
+        yield count(conditions["threads_chosen"], "thread")
+
+
+def count(number: int, noun: str) -> str:
+    """1 thread, 2 threads."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _records_in(folder: Path, pattern: str = "*_*") -> list[Path]:

@@ -89,8 +89,8 @@ def _draw(
 ) -> str:
     """A picture's SVG text, the same for the same salt: a panel, so many inches high, on axes of
     these relative widths for each of what is shown."""
-    settings = {"svg.hashsalt": salt, "font.size": 9, "axes.axisbelow": True}
-    style.use(["default", "seaborn-v0_8-colorblind", settings])
+    plot_style = {"svg.hashsalt": salt, "font.size": 9, "axes.axisbelow": True}
+    style.use(["default", "seaborn-v0_8-colorblind", plot_style])
     figure = Figure((8, height * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
     for axes, shown in zip(grid, panels, strict=True):
@@ -117,11 +117,11 @@ def _draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) ->
 
 
 def draw_latency(axes: Axes, times: list[Stored]) -> None:
-    """Bars of the stages' latency, one of each setting at each stage."""
+    """Bars of the stages' latency, one of each configuration at each stage."""
     groups = {}
     for each in times:
         stages = enumerate(each.rows("block"))
-        groups[each.setting] = [Bar(place, interval(row.run_means)) for place, row in stages]
+        groups[each.configuration] = [Bar(place, interval(row.run_means)) for place, row in stages]
     _draw_bars(axes.bar, "yerr", groups)
     names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
@@ -192,13 +192,13 @@ def draw_modes(axes: Axes, modes: list[Stored]) -> None:
     axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
-    axes.set_title(f"{modes[0].network}, {modes[0].setting}: speed-up over the stock pass")
+    axes.set_title(f"{modes[0].network}, {modes[0].configuration}: speed-up over the stock pass")
     axes.set_xlabel("times as fast (bars: 95 % interval)")
     axes.legend()
 
 
 def draw_networks(axes: Axes, times: list[Stored]) -> None:
-    """Networks as points, time against multiply-accumulates, a colour each setting and dataset."""
+    """Networks as points, time against MACs, a colour each configuration and dataset."""
     groups: dict[str, list[Point]] = {}
     for each in times:
         if each.macs:
@@ -214,7 +214,8 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
                 fontsize=7,
             )
     for (label, points), marker in zip(groups.items(), cycle(MARKERS)):
-        xs, ys = [point.x for point in points], [point.y for point in points]
+        xs = [point.x for point in points]
+        ys = [point.y for point in points]
         axes.scatter(xs, ys, marker=marker, label=label)
     axes.set(xlabel="MACs, G", ylabel="ms a pass", xscale="log", yscale="log")
     axes.margins(x=0.1)

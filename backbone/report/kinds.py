@@ -33,10 +33,11 @@ def kind_blocks(times: Stored) -> list[str]:
     rows = times.rows("layer")
     whole = sum_rows(rows, ceilings)
     kinds = sum_by_kind(rows, ceilings) | {"all": whole}
-    flops, moved = ceilings.flops_per_second / 1e9, ceilings.bytes_per_second / 1e9
+    gflops = ceilings.flops_per_second / 1e9
+    gbytes = ceilings.bytes_per_second / 1e9
     return [
         f"{times.title}. The pass takes {whole.time:.1f} ms, its floor is {whole.floor:.1f} ms, by "
-        f"ceilings of {flops:.0f} GFLOP/s and {moved:.1f} GB/s.",
+        f"ceilings of {gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
         format_table(kind_cells(kind, total, whole) for kind, total in kinds.items()),
     ]
 
@@ -47,8 +48,9 @@ def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:
     by_kind: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_kind[row.cost.kind].append(row)
-    times = {kind: sum(row.mean for row in inside) for kind, inside in by_kind.items()}
-    small = [kind for kind, time in times.items() if time < sum(times.values()) / 100]
+    milliseconds = {kind: sum(row.mean for row in inside) for kind, inside in by_kind.items()}
+    least = sum(milliseconds.values()) / 100
+    small = [kind for kind, time in milliseconds.items() if time < least]
     if small:
         by_kind[", ".join(small)] = [row for kind in small for row in by_kind.pop(kind)]
     sums = {kind: sum_rows(inside, ceilings) for kind, inside in by_kind.items()}
@@ -85,8 +87,9 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
 
 
 def list_operations(times: list[Stored]) -> str:
-    """The operations by the time that they lose against their floor, setting by setting, the ten
-    worst apart; or why there is no such list. Raises Failure where there is none at all."""
+    """The operations by the time that they lose against their floor, one configuration after the
+    other, the ten worst apart; or why there is no such list. Raises Failure where there is none at
+    all."""
     if not any(stored.ceilings for stored in times):
         raise Failure(f"{times[0].title}: {NO_CEILINGS}")
     return "\n\n".join(_operation_lines(stored) for stored in times)

@@ -16,7 +16,8 @@ def format_report(report: MemoryReport) -> str:
     lines = [f"{'Element type':<40}{'Size':>20}{'Used MEM':>10}", LINE]
     lines.append(f"Storage on {report.storage}")
     for tensor in report.tensors:
-        shape, size = str(tuple(tensor.shape)), f"{readable_size(tensor.allocated_bytes):.2f}"
+        shape = str(tuple(tensor.shape))
+        size = f"{readable_size(tensor.allocated_bytes):.2f}"
         lines.append(f"{tensor.name:<40}{shape:>20}{size:>10}")
     total = f"{readable_size(report.allocated_bytes):.2f}"
     lines += [LINE, f"Total Tensors: {report.elements} \tUsed Memory: {total}"]
@@ -38,7 +39,8 @@ def _peak_lines(report: MemoryReport) -> list[str]:
         lines.append(f"  {part + ':':<12} {size / MIB:>8.1f} MiB")
     lines.append(f"  at: {peak.operation}")
     if report.measured_peak is not None:
-        measured, ratio = report.measured_peak / MIB, report.measured_peak / peak.total
+        measured = report.measured_peak / MIB
+        ratio = report.measured_peak / peak.total
         lines.append(
             f"Peak memory during inference (measured on {report.device}): "
             f"{measured:.1f} MiB, {ratio:.3f} times the prediction"
@@ -57,7 +59,8 @@ def format_structure(structure: Structure) -> str:
         name = f"{layer.type}-{number}"
         rows.append(f"{name:>20}  {shape:>25} {layer.parameters:>15,}")
     table = "\n".join(rows)
-    thin, thick = "-" * 64, "=" * 64
+    thin = "-" * 64
+    thick = "=" * 64
     outputs = sum(prod(layer.output_shape) for layer in structure.layers)
     image_mb = 4 * prod(structure.input.input_shape) / MIB
     passes_mb = 4 * 2 * outputs / MIB

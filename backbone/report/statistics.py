@@ -1,4 +1,4 @@
-"""What a mean and a ratio are worth."""
+"""Confidence intervals of means and of ratios."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Interval:
 
     @property
     def half_width(self) -> float | None:
-        """Of an interval that is as wide on both sides."""
+        """From the mean to a limit, of an interval that is as wide on both sides."""
         return None if self.high is None else self.high - self.mean
 
 

@@ -1,11 +1,11 @@
 """The stored files as the README's tables, part by part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backbone.command.options import EXACT_MODES
 from backbone.record import stored
 from backbone.record.records import Record
-from backbone.record.stored import Stored, StoredMemory
+from backbone.record.stored import Stored, StoredMemory, count
 from backbone.report.kinds import kind_blocks
 from backbone.report.markdown import format_table, show
 from backbone.report.statistics import interval, ratio_interval, speed_ups
@@ -19,8 +19,8 @@ class Results:
     memory."""
 
     times: list[Stored]
-    modes: list[list[Stored]]
-    memory: list[StoredMemory]
+    modes: list[list[Stored]] = field(default_factory=list)
+    memory: list[StoredMemory] = field(default_factory=list)
 
     @property
     def main_network(self) -> list[Stored]:
@@ -65,13 +65,14 @@ def format_parts(results: Results) -> dict[str, list[str]]:
 
 
 def time_cells(times: Stored) -> dict[str, str]:
-    """Mean, interval and population std in ms, images a second, and what of the system it takes."""
+    """Mean, interval and population std in ms, images a second, page faults, and memory."""
     record = times.records["model"]
-    row, mean = record.whole, interval(record.whole.run_means)
+    row = record.whole
+    mean = interval(row.run_means)
     return {
         "Model": times.network,
         "Dataset": times.dataset,
-        "Device": times.setting,
+        "Device": times.configuration,
         "Inference Time (ms)": f"{mean.mean:.3f}",
         "95 % interval": show("± {:.3f}", mean.half_width),
         "Std (ms)": f"{row.samples.std():.3f}",
@@ -84,7 +85,7 @@ def time_cells(times: Stored) -> dict[str, str]:
 
 def closure_cells(times: Stored) -> dict[str, str]:
     """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
-    cells = {"Dataset": times.dataset, "Device": times.setting}
+    cells = {"Dataset": times.dataset, "Device": times.configuration}
     whole = times.records["model"].whole.run_means
     for head, target in (("Blocks'", "block"), ("Layers'", "layer")):
         ratio = interval(times.records[target].whole.run_means / whole)
@@ -96,7 +97,7 @@ def closure_cells(times: Stored) -> dict[str, str]:
 def mode_blocks(inputs: list[Stored]) -> list[str]:
     """The modes of one network and setting against the stock pass, for one input / the other."""
     datasets = " / ".join(each.dataset for each in inputs)
-    caption = f"{inputs[0].network}, {inputs[0].setting}; {datasets}:"
+    caption = f"{inputs[0].network}, {inputs[0].configuration}; {datasets}:"
     rows = []
     for mode in dict.fromkeys(mode for each in inputs for mode in each.records):
         cells = [mode_cells(mode, each) if mode in each.records else {} for each in inputs]
@@ -187,7 +188,8 @@ def format_conditions(times: list[Stored]) -> str:
 
 
 def _conditions_of(record: Record) -> str:
-    conditions, runs = record.conditions, len(record.runs)
+    conditions = record.conditions
+    runs = len(record.runs)
     processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
     words = [
         f"{processes} of {conditions['warmup']} warm-up and {conditions['iterations']} timed "
@@ -205,7 +207,7 @@ def _conditions_of(record: Record) -> str:
         if has_tf32 and conditions["cudnn_allow_tf32"] == "True":
             words.append("TF32 convolutions")
     else:
-        words.append(f"{conditions['threads']} threads")
+        words.append(count(conditions["threads"], "thread"))
     if "mode" in conditions:
         words.append(f"`{conditions['mode']}`")
     return ", ".join(words)

@@ -1,6 +1,6 @@
 """A timer's report as it is printed."""
 
-from backbone.record.names import name_row, settings_of
+from backbone.record.names import details_of, name_row
 from backbone.record.rows import Row
 
 
@@ -16,6 +16,6 @@ def format_row(row: Row) -> str:
     indent = "  " if row.level == "layer" else ""
     return (
         f"{indent}Average Execution Time for {name_row(row)} "
-        f"with {settings_of(row)}input shape: {row.input_shape} "
+        f"with {details_of(row)}input shape: {row.input_shape} "
         f"is {row.mean:.3f} ms with std = {row.samples.std():.3f} ms"
     )

@@ -44,8 +44,9 @@ class Observer(TorchDispatchMode):
     """Follows the operators of a pass and the storages that they make; `held` are the tensors that
     are there before.
 
-    flops: by torch.utils.flop_counter's formulas. Only observe() fills these: calls, inner modules
-    before outer ones; owners, of each operator the innermost module.
+    flops: by torch.utils.flop_counter's formulas. calls: of modules, inner ones before outer ones;
+    owners: of each operator the innermost module. Only observe() knows of modules: without it there
+    are no calls, and each owner is None.
     """
 
     def __init__(self, held: Iterable[Tensor] = ()) -> None:
@@ -53,7 +54,7 @@ class Observer(TorchDispatchMode):
         self.operators: list[Operator] = []
         self.storages: list[Storage] = []
         self.calls: list[ModuleCall] = []
-        self.owners: list[nn.Module] = []
+        self.owners: list[nn.Module | None] = []
         self.being_called: list[nn.Module] = []
         self.flops = 0
         self._inside_operator = False
@@ -62,7 +63,8 @@ class Observer(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        inside, self._inside_operator = self._inside_operator, True
+        inside = self._inside_operator
+        self._inside_operator = True
         result = self._run(func, args, kwargs)
         self._inside_operator = inside
         if formula := flop_registry.get(func._overloadpacket):
@@ -78,7 +80,7 @@ class Observer(TorchDispatchMode):
     def _note(self, func: torch._ops.OpOverload, outputs: list[Tensor]) -> None:
         """Note an operator that has run, its module, and the storages that it has made."""
         self.operators.append(Operator(func, [output.shape for output in outputs]))
-        self.owners += self.being_called[-1:]
+        self.owners.append(self.being_called[-1] if self.being_called else None)
         for output in outputs:
             storage = output.untyped_storage()
             key = storage._cdata

@@ -64,11 +64,15 @@ class _Recorder(TorchFunctionMode):
         self.module_paths = {module: path for path, module in network.named_modules()}
         self.paths_being_called = [""]
         self.inside_operation = False
+        self.state_names: dict[int, str] = {}
+        self.image_node: fx.Node | None = None
 
     def record(self, state: dict[str, Tensor], image: Tensor) -> None:
         """Run the network with this state on an image."""
         self.state_names = {id(tensor): name for name, tensor in state.items()}
-        self.image_node = image.node = self._finish(self.graph.placeholder("image"))
+        self.image_node = self._finish(self.graph.placeholder("image"))
+        image.node = self.image_node
+        # No hook can replace a call: an operation's own calls are to be left out.
         call = nn.Module.__call__
         nn.Module.__call__ = lambda *args, **kwargs: self._call(call, *args, **kwargs)
         try:
@@ -104,7 +108,8 @@ class _Recorder(TorchFunctionMode):
         """Run a module or a function, and record it as an operation if it is a module or runs
         operators. What gives a tensor without any is recorded as part of the next operation."""
         observer = self.observer
-        operators_before, flops_before = len(observer.operators), observer.flops
+        operators_before = len(observer.operators)
+        flops_before = observer.flops
         result = run(*args, **kwargs)
         operators = observer.operators[operators_before:]
         outputs = tensors_in(result)
