@@ -51,8 +51,8 @@ def main() -> None:
     import torch
 
     from backbone.measure import machine
-    from backbone.measure.afterwards import measure_afterwards
     from backbone.measure.timing import time_network, with_cost
+    from backbone.measure.yardsticks import measure_yardsticks
     from backbone.network.build import build
     from backbone.network.modes import apply_mode, compile_network
     from backbone.report.text import format_rows
@@ -74,7 +74,7 @@ def main() -> None:
     rows, run = time_network(backbone, image, clock, options)
     if record is not None:
         rows = record.store(with_cost(rows, backbone), compiled | run)
-        record.amend(measure_afterwards(options, backbone, image, clock))
+        record.amend(measure_yardsticks(options, backbone, image, clock))
     print(format_rows(rows), end="")
 
 

@@ -34,9 +34,9 @@ preloaded.set_forkserver_preload(LIBRARIES.split())
 
 # To run before a timer: its record of layers has ceilings that took no time to measure.
 CEILINGS = """
-from backbone.measure import afterwards
+from backbone.measure import yardsticks
 from backbone.record.rows import Ceilings
-afterwards.measure_ceilings = lambda *_: Ceilings(flops_per_second=1e11, bytes_per_second=1e10)
+yardsticks.measure_ceilings = lambda *_: Ceilings(flops_per_second=1e11, bytes_per_second=1e10)
 """
 
 

@@ -138,10 +138,10 @@ torch.ones = ones
 
 def test_output_that_does_not_fit_the_memory_is_left_out_alone(tmp_path):
     before = """
-from backbone.measure import afterwards
+from backbone.measure import yardsticks
 def output_difference(*_):
     raise MemoryError
-afterwards.output_difference = output_difference
+yardsticks.output_difference = output_difference
 """
     file = tmp_path / "record.json"
     result = script(*QUICK, "--fold", "--target", "layer", "--json", file, before=CEILINGS + before)

@@ -115,14 +115,14 @@ def test_append_and_json_are_one_or_the_other(tmp_path):
 # ceilings, until the other has stored its run too, and so both write again what they have found.
 WAITING_FOR_TWO = """
 import pyperf, sys, time
-from backbone.measure import afterwards
+from backbone.measure import yardsticks
 from backbone.record.rows import Ceilings
 def measure_ceilings(*_):
     file = sys.argv[-1]
     while len(pyperf.BenchmarkSuite.load(file).get_benchmarks()[-1].get_runs()) < 2:
         time.sleep(0.02)
     return Ceilings(flops_per_second=1e11, bytes_per_second=1e10)
-afterwards.measure_ceilings = measure_ceilings
+yardsticks.measure_ceilings = measure_ceilings
 """
 
 

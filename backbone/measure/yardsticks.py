@@ -1,4 +1,7 @@
-"""What is measured of a run after its passes are stored, since it needs memory of its own."""
+"""What a run is held against: the machine's ceilings, and the stock network's output.
+
+They are measured when the passes are stored, since they need memory of their own.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,7 +16,7 @@ from backbone.network.build import Backbone
 from backbone.network.modes import output_difference
 
 
-def measure_afterwards(
+def measure_yardsticks(
     options: TimerOptions, backbone: Backbone, image: Tensor, clock: Clock
 ) -> dict[str, float]:
     """What a record says further of a run: of layers the machine's ceilings, of a mode that changes
