@@ -1,7 +1,7 @@
 """The cells of results.py's tables, on small results.
 
 What is expected is worked out by hand from the numbers in small_results.py: each run has a mean of
-its own, 10 % from the next, and a table has 4.303 as Student's t for three runs, 2.776 for five.
+its own, 10 % from the next, and a table has 4.3027 as Student's t for three runs, 2.7764 for five.
 """
 
 import shutil
@@ -58,18 +58,18 @@ def rest_of(rows: list[list[str]], start: str) -> list[list[str]]:
 
 
 def test_times_have_the_interval_of_their_runs(updated):
-    # The runs' means are 90, 100 and 110 ms; 4.303 * 10 / sqrt(3) is 24.843. The variance of all
+    # The runs' means are 90, 100 and 110 ms; 4.3027 * 10 / sqrt(3) is 24.841. The variance of all
     # passes is that of the runs, 200 / 3, and that of the passes, 2.5.
     result = results(updated)
     assert table(result, "#### Inference time") == cells(
         "MobileNet-V2 | Cityscapes | AMD EPYC"
-        " | 400.000 | ± 99.374 | 33.267 | 2.50 | 4,000 | 30 | 400",
+        " | 400.000 | ± 99.366 | 33.267 | 2.50 | 4,000 | 30 | 400",
         "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory"
-        " | 200.000 | ± 49.687 | 16.633 | 5.00 | 0 | 30 | 400",
+        " | 200.000 | ± 49.683 | 16.633 | 5.00 | 0 | 30 | 400",
         "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC"
-        " | 100.000 | ± 24.843 | 8.317 | 10.00 | 1,000 | 30 | 400",
+        " | 100.000 | ± 24.841 | 8.317 | 10.00 | 1,000 | 30 | 400",
         "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, --keep-memory"
-        " | 50.000 | ± 12.422 | 4.158 | 20.00 | 0 | 30 | 400",
+        " | 50.000 | ± 12.421 | 4.158 | 20.00 | 0 | 30 | 400",
     )
     protocol = "3 processes of 1 warm-up and 4 timed passes, batch size 1, float32, torch 2.13.0"
     start = f"- MobileNet-V2, AMD EPYC: {protocol}, torchvision 0.28.0, 2 threads"
@@ -81,7 +81,7 @@ def test_one_run_has_no_interval(checkout):
     change_records(checkout / TIMES, lambda record: with_runs(record, count=1))
     result = results(checkout)
     times = table(result, "#### Inference time")
-    assert [row[4] for row in times] == ["-", "± 49.687", "-", "± 12.422"]
+    assert [row[4] for row in times] == ["-", "± 49.683", "-", "± 12.421"]
     assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC | 90.000 | -")
     sums = table(result, "#### Sums of the rows")
     assert rest_of(sums, "PASCAL VOC 2012 | AMD EPYC") == cells("1.000 | 1.000")
@@ -114,7 +114,7 @@ def test_frames_a_second_of_a_batch_are_images(checkout):
     assert table(result, "#### Modes")[0][4] == "10.00 / 40.00"
     # The memory reports are of one image: none is of this batch.
     networks = table(result, "#### Networks")
-    expected = "100.000 | ± 24.843 | 40.00 | - | - | - | 40.0 | 3 x 4"
+    expected = "100.000 | ± 24.841 | 40.00 | - | - | - | 40.0 | 3 x 4"
     assert rest_of(networks, start) == cells(expected)
 
 
@@ -265,7 +265,7 @@ def test_roofline_has_a_panel_for_each_device(checkout):
 
 
 def test_modes_are_compared_round_by_round(updated):
-    # The rounds' speed-ups by --fold are 1, 2 and 4: their geometric mean is 2, and 4.303 * log(2)
+    # The rounds' speed-ups by --fold are 1, 2 and 4: their geometric mean is 2, and 4.3027 * log(2)
     # / sqrt(3) is log(5.596). Those of the stock pass are 0.9, 1 and 1 / 0.9.
     result = results(updated)
     assert f"#### Modes\n\nMobileNet-V2, AMD EPYC; {CITYSCAPES} / {VOC}:\n\n" in result.stdout
@@ -327,12 +327,12 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     result = results(updated)
     rows = table(result, "#### Networks")
     assert [row[0] for row in rows] == ["MobileNet-V2", "MobileNet-V2", "resnet18"] * 2
-    # The runs' means are 160 to 240 ms, 20 apart: 2.776 * 31.623 / sqrt(5) is 39.259.
+    # The runs' means are 160 to 240 ms, 20 apart: 2.7764 * 31.623 / sqrt(5) is 39.265.
     assert rest_of(rows, "resnet18 | PASCAL VOC 2012 | AMD EPYC") == cells(
-        "200.000 | ± 39.259 | 5.00 | 10.486 | 6.000 | 62.0 | 60.0 | 5 x 2"
+        "200.000 | ± 39.265 | 5.00 | 10.486 | 6.000 | 62.0 | 60.0 | 5 x 2"
     )
     assert rest_of(rows, "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory") == cells(
-        "200.000 | ± 49.687 | 5.00 | 2.621 | 8.000 | 95.0 | 80.0 | 3 x 4"
+        "200.000 | ± 49.683 | 5.00 | 2.621 | 8.000 | 95.0 | 80.0 | 3 x 4"
     )
     assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
     for title in ("#### Inference time", "#### Memory"):
@@ -360,7 +360,7 @@ def test_titles_are_those_of_the_records_whatever_the_files_are_called(checkout)
     rows = table(results(checkout), "#### Networks")
     # It is another network than that of the memory report now.
     start = "resnet50, output stride 16 | PASCAL VOC 2012 | AMD EPYC"
-    expected = "200.000 | ± 39.259 | 5.00 | - | - | - | 60.0 | 5 x 2"
+    expected = "200.000 | ± 39.265 | 5.00 | - | - | - | 60.0 | 5 x 2"
     assert rest_of(rows, start) == cells(expected)
 
 

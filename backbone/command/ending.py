@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from backbone.command.errors import message_of
 from backbone.command.files import ROOT
+from backbone.command.interrupts import Interrupted
 
 PROGRAM = os.path.relpath(os.path.realpath(sys.argv[0]), ROOT)
 
@@ -29,6 +30,8 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os._exit(141)
+    except Interrupted as interrupt:
+        os._exit(128 + interrupt.number)
     except Exception as error:
         message = message_of(error)
         if message is None:

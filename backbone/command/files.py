@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TextIO
 
 from backbone.command.errors import Failure
+from backbone.command.interrupts import ENDING
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # signals that end a script
 
 
 def check_writable(path: str) -> None:

@@ -101,6 +101,13 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     for name, meaning in MODES.items():
         parser.add_argument(flag_of(name), action="store_true", help=meaning)
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of network and image")
+    parser.add_argument(
+        "--turns",
+        nargs=2,
+        type=whole_number,
+        metavar=("READ", "WRITE"),
+        help="wait for turns on these two open pipes, which compare.py gives",
+    )
     record = parser.add_mutually_exclusive_group()
     record.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
     record.add_argument("--append", metavar="FILE", help="add this run to one; print all its runs")

@@ -71,8 +71,10 @@ class TimerOptions:
     """What a timer is asked for.
 
     target: "model", "block" or "layer". iterations, warmup: timed passes, and passes before them.
-    rounds: how many processes share passes out. threads: intra-op; None is
-    PyTorch's choice. json: a file for the record. append: one to which this run is added.
+    rounds: how many processes share passes out. threads: intra-op; None is PyTorch's choice. json:
+    a file for the record. append: one to which this run is added. turns: the open files of two
+    pipes, to read from and to write to, on which the run waits for its turns; None: it has all its
+    passes at once.
     """
 
     workload: Workload
@@ -84,6 +86,7 @@ class TimerOptions:
     threads: int | None = None
     json: str | None = None
     append: str | None = None
+    turns: tuple[int, int] | None = None
 
     def share_of(self, passes: int) -> int:
         """This process's share of passes, rounded up."""

@@ -38,7 +38,7 @@ def time_network(
     input_shape = list(image.shape)
     target = options.target
     marked = mark_pass(backbone, input_shape, target, clock.mark)
-    passes = run_passes(marked.forward, image, clock, options.warmup, options.iterations)
+    passes = run_passes(marked.forward, image, clock, options)
     run = _usage_of(passes, image)
     faults = count_faults(backbone, image) if target == "layer" and not image.is_cuda else []
     measured = _Measured(passes.samples, faults)
@@ -76,8 +76,9 @@ def sum_costs(operations: Iterable[Operation]) -> Cost:
 def _usage_of(passes: Passes, image: Tensor) -> dict[str, float]:
     """What a record says of the process of these passes on an image (B, C, H, W)."""
     if image.is_cuda:
-        return {"peak_allocated_memory": torch.cuda.max_memory_allocated(image.device)}
-    return {
+        peak = torch.cuda.max_memory_allocated(image.device)
+        return passes.disturbances | {"peak_allocated_memory": peak}
+    return passes.disturbances | {
         "system_time": round(float(np.median(passes.system_seconds)), 6),
         "peak_resident_memory": peak_resident_bytes(),
     }

@@ -45,6 +45,11 @@ CUDA_ENVIRONMENT = "(CUDA|CUBLAS|CUDNN|NVIDIA|PYTORCH)_.*"
 
 RUN = {
     "date": "when it began",
+    "round": "its number, from 1, where runs took turns",
+    "group": "of the round's runs, from 0, where memory did not hold all at once",
+    "order_seed": "of the random order of turns",
+    "involuntary_context_switches": "in all timed passes",
+    "stolen_time": "seconds of the machine's processors during the timed passes, by /proc/stat",
     "system_time": "seconds of a pass in the system, the median",
     "peak_resident_memory": "the most bytes that the process has had",
     "peak_allocated_memory": "the most bytes that CUDA's allocator has held",

@@ -6,12 +6,9 @@ from itertools import pairwise
 from math import exp, log, sqrt
 from statistics import fmean, stdev
 
-from backbone.record.records import Record
+from scipy.special import stdtrit
 
-# Student's t, two-sided 95 %, by degrees of freedom. Source: NIST/SEMATECH e-Handbook of
-# Statistical Methods, 1.3.6.7.2.
-T_95 = dict(enumerate((12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262), start=1))
-T_95 |= {10: 2.228, 12: 2.179, 15: 2.131, 20: 2.086, 25: 2.060, 30: 2.042, 60: 2.000}
+from backbone.record.records import Record
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ def interval(values: Sequence[float]) -> Interval:
     if len(values) == 1:
         return Interval(mean)
     freedom = len(values) - 1
-    t = T_95[max(known for known in T_95 if known <= freedom)]  # the next lower: never too narrow
+    t = float(stdtrit(freedom, 0.975))
     half_width = t * stdev(values) / sqrt(len(values))
     return Interval(mean, low=mean - half_width, high=mean + half_width)
 

@@ -1,0 +1,36 @@
+"""Signals as exceptions, for a script that has processes of its own to end."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # signals that end a script
+
+
+class Interrupted(BaseException):
+    """A signal has come that ends the script; `number` is its."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """A signal that would end the process raises Interrupted inside, once, so that what is open is
+    closed. Signals that are ignored, as after &, stay so."""
+
+    def interrupt(number: int, frame: object) -> None:
+        for each in ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

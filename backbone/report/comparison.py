@@ -1,0 +1,128 @@
+"""What compare.py finds: how many times as fast one thing is as the first, and whether that is
+certain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backbone.record.records import Record
+from backbone.report.statistics import Interval, ratio_interval
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One command beside the first.
+
+    milliseconds: of a pass, the geometric mean over the rounds. speed_up: times as fast as the
+    first, by the ratios of the runs of the same round; None of the first itself. verdict: "faster",
+    "slower", "same" or "undecided"; None of the first. process_means: milliseconds of a pass in
+    each process. page_faults: of a pass in each process; none where they were not counted.
+    """
+
+    command: str
+    milliseconds: Interval
+    speed_up: Interval | None
+    verdict: str | None
+    process_means: list[float]
+    page_faults: list[int]
+
+    @property
+    def fields(self) -> dict[str, str | float | None]:
+        """What --json says of it."""
+        ratio = self.speed_up or Interval(1.0, 1.0, 1.0)
+        return {
+            "command": self.command,
+            "mean_ms": self.milliseconds.mean,
+            "low_ms": self.milliseconds.low,
+            "high_ms": self.milliseconds.high,
+            "speed_up": ratio.mean,
+            "low": ratio.low,
+            "high": ratio.high,
+            "verdict": self.verdict,
+        }
+
+
+def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> list[Compared]:
+    """The commands, whose runs the records hold, each beside the first. same: percent within which
+    two things are called the same."""
+    compared = []
+    for number, (command, record) in enumerate(zip(commands, records, strict=True)):
+        means = means_by_round(record)
+        speed_up = None
+        if number > 0:
+            first = means_by_round(records[0])
+            common = sorted(means.keys() & first.keys())
+            speed_up = ratio_interval([first[key] / means[key] for key in common])
+        compared.append(
+            Compared(
+                command=command,
+                milliseconds=ratio_interval(list(means.values())),
+                speed_up=speed_up,
+                verdict=None if speed_up is None else judge(speed_up, same),
+                process_means=list(means.values()),
+                page_faults=list(record.whole.page_faults),
+            )
+        )
+    return compared
+
+
+def means_by_round(record: Record) -> dict[tuple[int, int], float]:
+    """Milliseconds of a pass, by round and group, of runs that took turns."""
+    means = record.whole.run_means.tolist()
+    return {
+        (run["round"], run["group"]): mean for run, mean in zip(record.runs, means, strict=True)
+    }
+
+
+def judge(speed_up: Interval, same: float) -> str:
+    """What an interval of a ratio allows to say: "same" if it lies within so many percent of 1, and
+    else "faster" or "slower" if it leaves out 1."""
+    if speed_up.low is None:
+        return "undecided"
+    margin = 1 + same / 100
+    if 1 / margin <= speed_up.low and speed_up.high <= margin:
+        return "same"
+    if speed_up.low > 1:
+        return "faster"
+    if speed_up.high < 1:
+        return "slower"
+    return "undecided"
+
+
+def is_slower_by(speed_up: Interval, percent: float) -> bool:
+    """Whether something takes longer than the first by more than so many percent, for certain."""
+    return speed_up.high is not None and 1 / speed_up.high > 1 + percent / 100
+
+
+def format_comparison(compared: Sequence[Compared], same: float) -> str:
+    """A line each, and one below it of what the processes were."""
+    width = max(len(each.command) for each in compared)
+    lines = []
+    for each in compared:
+        lines.append(f"{each.command:<{width}}  {_format_mean(each)}{_format_ratio(each, same)}")
+        lines.append(f"  {_format_processes(each)}")
+    return "\n".join(lines) + "\n"
+
+
+def _format_mean(each: Compared) -> str:
+    mean = each.milliseconds
+    if mean.low is None:
+        return f"{mean.mean:.2f} ms"
+    return f"{mean.mean:.2f} ms ({mean.low:.2f} to {mean.high:.2f})"
+
+
+def _format_ratio(each: Compared, same: float) -> str:
+    if each.speed_up is None:
+        return ""
+    ratio = each.speed_up
+    limits = "" if ratio.low is None else f" ({ratio.low:.3f} to {ratio.high:.3f})"
+    verdict = f"same within {same:g} %" if each.verdict == "same" else each.verdict
+    return f"  {ratio.mean:.3f} times as fast{limits}: {verdict}"
+
+
+def _format_processes(each: Compared) -> str:
+    means = each.process_means
+    noun = "process" if len(means) == 1 else "processes"
+    text = f"{len(means)} {noun}, {min(means):.1f} to {max(means):.1f} ms"
+    if each.page_faults:
+        text += f", {min(each.page_faults):,} to {max(each.page_faults):,} page faults a pass"
+    return text

@@ -1,0 +1,300 @@
+"""compare.py and turns: what is printed, who fails, and that nothing is left behind."""
+
+import json
+import math
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from project import ENVIRONMENT, ROOT, assert_one_line, python, script
+
+from backbone.measure import rounds
+from backbone.measure.rounds import Command, Rounds
+from backbone.record import records
+from backbone.report.comparison import compare, is_slower_by, judge
+from backbone.report.statistics import Interval
+
+TIMER = "cpu/timer.py --i 64x96"
+QUICK = ("--rounds", "2", "--iterations", "6", "--warmup", "2")
+
+# What takes turns as a timer does, and takes no time: it says with which flags it was started, and
+# does what its first word says where it says it.
+STAND_IN = """
+import os, sys, time
+fault, moment = sys.argv[1].split(":")
+reading, writing = map(int, sys.argv[-2:])
+reader, writer = os.fdopen(reading), os.fdopen(writing, "w", buffering=1)
+def at(here):
+    if here != moment:
+        return
+    if fault == "fails":
+        sys.exit("it says why")
+    if fault == "is-killed":
+        os.kill(os.getpid(), 9)
+    if fault == "hangs":
+        time.sleep(600)
+    if fault == "ends":
+        os._exit(0)
+    if fault == "raves":
+        print("what?", file=writer)
+at("start")
+print("ready 0.001", BYTES, file=writer)
+left = 6
+while left > 0:
+    passes = int(reader.readline().split()[1])
+    at("turn")
+    left = max(0, left - passes)
+    print("ended", left, file=writer)
+reader.readline()
+at("end")
+print("a report")
+"""
+
+
+def stand_in(folder: Path, fault: str, resident_bytes: int = 1000) -> Command:
+    """A command of the stand-in that has a fault at a moment, such as "fails:turn"."""
+    file = folder / "stand_in.py"
+    file.write_text(STAND_IN.replace("BYTES", str(resident_bytes)))
+    name = fault.replace(":", "-at-")
+    return Command(
+        name=name, words=[sys.executable, str(file), fault], stdout=folder / f"{name}.txt"
+    )
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+@pytest.mark.parametrize("moment", ["start", "turn", "end"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("fails", "exit status 1: it says why"),
+        ("is-killed", "SIGKILL"),
+        ("ends", "has ended without taking turns; is it a timer?"),
+        ("hangs", "and is given up"),
+    ],
+)
+def test_run_that_fails_takes_none_of_the_others_with_it(
+    tmp_path, monkeypatch, fault, reason, moment
+):
+    if fault == "ends" and moment == "end":
+        pytest.skip("that is how a run should end")
+    monkeypatch.setattr(rounds, "START_SECONDS", 2)
+    monkeypatch.setattr(rounds, "LEAST_PATIENCE", 2)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    before = children()
+    good = [stand_in(tmp_path / folder, "is:good") for folder in ("a", "b")]
+    bad = stand_in(tmp_path, f"{fault}:{moment}")
+    all_rounds = Rounds([good[0], bad, good[1]], seed=1)
+    ended = [run for number in (1, 2) for run in all_rounds.run(number)]
+    assert sorted((run.round, good.index(run.command)) for run in ended) == [
+        *((1, 0), (1, 1), (2, 0), (2, 1)),
+    ]
+    assert list(all_rounds.failures) == [bad]
+    expected = "has not ended" if (fault, moment) == ("hangs", "end") else reason
+    assert expected in all_rounds.failures[bad]
+    assert children() == before
+    assert not list(tmp_path.rglob("*.stderr"))
+
+
+def test_run_that_says_something_else_is_given_up(tmp_path):
+    bad = stand_in(tmp_path, "raves:start")
+    all_rounds = Rounds([bad], seed=1)
+    assert list(all_rounds.run(1)) == []
+    assert all_rounds.failures[bad] == "said 'what?' where 'ready' was expected"
+
+
+def test_memory_that_does_not_hold_all_makes_groups_with_the_first_in_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(rounds, "available_bytes", lambda: rounds.RESERVE + 3500)
+    commands = []
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        commands.append(stand_in(tmp_path / str(number), "is:good", resident_bytes=1000))
+    all_rounds = Rounds(commands, seed=7)
+    for number in (1, 2):
+        groups: dict[int, list[Command]] = {}
+        for run in all_rounds.run(number):
+            groups.setdefault(run.group, []).append(run.command)
+        assert [len(group) for group in groups.values()] == [3, 3]
+        assert all(group[0] is commands[0] for group in groups.values())
+        assert {command for group in groups.values() for command in group} == set(commands)
+
+
+def test_turns_end_by_themselves_where_the_one_who_hands_them_out_has_gone():
+    reading, there = os.pipe()
+    here, writing = os.pipe()
+    command = [sys.executable, *shlex.split(TIMER), "--warmup", "0", "--iterations", "9"]
+    with subprocess.Popen(
+        [*command, "--turns", str(reading), str(writing)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        pass_fds=(reading, writing),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(reading)
+        os.close(writing)
+        assert os.read(here, 100).startswith(b"ready ")
+        os.write(there, b"turn 3\n")
+        assert os.read(here, 100) == b"ended 6\n"
+        os.close(there)
+        stdout, stderr = process.communicate(timeout=20)
+    os.close(here)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr == "cpu/timer.py: the one who hands out turns has gone\n"
+
+
+@pytest.mark.parametrize("pipes", [("98", "99"), ("0", "99")])
+def test_pipes_that_are_not_open(pipes):
+    result = script("cpu/timer.py", "--i", "64x96", "--turns", *pipes)
+    assert_one_line(result, f"--turns {pipes[0]} {pipes[1]}: no such pipes are open here")
+
+
+def test_two_equal_commands_by_turns(tmp_path):
+    file = tmp_path / "comparison.json"
+    result = python("compare.py", *QUICK, "--json", file, TIMER, TIMER)
+    assert (result.returncode, result.stderr) == (0, "")
+    first, processes, second, _ = result.stdout.splitlines()
+    assert first.startswith(f"{TIMER}  ") and " ms (" in first and "times" not in first
+    assert processes.startswith("  2 processes, ") and processes.endswith(" page faults a pass")
+    assert " times as fast (" in second
+    one, other = json.loads(file.read_text())
+    assert one["command"] == other["command"] == TIMER
+    assert (one["speed_up"], one["verdict"]) == (1.0, None)
+    assert other["low"] < other["speed_up"] < other["high"]
+    assert other["verdict"] in ("faster", "slower", "same", "undecided")
+    assert one["low_ms"] < one["mean_ms"] < one["high_ms"]
+
+
+def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
+    link = tmp_path / "a python"
+    link.symlink_to(sys.executable)
+    where = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = f"OMP_NUM_THREADS=1 WORDS='a b' '{link}' {TIMER}"
+    result = python("compare.py", *QUICK, command, env=ENVIRONMENT | where)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"{command}  ") and result.stdout.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("/bin/ls", "exit status 2: "),
+        ("no-such-program --i pascal", "cannot start: No such file or directory"),
+        ("mem.py --i 64x96", "unrecognized arguments: "),
+        ("cpu/timer.py --speed", "error: unrecognized arguments: --speed"),
+        ("/bin/true", "has ended without taking turns; is it a timer?"),
+        ("timer.py --i 64x96", "timer.py: no CUDA device here"),
+        ("cpu/timer.py 'x", "No closing quotation"),
+        ("A=1", "names no timer"),
+    ],
+)
+def test_command_that_is_no_timer_or_cannot_start(command, reason):
+    result = python("compare.py", *QUICK, TIMER, command)
+    assert_one_line(result, f"compare.py: {command}" if "A=1" not in command else "A=1", reason)
+
+
+def test_timer_of_an_older_state_has_no_turns(tmp_path):
+    old = tmp_path / "timer.py"
+    old.write_text(
+        "import argparse\nargparse.ArgumentParser(exit_on_error=True).parse_args([])\n"
+        "import sys\nsys.exit(print('timer.py: error: unrecognized arguments: --turns',"
+        " *sys.argv[-2:], file=sys.stderr) or 2)\n"
+    )
+    result = python("compare.py", *QUICK, str(old), TIMER)
+    assert_one_line(result, f"{old}: its timer has no turns (--turns)")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--rounds", "1", TIMER], "'1' is not a whole number from 2 up"),
+        (["--same", "-1", TIMER], "'-1' is no number from 0 up"),
+        (["--same", "x", TIMER], "'x' is no number from 0 up"),
+        (["--fail-slower", "3", TIMER], "--fail-slower needs a second command"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_wrong_flags(words, text):
+    result = python("compare.py", *words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert text in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_interrupted_in_mid_turn(tmp_path, name):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    file = tmp_path / "comparison.json"
+    file.write_text("as it was")
+    command = [sys.executable, "compare.py", "--json", str(file), "--iterations", "100000"]
+    with subprocess.Popen(
+        [*command, TIMER, TIMER],
+        cwd=ROOT,
+        env=ENVIRONMENT | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        runs: list[psutil.Process] = []
+        while len(runs) < 2 or sum(run.cpu_times().user for run in runs) < 6:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+            runs = psutil.Process(process.pid).children()
+        process.send_signal(signal.Signals[name])
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (128 + signal.Signals[name], "", "")
+    assert not any(run.is_running() for run in runs)
+    assert file.read_text() == "as it was"
+    # torch makes a folder for its compiler there, and leaves it.
+    assert not [path for path in temporary.iterdir() if "torchinductor" not in path.name]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (1.03, 1.2, "faster"),
+        (0.8, 0.97, "slower"),
+        (0.99, 1.01, "same"),
+        (1.005, 1.015, "same"),  # certainly faster, and by so little that nobody cares
+        (0.97, 1.01, "undecided"),
+        (1.0, 1.03, "undecided"),
+    ],
+)
+def test_verdicts(low, high, verdict):
+    assert judge(Interval(math.sqrt(low * high), low, high), same=2) == verdict
+
+
+def test_slower_for_certain():
+    assert is_slower_by(Interval(0.8, 0.75, 0.85), percent=10)
+    assert not is_slower_by(Interval(0.9, 0.85, 0.95), percent=10)
+    assert not is_slower_by(Interval(0.8, 0.6, 1.1), percent=10)
+
+
+def test_ratios_are_of_the_same_round_and_group(tmp_path):
+    def record(means: list[float], keys: list[tuple[int, int]]) -> records.Record:
+        row = records.Row(
+            level="model",
+            type="x",
+            path="",
+            stage=None,
+            input_shape=[1],
+            samples=records.np.array([[mean] for mean in means]),
+        )
+        runs = [{"round": number, "group": group} for number, group in keys]
+        return records.Record(rows=[row], conditions={}, runs=runs)
+
+    first = record([10, 20, 40, 80], [(1, 0), (1, 1), (2, 0), (2, 1)])
+    other = record([40, 10], [(2, 1), (1, 1)])
+    _, compared = compare(["a", "b"], [first, other], same=2)
+    assert compared.speed_up.mean == pytest.approx(2)
+    assert compared.speed_up.low == pytest.approx(2) and compared.speed_up.high == pytest.approx(2)
