@@ -19,7 +19,7 @@ from pathlib import Path
 
 from backbone.measure.available import available_bytes
 
-TURN_SECONDS = 0.2  # that the slowest run's turn takes at the least
+TURN_SECONDS = 0.1  # that the slowest run's turn takes at the least
 LEAST_PASSES = 3  # that are counted in a turn
 # A run is given up if a turn takes this many times as long as it should, and so many seconds.
 PATIENCE = 20
