@@ -21,7 +21,7 @@ from backbone.command.errors import Failure
 from backbone.command.interrupts import interrupts_raised
 
 if TYPE_CHECKING:
-    from backbone.measure.rounds import Command
+    from backbone.measure.process import Command
     from backbone.report.comparison import Compared
 
 VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
@@ -103,7 +103,7 @@ def main() -> None:
 def make_command(text: str, arguments: argparse.Namespace, folder: Path) -> "Command":
     """A command as one types it, which leaves its stdout and its record in a folder. Raises Failure
     where it cannot be read."""
-    from backbone.measure.rounds import Command
+    from backbone.measure.process import Command
 
     try:
         words = shlex.split(text)

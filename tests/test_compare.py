@@ -14,8 +14,9 @@ import psutil
 import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, python, script
 
-from backbone.measure import rounds
-from backbone.measure.rounds import Command, Rounds
+from backbone.measure import process, rounds
+from backbone.measure.process import Command
+from backbone.measure.rounds import Rounds
 from backbone.record import records
 from backbone.report.comparison import compare, is_slower_by, judge
 from backbone.report.statistics import Interval
@@ -86,8 +87,8 @@ def test_run_that_fails_takes_none_of_the_others_with_it(
 ):
     if fault == "ends" and moment == "end":
         pytest.skip("that is how a run should end")
-    monkeypatch.setattr(rounds, "START_SECONDS", 2)
-    monkeypatch.setattr(rounds, "LEAST_PATIENCE", 2)
+    monkeypatch.setattr(process, "START_SECONDS", 2)
+    monkeypatch.setattr(process, "LEAST_PATIENCE", 2)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     before = children()
