@@ -14,6 +14,9 @@
 #   into, waiting  where results go, and where they wait until all are there (open_results)
 #   names_file  where names are on their way (name_results)
 #   running   the run that is under way, for an interrupt to name (run_script)
+#   status    how the last run ended (run_script)
+#   planned_rounds, runs_a_round, begun, past, began  what is planned, and how much of it has begun,
+#             of which storing.sh says how long the rest takes (plan_runs)
 
 exec 3>&2 # a signal's message gets out where a command's stderr does not
 say() { printf '%s: %s\n' "$wrapper" "$1" >&3; }

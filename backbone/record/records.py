@@ -107,7 +107,8 @@ def _row_fields(row: Row, name: str) -> dict[str, str | int]:
     }
     if row.cost is not None:
         fields |= asdict(row.cost)
-    return {field: value for field, value in fields.items() if value not in ("", None)}  # of pyperf
+    # pyperf takes no empty text, and no None.
+    return {field: value for field, value in fields.items() if value not in ("", None)}
 
 
 def loads(text: str, file: Path) -> Record:

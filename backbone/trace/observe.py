@@ -65,7 +65,7 @@ class Observer(TorchDispatchMode):
         kwargs = kwargs or {}
         inside = self._inside_operator
         self._inside_operator = True
-        result = self._run(func, args, kwargs)
+        result = self._call_operator(func, args, kwargs)
         self._inside_operator = inside
         if formula := flop_registry.get(func._overloadpacket):
             self.flops += formula(*args, **kwargs, out_val=result)
@@ -93,7 +93,7 @@ class Observer(TorchDispatchMode):
     def _forget(self, key: int) -> None:
         self.storages[self._numbers.pop(key)].freed = len(self.operators)
 
-    def _run(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> object:
+    def _call_operator(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> object:
         # What meta tensors run as decompositions takes far longer than all else together: a batch
         # norm, and functions of one tensor in place.
         if func is torch.ops.aten.batch_norm.default:

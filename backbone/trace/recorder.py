@@ -86,7 +86,7 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.inside_operation:
             return func(*args, **kwargs)
-        return self._run(func, None, args, kwargs)
+        return self._record_call(func, None, args, kwargs)
 
     def _call(self, call: Callable, module: nn.Module, *args, **kwargs) -> object:
         """A call of a module, which is an operation if the module is torch.nn's own."""
@@ -99,12 +99,14 @@ class _Recorder(TorchFunctionMode):
             result = call(module, *args, **kwargs)
         else:
             self.inside_operation = True
-            result = self._run(partial(call, module), module, args, kwargs)
+            result = self._record_call(partial(call, module), module, args, kwargs)
         self.inside_operation = inside
         self.paths_being_called.pop()
         return result
 
-    def _run(self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict) -> object:
+    def _record_call(
+        self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict
+    ) -> object:
         """Run a module or a function, and record it as an operation if it is a module or runs
         operators. What gives a tensor without any is recorded as part of the next operation."""
         observer = self.observer
