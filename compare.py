@@ -91,9 +91,7 @@ def main() -> None:
         text = json.dumps([each.fields for each in compared], indent=1) + "\n"
         files.write_whole(arguments.json, text)
     if failures:
-        raise Failure(
-            "; ".join(f"{command.name}: {reason}" for command, reason in failures.items())
-        )
+        raise Failure(tell(failures))
     if arguments.fail_slower is not None:
         second = compared[1].speed_up
         if comparison.is_slower_by(second, arguments.fail_slower):

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TextIO
 
 from backbone.command.errors import Failure
-from backbone.command.interrupts import ENDING
+from backbone.command.interrupts import signals_handled
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def check_writable(path: str) -> None:
     """Raise Failure where a file can't be written: better known before a long run."""
-    file = Path(os.path.realpath(path))
-    needed = file if file.exists() and not file.is_file() else file.parent
+    file = _target(path)
+    needed = file if is_written_in_place(file) else file.parent
     if file.is_dir() or not file.parent.is_dir() or not os.access(needed, os.W_OK):
         if not path:
             raise Failure("cannot write a file without a name")
@@ -105,14 +105,9 @@ def _signals_held() -> Iterator[None]:
     """A signal that would end the process does so after what is inside. (A mask would not do: it is
     of this thread alone, and torch has others.)"""
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in ENDING}
-    for number, handler in handlers.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: came.append(number))
     try:
-        yield
+        with signals_handled(came.append):
+            yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         for number in came:
             signal.raise_signal(number)

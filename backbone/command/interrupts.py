@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # signals that end a script
 
@@ -18,17 +18,25 @@ class Interrupted(BaseException):
 @contextlib.contextmanager
 def interrupts_raised() -> Iterator[None]:
     """A signal that would end the process raises Interrupted inside, once, so that what is open is
-    closed. Signals that are ignored, as after &, stay so."""
+    closed."""
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(number: int) -> None:
         for each in ENDING:
             signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
+    with signals_handled(interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def signals_handled(handle: Callable[[int], None]) -> Iterator[None]:
+    """A signal that would end the process calls `handle` with its number instead, while what is
+    inside runs. Signals that are ignored, as after &, stay so."""
     handlers = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in handlers.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
+            signal.signal(number, lambda number, _: handle(number))
     try:
         yield
     finally:

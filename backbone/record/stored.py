@@ -8,7 +8,7 @@ from pathlib import Path
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT
 from backbone.record import memory, records
-from backbone.record.memory import Input, MemoryReport, Structure
+from backbone.record.memory import MemoryReport, Structure
 from backbone.record.records import Record
 from backbone.record.rows import Ceilings, Row
 
@@ -169,7 +169,7 @@ def load_memory() -> list[StoredMemory]:
             structure_file, structure = alike[0]
             pairs.append(
                 StoredMemory(
-                    network=network_title(report.input),
+                    network=_network_title(report.input.network, report.input.output_stride),
                     device=device,
                     dataset=DATASET_TITLES[dataset],
                     report=report,
@@ -181,12 +181,8 @@ def load_memory() -> list[StoredMemory]:
     return pairs
 
 
-def network_title(measured: Input) -> str:
-    """The name in tables of a network."""
-    return _network_title(measured.network, measured.output_stride)
-
-
 def _network_title(network: str, output_stride: int) -> str:
+    """The name in tables of a network."""
     title = NETWORK_TITLES.get(network, network)
     return title if output_stride == 32 else f"{title}, output stride {output_stride}"
 

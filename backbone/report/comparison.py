@@ -45,11 +45,11 @@ def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> 
     """The commands, whose runs the records hold, each beside the first. same: percent within which
     two things are called the same."""
     compared = []
+    first = means_by_round(records[0])
     for number, (command, record) in enumerate(zip(commands, records, strict=True)):
         means = means_by_round(record)
         speed_up = None
         if number > 0:
-            first = means_by_round(records[0])
             common = sorted(means.keys() & first.keys())
             speed_up = ratio_interval([first[key] / means[key] for key in common])
         compared.append(
