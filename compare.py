@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from backbone.measure.process import Command
     from backbone.report.comparison import Compared
 
-VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
-
 
 def parse_arguments() -> argparse.Namespace:
     """The command line. A command that cannot be read is a usage error."""
@@ -101,24 +99,16 @@ def main() -> None:
 def make_command(text: str, arguments: argparse.Namespace, folder: Path) -> "Command":
     """A command as one types it, which leaves its stdout and its record in a folder. Raises Failure
     where it cannot be read."""
-    from backbone.measure.process import Command
+    from backbone.measure.process import read_command
 
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise Failure(f"{text}: {error}") from error
-    environment = {}
-    while words and (variable := VARIABLE.fullmatch(words[0])):
-        environment[variable[1]] = variable[2]
-        del words[0]
-    if not words:
-        raise Failure(f"{text!r} names no timer")
-    if words[0].endswith(".py"):
-        words.insert(0, sys.executable)
+    passes = ["--iterations", str(arguments.iterations), "--warmup", str(arguments.warmup)]
+    rounds = ["--rounds", str(arguments.rounds), "--append", str(folder / "record.json")]
     folder.mkdir()
-    words += ["--iterations", str(arguments.iterations), "--warmup", str(arguments.warmup)]
-    words += ["--rounds", str(arguments.rounds), "--append", str(folder / "record.json")]
-    return Command(name=text, words=words, stdout=folder / "stdout", environment=environment)
+    return read_command(text, words, [*passes, *rounds], folder / "stdout")
 
 
 def run_rounds(
@@ -134,8 +124,9 @@ def run_rounds(
     rounds = Rounds(commands, seed)
     with tqdm(total=arguments.rounds * len(commands), disable=None, leave=False) as bar:
         for number in range(1, arguments.rounds + 1):
-            for _ in rounds.run(number):
+            for run in rounds.run(number):
                 bar.update()
+                bar.write(run.notes, file=sys.stderr, end="")
             if commands[0] in rounds.failures or len(rounds.failures) == len(commands):
                 break
     return rounds.failures

@@ -6,10 +6,8 @@ wrapper=mem_report.sh root=$(dirname -- "$0")
 
 begin mem.py "--i --input --struct --json" "$@"
 name_results mem.py "$@"
-open_results "memory_reports$conditions"
-plan_runs '' 2
 for input in cityscapes pascal; do
-  run_script "$input" "${network}_$input" --json mem.py --i "$input" "$@" || exit
+  run_script "memory_reports$conditions/${network}_$input" mem.py --i "$input" "$@" || exit "$status"
 done
 store_results
 show_stored

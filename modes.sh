@@ -33,7 +33,7 @@ if has_cuda "measuring the CPU"; then
 $cuda_modes"
 else
   script=cpu/timer.py folder=cpu/
-  if getconf GNU_LIBC_VERSION >/dev/null 2>&1; then # which alone keeps memory
+  if can_keep_memory; then
     modes="$modes
 $glibc_modes"
     # Without the CPU's instructions for it, bfloat16 takes ten times as long as all others.
@@ -42,33 +42,22 @@ $bfloat16_modes"
   fi
 fi
 name_results "$script" "$@"
-open_results "$folder${network}_stats$conditions/modes"
-plan_runs "$rounds" $(($(printf '%s\n' "$modes" | wc -l) * 2))
-failed=''
-for _ in $(count_to "$rounds"); do
-  for input in cityscapes pascal; do
-    while read -r mode; do
-      file=${network}_${input}_$(file_of_mode "$mode")
-      case " $failed " in *" $file "*) # in an earlier round
-        count_run "$input"
-        continue
-        ;;
-      esac
-      case $mode in stock*) flags='' ;; *) flags=$mode ;; esac
-      # shellcheck disable=SC2086 # words
-      run_script "$input" "$file" --append \
-        "$script" --i "$input" $flags --iterations 30 --warmup 10 "$@" --rounds "$rounds" \
-        && continue
-      case $status,$mode in 2,* | *,stock*) exit "$status" ;; esac # of wrong flags, or without stock
-      rm -f "$waiting/$file.txt" "$waiting/$file.json"
-      failed="$failed${failed:+ }$file"
-    done <<EOF
+stored_modes=$folder${network}_stats$conditions/modes
+for input in cityscapes pascal; do
+  case $input in
+    cityscapes) passes='--iterations 30 --warmup 10' ;; # one turn a round
+    pascal) passes='--iterations 300 --warmup 25' ;;
+  esac
+  while read -r mode; do
+    case $mode in stock*) flags='' ;; *) flags=$mode ;; esac
+    # shellcheck disable=SC2086 # words
+    plan_run "$input" "$stored_modes/${network}_${input}_$(file_of_mode "$mode")" \
+      "$script" --i "$input" $flags $passes "$@"
+  done <<EOF
 $modes
 EOF
-  done
-  # None is always the first, when the system has yet to get back the memory that it needs.
-  modes=$(printf '%s\n' "$modes" | sed -e '1{h;d;}' -e \$G)
 done
+run_rounds --leave-out || [ "$status" -eq 3 ] || exit "$status"
 store_results
 show_stored
-[ -z "$failed" ] || fail "failed, and not stored: $failed"
+[ "$status" -eq 0 ] || fail "some modes have failed, and are not stored"

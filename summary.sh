@@ -6,10 +6,8 @@ wrapper=summary.sh root=$(dirname -- "$0")
 
 begin mem.py "--i --input --struct --json" "$@"
 name_results mem.py --struct True "$@"
-open_results "model_structures$conditions"
-plan_runs '' 2
 for input in cityscapes pascal; do
-  run_script "$input" "${network}_$input" --json mem.py --struct True --i "$input" "$@" || exit
+  run_script "model_structures$conditions/${network}_$input" mem.py --struct True --i "$input" "$@" || exit "$status"
 done
 store_results
 show_stored

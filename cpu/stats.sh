@@ -1,21 +1,23 @@
 #!/bin/sh
-# Inference times on the CPU, both inputs, all targets, by rounds -> cpu/mobilenetv2_stats/
-# Arguments are cpu/timer.py's.
+# Inference times on the CPU, both inputs, all targets, by rounds -> cpu/mobilenetv2_stats/, and with
+# memory kept -> cpu/mobilenetv2_stats_keep-memory/. Arguments are cpu/timer.py's.
 wrapper=cpu/stats.sh root=$(dirname -- "$0")/..
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/shell/wrapper.sh" || exit
 
-begin cpu/timer.py "--i --input --target --w --json --append --rounds" "$@"
+begin cpu/timer.py "--i --input --target --w --json --append --rounds --keep-memory" "$@"
 name_results cpu/timer.py --target layer "$@"
-open_results "cpu/${network}_stats$conditions"
-plan_runs "$rounds" 6
-for _ in $(count_to "$rounds"); do
-  for input in cityscapes pascal; do
-    for target in model block layer; do
-      run_script "$input" "$(folder_of "$target")${network}_$input" --append \
-        cpu/timer.py --i "$input" --target "$target" "$@" --rounds "$rounds" || exit
-    done
+stock=cpu/${network}_stats$conditions
+name_results cpu/timer.py --target layer --keep-memory "$@"
+kept=cpu/${network}_stats$conditions
+for input in cityscapes pascal; do
+  for target in model block layer; do
+    file=$(folder_of "$target")${network}_$input
+    plan_run "$input" "$stock/$file" cpu/timer.py --i "$input" --target "$target" "$@"
+    ! can_keep_memory || plan_run "$input" "$kept/$file" \
+      cpu/timer.py --i "$input" --target "$target" --keep-memory "$@"
   done
 done
+run_rounds --need-all || exit
 store_results
-show_stored "${network}_cityscapes" "${network}_pascal"
+show_stored "$stock/${network}_cityscapes" "$stock/${network}_pascal"

@@ -11,12 +11,11 @@
 #   rounds    how many rounds are wanted (begin)
 #   network   what the network's files are named by (name_results)
 #   conditions  what a folder's name says of the conditions: _keep-memory, or nothing (name_results)
-#   into, waiting  where results go, and where they wait until all are there (open_results)
+#   planned_input, planned_file, planned_rounds  what is planned just now (plan_run)
+#   waiting   the folder where results wait until all are there (start_results)
 #   names_file  where names are on their way (name_results)
-#   running   the run that is under way, for an interrupt to name (run_script)
-#   status    how the last run ended (run_script)
-#   planned_rounds, runs_a_round, begun, past, began  what is planned, and how much of it has begun,
-#             of which storing.sh says how long the rest takes (plan_runs)
+#   running   what is under way, for an interrupt to name (run_script, run_rounds)
+#   status    how that ended
 
 exec 3>&2 # a signal's message gets out where a command's stderr does not
 say() { printf '%s: %s\n' "$wrapper" "$1" >&3; }
@@ -30,9 +29,9 @@ case ${PYTHON-} in [!/]*/*) PYTHON=$PWD/$PYTHON ;; esac # from the caller's fold
 CDPATH='' cd -- "$root" || exit 1
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
-into='' waiting='' running='' names_file=''
+waiting='' running='' names_file=''
 
-trap 'rm -rf "$waiting" "$names_file"; rmdir -p "$into" 2>/dev/null' EXIT
+trap 'rm -rf "$waiting" "$names_file"' EXIT
 trap 'interrupted INT 130' INT
 trap 'interrupted QUIT 131' QUIT
 trap 'interrupted TERM 143' TERM
@@ -59,12 +58,12 @@ attend() {
 # of the OWN flags, which the wrapper sets itself.
 begin() {
   refuse_own_flags "$@"
-  rounds=${ROUNDS:-5}
+  rounds=${ROUNDS:-10}
   case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
-  one_at_a_time
-  one_at_a_time_here "$results"
-  use_python 'backbone.network.library, calmsize, numpy, pyperf, pytorch_memlab, tqdm' \
+  [ -n "${HANDED_OVER-}" ] || { one_at_a_time && one_at_a_time_here "$results"; }
+  use_python 'backbone.network.library, calmsize, numpy, pyperf, psutil, pytorch_memlab, tqdm' \
     requirements.txt
+  start_results
 }
 
 # refuse_own_flags SCRIPT OWN ARGUMENT...
@@ -95,3 +94,12 @@ if reason := why_no_cuda():
   [ $? -eq 3 ] || fail "cannot ask torch for a CUDA device"
   return 1
 }
+
+# hand_over WRAPPER ARGUMENT...: become another wrapper, which inherits the locks.
+hand_over() {
+  rm -rf "$waiting"
+  HANDED_OVER=1 exec sh "$@"
+}
+
+# can_keep_memory: whether the C library here can, which is glibc alone.
+can_keep_memory() { getconf GNU_LIBC_VERSION >/dev/null 2>&1; }

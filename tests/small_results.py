@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from project import ROOT, script
 
-from backbone.record import memory, records
+from backbone.record import memory, records, trials
 from backbone.record.memory import Input, Layer, MemoryReport, Peak, Structure, TensorSize
 from backbone.record.names import number_rows
 from backbone.record.records import Record
 from backbone.record.rows import Cost, Row
+from backbone.record.trials import Trial, Trials
 from backbone.report.memory_text import format_report, format_structure
 from backbone.report.text import format_rows
 
@@ -30,6 +31,7 @@ TITLES = [
     "Memory",
     "Sums of the rows",
 ]
+MARKERS = "<!-- results.py: {} -->\n<!-- results.py: end -->\n"
 TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
 DEVICE = "AMD EPYC"
 
@@ -49,6 +51,20 @@ MODES = {
     "--channels-last --fold": {"cityscapes": (4, 4, 4), "pascal": (4, 4, 4)},
     "--train": {"cityscapes": (0.5, 0.5, 0.5), "pascal": (0.5, 0.5, 0.5)},
 }
+
+
+# Of three trials of five rounds one leaves out 1; log(1.05) * sqrt(5) / 2.7764 is 0.0393.
+TRIALS = Trials(
+    title="VOC, twice",
+    commands=["cpu/timer.py", "cpu/timer.py"],
+    rounds=5,
+    date="2026-11-22",
+    trials=[
+        Trial(speed_up=1.0, low=1 / 1.05, high=1.05),
+        Trial(speed_up=1.1, low=1.1 / 1.05, high=1.1 * 1.05),
+        Trial(speed_up=1 / 1.1, low=1 / 1.1 / 1.2, high=1.2 / 1.1),
+    ],
+)
 
 
 @dataclass(frozen=True)
@@ -220,8 +236,11 @@ def make_checkout(folder: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "backbone", folder / "backbone", ignore=ignore)
     shutil.copy(ROOT / "results.py", folder)
-    parts = [f"<!-- results.py: {title} -->\n<!-- results.py: end -->\n" for title in TITLES]
+    parts = [MARKERS.format(title) for title in TITLES]
     (folder / "README.md").write_text("\n".join(["# Small results\n", *parts, "The end.\n"]))
+    (folder / "METHOD.md").write_text(f"# Small trials\n\n{MARKERS.format('Trials')}")
+    (folder / "tools").mkdir()
+    (folder / "tools/trials.json").write_text(trials.with_series(TRIALS, None))
     for dataset in SIZES:
         for setting in (STOCK, KEEP_MEMORY, RESNET):
             for target, subfolder in TARGET_FOLDERS.items():
@@ -288,6 +307,7 @@ def make_record(setting: Setting, dataset: str, target: str) -> Record:
     runs = []
     for number in range(len(setting.runs)):
         run = {"date": f"2026-11-20 {10 + number}:00:00"}
+        run |= {"round": 1 + number, "group": 0, "order_seed": 7}
         run["system_time"] = 0.03 if number else 0.09
         run["peak_resident_memory"] = (400 if number else 900) * MIB
         if target == "layer":

@@ -291,7 +291,7 @@ def test_ratios_are_of_the_same_round_and_group(tmp_path):
             input_shape=[1],
             samples=records.np.array([[mean] for mean in means]),
         )
-        runs = [{"round": number, "group": group} for number, group in keys]
+        runs = [{"order_seed": 1, "round": number, "group": group} for number, group in keys]
         return records.Record(rows=[row], conditions={}, runs=runs)
 
     first = record([10, 20, 40, 80], [(1, 0), (1, 1), (2, 0), (2, 1)])

@@ -75,7 +75,7 @@ def test_stored_records_are_of_the_full_protocol():
             about, runs = benchmark.get_metadata(), benchmark.get_runs()
             assert sum(len(run.values) for run in runs) == 300
             shared = len(runs) if "threads" in about else 1  # a GPU warms up in each process
-            assert about["device"] and about["warmup"] * shared == 25
+            assert about["device"] and 25 <= about["warmup"] * shared < 25 + shared
             sums[about["level"]] += sum(benchmark.get_values())
         for level in ("block", "layer"):
             if sums[level]:
@@ -102,26 +102,31 @@ def test_update_is_repeatable_and_check_passes(checkout):
 def test_readme_has_what_is_printed_between_its_markers(checkout):
     readme = (checkout / "README.md").read_text()
     parts = results(checkout).stdout.split("#### ")[1:]
-    assert len(parts) == 6
+    assert len(parts) == 7
+    pages = readme + (checkout / "METHOD.md").read_text()
     for title, _, text in (part.partition("\n\n") for part in parts):
         marked = f"<!-- results.py: {title} -->\n{text.rstrip()}\n<!-- results.py: end -->\n"
-        assert marked in readme
+        assert marked in pages
     assert readme.startswith("# Small results\n\n<!-- ") and readme.endswith("-->\n\nThe end.\n")
 
 
-def test_another_readme_can_be_named(checkout):
+def test_other_pages_can_be_named(checkout):
     before = (checkout / "README.md").read_bytes()
-    shutil.copy(checkout / "README.md", checkout / "OTHER.md")
-    patch(checkout / "OTHER.md", "| 100.000 |", "| 99.999 |")
-    assert_one_line(results(checkout, "--check", checkout / "OTHER.md"), "OTHER.md is not what")
-    assert results(checkout, "--update", checkout / "OTHER.md").returncode == 0
-    assert (checkout / "OTHER.md").read_bytes() == (checkout / "README.md").read_bytes() == before
+    pages = [checkout / "OTHER.md", checkout / "METHOD.md"]
+    shutil.copy(checkout / "README.md", pages[0])
+    patch(pages[0], "| 78 to 128 |", "| 78 to 127 |")
+    assert_one_line(results(checkout, "--check", *pages), "OTHER.md is not what")
+    assert results(checkout, "--update", *pages).returncode == 0
+    assert pages[0].read_bytes() == (checkout / "README.md").read_bytes() == before
+    words = "<!-- results.py: Trials -->, or its end, is not in "
+    assert_one_line(results(checkout, "--check", pages[0]), words, "OTHER.md")
 
 
 def test_readme_without_markers(checkout):
     (checkout / "README.md").write_text("# Mine\n")
     for flag in ("--update", "--check"):
-        assert_one_line(results(checkout, flag), "README.md lacks <!-- results.py: ")
+        words = "<!-- results.py: Inference time -->, or its end, is not in "
+        assert_one_line(results(checkout, flag), words, str(checkout / "README.md"))
     assert (checkout / "README.md").read_text() == "# Mine\n"
 
 
@@ -288,7 +293,7 @@ def test_users_own_style_is_not_the_pictures(checkout, tmp_path):
 
 
 def test_interrupted_update_leaves_the_readme(checkout):
-    patch(checkout / "README.md", "| 100.000 |", "| 99.999 |")
+    patch(checkout / "README.md", "| 78 to 128 |", "| 78 to 127 |")
     shutil.rmtree(checkout / "figures")
     before = (checkout / "README.md").read_bytes()
     interrupt = """
@@ -316,7 +321,7 @@ def test_update_on_a_full_disk_leaves_the_readme(checkout):
 
 
 def test_disk_that_is_full_at_the_readme_leaves_it(checkout):
-    patch(checkout / "README.md", "| 100.000 |", "| 99.999 |")
+    patch(checkout / "README.md", "| 78 to 128 |", "| 78 to 127 |")
     before = read_files(checkout, "*")
     full = """
 import pathlib

@@ -1,68 +1,95 @@
 """Rounds: their order, their share of the passes, and what stands until the last has ended."""
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
+import resource
+import struct
+import sys
+import termios
 
 import pytest
-from wrappers import TIMES, files_in, run
+from project import ROOT
+from wrappers import CPU_TIMES, files_in, run, start
 
 import timer
 from cpu import timer as cpu_timer
 
 
 def test_rounds(checkout, stand_in):
-    """Each round has one run of everything; what was stored stands until the last has ended."""
+    """Each round has one run of everything on an input, and VOC has twice as many rounds."""
     env = {**stand_in, "ROUNDS": "3"}
     result = run(checkout / "cpu/stats.sh", "--iterations", "31", "--warmup=6", env=env)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    *_, pascal, last = result.stderr.splitlines()
-    said = [line.removeprefix("cpu/stats.sh: round ") for line in result.stderr.splitlines()[:-7]]
-    flags = "--iterations 31 --warmup=6 --rounds 3"
-    order = [(d, t) for d in ("cityscapes", "pascal") for t in ("model", "block", "layer")]
+    lines = [line.removeprefix("cpu/stats.sh: ") for line in result.stderr.splitlines()]
+    flags = "--iterations 31 --warmup=6 --rounds"
     expected = [
-        (f"{r} of 3, run {i} of 6", f"cpu/timer.py --i {d} --target {t} {flags}")
-        for r in (1, 2, 3)
-        for i, (d, t) in enumerate(order, start=1)
+        f"cpu/timer.py --i {dataset} --target {target}{kept} {flags} {rounds} -> "
+        f"cpu/mobilenetv2_stats{kept.replace(' --', '_')}/{folder}mobilenetv2_{dataset}.txt"
+        for dataset, rounds in (("cityscapes", 3), ("pascal", 6))
+        for target, folder in (("model", ""), ("block", "blocks/"), ("layer", "layers/"))
+        for kept in ("", " --keep-memory")
     ]
-    assert len(said) == len(expected) == 18
-    for number, (line, (where, command)) in enumerate(zip(said, expected, strict=True)):
-        left = ", about 1 min to go" if number else ""
-        assert line.startswith(f"{where}{left}: {command} -> cpu/mobilenetv2_stats/")
-    for file in TIMES:
-        text = (checkout / "cpu/mobilenetv2_stats" / file).read_text()
-        assert text.count("cpu/timer.py --i ") == 3
+    assert [re.sub(" --keep-memory (.*)( -> )", r" --keep-memory \1\2", x) for x in lines[:12]] == [
+        re.sub(" --keep-memory", " --keep-memory", x) for x in expected
+    ]
+    rounds = [line.partition(":")[0].partition(", about")[0] for line in lines[12:21]]
+    assert [line.replace(", the last minute", "") for line in rounds] == [
+        *("round 1 of 6, pascal", "round 1 of 3, cityscapes", "round 2 of 6, pascal"),
+        *("round 3 of 6, pascal", "round 2 of 3, cityscapes", "round 4 of 6, pascal"),
+        *("round 5 of 6, pascal", "round 3 of 3, cityscapes", "round 6 of 6, pascal"),
+    ]
+    for file in CPU_TIMES:
+        runs = (checkout / file).read_text().splitlines()
+        assert len(runs) == (6 if "pascal" in file else 3)
+        assert all("--keep-memory" in each for each in runs) == ("keep-memory" in file)
     # At its end the whole pass of each input, as stored, and how the README is brought up to date.
-    stored = checkout / "cpu/mobilenetv2_stats/mobilenetv2_pascal.txt"
-    assert pascal == stored.read_text().splitlines()[-1]
-    assert result.stderr.splitlines()[-7].startswith("cpu/timer.py --i cityscapes --target model")
-    assert "results.py --update" in last
+    stored = (checkout / "cpu/mobilenetv2_stats/mobilenetv2_pascal.txt").read_text().splitlines()
+    assert lines[-7:-1] == stored
+    assert "results.py --update" in lines[-1]
 
 
-def test_says_how_long_the_rest_takes(checkout, stand_in, tmp_path):
-    # A clock that goes 65 s ahead at each look, which is one a run.
-    (tmp_path / "bin").mkdir()
-    date = tmp_path / "bin/date"
-    date.write_text(f"""#!/bin/sh
-echo >>"{tmp_path}/ticks"
-echo $(($(wc -l <"{tmp_path}/ticks") * 65))
-""")
-    date.chmod(0o755)
-    path = f"{tmp_path}/bin:{os.environ['PATH']}"
-    result = run(checkout / "cpu/stats.sh", env={**stand_in, "ROUNDS": "2", "PATH": path})
-    left = re.findall(r"about (\d+) min to go", result.stderr)
-    # 78 parts in all, 12 for a run of Cityscapes and 1 of VOC: after the first 12, 66 are left.
-    done = [12, 24, 36, 37, 38, 39, 51, 63, 75, 76, 77]
-    assert left == [str(65 * i * (78 - part) // part // 60 + 1) for i, part in enumerate(done, 1)]
+def test_what_time_is_left(monkeypatch):
+    monkeypatch.setattr("sys.path", sys.path.copy())
+    monkeypatch.setattr("sys.argv", ["rounds.py", "cpu/stats.sh"])
+    sys.path.insert(0, str(ROOT / "shell"))
+    from rounds import PlannedInput, in_order
+
+    slow = PlannedInput("cityscapes", rounds=3, seconds=[100, 200])
+    assert slow.seconds_left == 150
+    quick = PlannedInput("pascal", rounds=6)
+    order = [f"{each.name[0]}{number}" for each, number in in_order([slow, quick])]
+    assert order == ["p1", "c1", "p2", "p3", "c2", "p4", "p5", "c3", "p6"]
 
 
-def test_five_rounds_unless_said_otherwise(checkout, stand_in):
-    for rounds, number in (("", 5), ("7", 7)):
-        env = {**stand_in, "ROUNDS": rounds, "STAND_IN_FAILS": "cpu/timer.py"}
+def test_ten_rounds_unless_said_otherwise(checkout, stand_in):
+    for rounds, number in (("", 10), ("7", 7)):
+        env = {**stand_in, "ROUNDS": rounds, "STAND_IN_FAILS": "--i pascal"}
         result = run(checkout / "cpu/stats.sh", "--s", "1", env=env)
-        assert result.returncode == 3
+        assert result.returncode == 1
         command = f"cpu/timer.py --i cityscapes --target model --s 1 --rounds {number} -> "
-        first = f"cpu/stats.sh: round 1 of {number}, run 1 of 6: {command}"
-        assert result.stderr.startswith(first)
+        assert result.stderr.startswith(f"cpu/stats.sh: {command}")
+        assert f"cpu/stats.sh: round 1 of {2 * number}, pascal: 6 runs by turns\n" in result.stderr
+
+
+def test_bar_on_a_terminal(checkout, stand_in):
+    """A bar with the time that is left in place of lines."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 25, 100, 0, 0))  # rows, columns
+    env = {**stand_in, "ROUNDS": "2"}
+    process = start(checkout / "modes.sh", env=env, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # which ends a terminal
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown
+    text = shown.decode()
+    assert re.search(r"modes.sh: round 2 of 4, pascal\S* .* of \d+ runs", text), text
+    assert "runs by turns" not in text
 
 
 @pytest.mark.parametrize(
@@ -101,8 +128,25 @@ def test_failing_in_a_later_round(checkout, stand_in):
     before = files_in(checkout)
     env = {**stand_in, "STAND_IN_FAILS": "pascal --target block", "STAND_IN_ROUND": "2"}
     result = run(checkout / "cpu/stats.sh", env=env)
-    assert (result.returncode, result.stdout) == (3, "")
+    assert (result.returncode, result.stdout) == (1, "")
     *_, at, last = result.stderr.splitlines()
-    assert "round 2 of 5, run 5 of 6" in at
-    assert "cpu/timer.py --i pascal --target block" in last and "failed (exit status 3)" in last
+    assert at.startswith("cpu/stats.sh: round 2 of 20, pascal")
+    assert "cpu/timer.py --i pascal --target block" in last and "failed: exit status 3" in last
+    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
+
+
+def test_full_disk_at_the_end_of_the_last_round(checkout, stand_in):
+    """What can't be stored whole leaves what stood there."""
+    before = files_in(checkout)
+    env = {**stand_in, "ROUNDS": "2", "STAND_IN_ADDS": 1000 * "x"}
+    # A file can't grow beyond what three runs with memory kept leave, and four without.
+    limit = 4 * 1060
+    result = run(
+        checkout / "cpu/stats.sh",
+        env=env,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "round 4 of 4, pascal" in result.stderr
+    assert "failed: exit status 1: " in result.stderr.splitlines()[-1]
     assert files_in(checkout) == before and not list(checkout.rglob(".new"))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import small_results
 from project import assert_one_line
@@ -58,18 +59,19 @@ def rest_of(rows: list[list[str]], start: str) -> list[list[str]]:
 
 
 def test_times_have_the_interval_of_their_runs(updated):
-    # The runs' means are 90, 100 and 110 ms; 4.3027 * 10 / sqrt(3) is 24.841. The variance of all
-    # passes is that of the runs, 200 / 3, and that of the passes, 2.5.
+    # The runs' means are 90, 100 and 110 ms: their logarithms have the mean log(99.67) and the
+    # standard deviation 0.1004; 4.3027 * 0.1004 / sqrt(3) is log(1.283). The variance of all passes
+    # is that of the runs, 200 / 3, and that of the passes, 2.5.
     result = results(updated)
     assert table(result, "#### Inference time") == cells(
         "MobileNet-V2 | Cityscapes | AMD EPYC"
-        " | 400.000 | ± 99.366 | 33.267 | 2.50 | 4,000 | 30 | 400",
+        " | 399 | 311 to 512 | 33 | 2.51 | 3: 360 to 440 | 4,000 to 12,000 | 30 | 400",
         "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory"
-        " | 200.000 | ± 49.683 | 16.633 | 5.00 | 0 | 30 | 400",
+        " | 199 | 155 to 256 | 17 | 5.0 | 3: 180 to 220 | 0 | 30 | 400",
         "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC"
-        " | 100.000 | ± 24.841 | 8.317 | 10.00 | 1,000 | 30 | 400",
+        " | 100 | 78 to 128 | 8 | 10.0 | 3: 90 to 110 | 1,000 to 3,000 | 30 | 400",
         "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, --keep-memory"
-        " | 50.000 | ± 12.421 | 4.158 | 20.00 | 0 | 30 | 400",
+        " | 50 | 39 to 64 | 4 | 20.1 | 3: 45.0 to 55.0 | 0 | 30 | 400",
     )
     protocol = "3 processes of 1 warm-up and 4 timed passes, batch size 1, float32, torch 2.13.0"
     start = f"- MobileNet-V2, AMD EPYC: {protocol}, torchvision 0.28.0, 2 threads"
@@ -81,21 +83,22 @@ def test_one_run_has_no_interval(checkout):
     change_records(checkout / TIMES, lambda record: with_runs(record, count=1))
     result = results(checkout)
     times = table(result, "#### Inference time")
-    assert [row[4] for row in times] == ["-", "± 49.683", "-", "± 12.421"]
-    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC | 90.000 | -")
+    assert [row[4] for row in times] == ["-", "155 to 256", "-", "39 to 64"]
+    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC | 90.0 | -")
     sums = table(result, "#### Sums of the rows")
-    assert rest_of(sums, "PASCAL VOC 2012 | AMD EPYC") == cells("1.000 | 1.000")
-    assert {row[2] for row in table(result, "#### Modes")} == {"- / -"}
+    assert rest_of(sums, "PASCAL VOC 2012 | AMD EPYC") == cells("1.00 | 1.00")
+    modes = table(result, f"MobileNet-V2, {VOC}, AMD EPYC:")
+    assert not any(" to " in row[1] for row in modes)
     assert ", AMD EPYC: one process (which gives no interval) of 1 warm-up" in result.stdout
 
 
 def test_sums_of_rows_are_compared_run_by_run(updated):
     # Blocks take 1.00, 1.02 and 1.04 times as long as the stock pass of the same round.
     assert table(results(updated), "#### Sums of the rows") == cells(
-        "Cityscapes | AMD EPYC | 1.020 ± 0.050 | 1.000 ± 0.000",
-        "Cityscapes | AMD EPYC, --keep-memory | 1.020 ± 0.050 | 1.000 ± 0.000",
-        "PASCAL VOC 2012 | AMD EPYC | 1.020 ± 0.050 | 1.000 ± 0.000",
-        "PASCAL VOC 2012 | AMD EPYC, --keep-memory | 1.020 ± 0.050 | 1.000 ± 0.000",
+        "Cityscapes | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
+        "Cityscapes | AMD EPYC, --keep-memory | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
+        "PASCAL VOC 2012 | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
+        "PASCAL VOC 2012 | AMD EPYC, --keep-memory | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
     )
 
 
@@ -108,14 +111,13 @@ def test_frames_a_second_of_a_batch_are_images(checkout):
     result = results(checkout)
     start = "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, batch size 4"
     (times,) = rest_of(table(result, "#### Inference time"), start)
-    assert (times[0], times[3]) == ("100.000", "40.00")
-    caption = "\nMobileNet-V2, AMD EPYC, batch size 4; Cityscapes / PASCAL VOC 2012:\n"
-    assert caption in result.stdout
-    assert table(result, "#### Modes")[0][4] == "10.00 / 40.00"
+    assert (times[0], times[3]) == ("100", "40")
+    modes = table(result, f"MobileNet-V2, {VOC}, AMD EPYC, batch size 4:")
+    (stock,) = rest_of(modes, "stock")
+    assert stock[4] == "40"
     # The memory reports are of one image: none is of this batch.
     networks = table(result, "#### Networks")
-    expected = "100.000 | ± 24.841 | 40.00 | - | - | - | 40.0 | 3 x 4"
-    assert rest_of(networks, start) == cells(expected)
+    assert rest_of(networks, start) == cells("100 | 78 to 128 | 40 | - | - | - | 40 | 3 x 4")
 
 
 def test_device_says_how_many_threads_where_they_were_chosen(checkout):
@@ -154,7 +156,7 @@ def test_tf32_is_said_of_gpus_that_have_it(checkout, capability, allowed, said):
     change_records(checkout / "mobilenetv2_stats", on_cuda)
     result = results(checkout)
     times = table(result, "#### Inference time")
-    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | NVIDIA GPU | 100.000")
+    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | NVIDIA GPU | 100")
     begins = "- MobileNet-V2, NVIDIA GPU: "
     line = next(line for line in result.stdout.splitlines() if line.startswith(begins))
     assert ("TF32 convolutions" in line) is said and "CUDA 12.8, cuDNN 91002" in line
@@ -168,23 +170,22 @@ def test_time_by_kind_is_all_of_the_pass(updated):
     result = results(updated)
     assert table(
         result,
-        "PASCAL VOC 2012, AMD EPYC. The pass takes 100.0 ms, its floor is 36.4 ms, by ceilings of "
+        "PASCAL VOC 2012, AMD EPYC. The pass takes 100 ms, its floor is 36.4 ms, by ceilings of "
         "200 GFLOP/s and 10.0 GB/s.",
     ) == cells(
-        "pointwise convolution | 2 | 60.00 | 60.0 | 79.5 | 53.0 | 1.7 | 16.00 | 0.27 | 700",
-        "convolution | 1 | 20.00 | 20.0 | 20.0 | 40.0 | 2.5 | 5.00 | 0.25 | 100",
-        "batch norm | 1 | 15.00 | 15.0 | 0.0 | - | 6.7 | 10.00 | 0.67 | 200",
+        "pointwise convolution | 2 | 60 | 60.0 | 79.5 | 53 | 1.67 | 16.00 | 0.27 | 700",
+        "convolution | 1 | 20.0 | 20.0 | 20.0 | 40 | 2.50 | 5.00 | 0.25 | 100",
+        "batch norm | 1 | 15.0 | 15.0 | 0.0 | - | 6.7 | 10.00 | 0.67 | 200",
         "ReLU6 | 1 | 4.00 | 4.0 | 0.0 | - | 12.5 | 5.00 | 1.25 | 0",
         "addition, Dropout, linear | 3 | 1.00 | 1.0 | 0.5 | 20.0 | 4.0 | 0.40 | 0.40 | 0",
-        "all | 8 | 100.00 | 100.0 | 100.0 | 40.0 | 3.0 | 36.40 | 0.36 | 1,000",
+        "all | 8 | 100 | 100.0 | 100.0 | 40 | 3.04 | 36.40 | 0.36 | 1,000",
     )
     *_, whole = table(
         result,
-        "Cityscapes, AMD EPYC. The pass takes 400.0 ms, its floor is 145.6 ms, by ceilings of "
+        "Cityscapes, AMD EPYC. The pass takes 400 ms, its floor is 145.6 ms, by ceilings of "
         "200 GFLOP/s and 10.0 GB/s.",
     )
-    expected = "all | 8 | 400.00 | 100.0 | 100.0 | 40.0 | 3.0 | 145.60 | 0.36 | 4,000"
-    assert [whole] == cells(expected)
+    assert [whole] == cells("all | 8 | 400 | 100.0 | 100.0 | 40 | 3.04 | 145.60 | 0.36 | 4,000")
     # A mode's operations are other ones: they are in no table.
     assert result.stdout.count("The pass takes ") == 2
 
@@ -268,46 +269,89 @@ def test_modes_are_compared_round_by_round(updated):
     # The rounds' speed-ups by --fold are 1, 2 and 4: their geometric mean is 2, and 4.3027 * log(2)
     # / sqrt(3) is log(5.596). Those of the stock pass are 0.9, 1 and 1 / 0.9.
     result = results(updated)
-    assert f"#### Modes\n\nMobileNet-V2, AMD EPYC; {CITYSCAPES} / {VOC}:\n\n" in result.stdout
-    # The stock pass twice, then the fastest first.
-    assert table(result, "#### Modes") == cells(
-        "stock | 1.00 / 1.00 | 1.00 to 1.00 / 1.00 to 1.00"
-        " | 400.0 / 100.0 | 2.50 / 10.00 | none / none | 4,000 / 1,000 | 400 / 400",
-        "stock again | 1.00 / 1.00 | 0.77 to 1.30 / 0.77 to 1.30"
-        " | 398.7 / 99.7 | 2.51 / 10.03 | none / none | 4,000 / 1,000 | 400 / 400",
-        "`--channels-last --fold` | 4.00 / 4.00 | 4.00 to 4.00 / 4.00 to 4.00"
-        " | 100.0 / 25.0 | 10.00 / 40.00 | 2e-06 / 2e-06 | 4,000 / 1,000 | 400 / 400",
-        "`--keep-memory` | 3.00 / 2.00 | 3.00 to 3.00 / 2.00 to 2.00"
-        " | 133.3 / 50.0 | 7.50 / 20.00 | none / none | 4,000 / 1,000 | 400 / 400",
-        "`--fold` | 2.00 / 2.00 | 0.36 to 11.19 / 0.36 to 11.19"
-        " | 223.3 / 55.8 | 4.48 / 17.91 | 2e-06 / 2e-06 | 4,000 / 1,000 | 400 / 400",
-        "`--train` | 0.50 / 0.50 | 0.50 to 0.50 / 0.50 to 0.50"
-        " | 800.0 / 200.0 | 1.25 / 5.00 | 2e-06 / 2e-06 | 4,000 / 1,000 | 400 / 400",
+    assert table(result, f"MobileNet-V2, {VOC}, AMD EPYC:") == cells(
+        "`--channels-last --fold` | 4.00 (4.00 to 4.00) | 2.00 (2.00 to 2.00) | faster"
+        " | 24.9 | 40 | 3: 22.5 to 27.5 | 1,000 to 3,000 | 2e-06 | 400",
+        "`--keep-memory` | 2.00 (2.00 to 2.00) | 1 | faster"
+        " | 50 | 20.1 | 3: 45.0 to 55.0 | 1,000 to 3,000 | none | 400",
+        "`--fold` | 2.0 (0.4 to 11.2) | 1.0 (0.2 to 5.6) | undecided"
+        " | 50 | 20 | 3: 27.5 to 90.0 | 1,000 to 3,000 | 2e-06 | 400",
+        "stock | 1 | 0.500 (0.500 to 0.500) | -"
+        " | 100 | 10.0 | 3: 90 to 110 | 1,000 to 3,000 | none | 400",
+        "stock again | 1.00 (0.77 to 1.30) | 0.50 (0.38 to 0.65) | undecided"
+        " | 99.7 | 10.03 | 3: 99 to 100 | 1,000 to 3,000 | none | 400",
+        "`--train` | 0.500 (0.500 to 0.500) | 0.250 (0.250 to 0.250) | slower"
+        " | 199 | 5.0 | 3: 180 to 220 | 1,000 to 3,000 | 2e-06 | 400",
     )
+    cityscapes = table(result, f"MobileNet-V2, {CITYSCAPES}, AMD EPYC:")
+    assert rest_of(cityscapes, "`--keep-memory` | 3.00 (3.00 to 3.00) | 1 | faster | 133")
     assert "](figures/modes.svg)" in result.stdout
 
 
 def test_mode_of_other_rounds_is_not_compared(checkout):
-    def hours_later(record: Record) -> Record:
-        runs = [run | {"date": run["date"].replace(" 1", " 2")} for run in record.runs]
-        assert runs != record.runs
-        return replace(record, runs=runs)
+    def of_other_rounds(record: Record) -> Record:
+        return replace(record, runs=[run | {"order_seed": 8} for run in record.runs])
 
     modes = checkout / TIMES / "modes"
-    change_records(modes / "mobilenetv2_cityscapes_train.json", hours_later)
-    two = "mobilenetv2_pascal_train.json"
-    change_records(modes / two, lambda record: with_runs(record, count=2))
-    (train,) = rest_of(table(results(checkout), "#### Modes"), "`--train`")
-    assert train[:2] == ["of other rounds / of other rounds", "- / -"]
+    change_records(modes / "mobilenetv2_cityscapes_train.json", of_other_rounds)
+    change_records(modes / "mobilenetv2_pascal_train.json", lambda record: with_runs(record, 2))
+    result = results(checkout)
+    (train,) = rest_of(table(result, f"MobileNet-V2, {CITYSCAPES}, AMD EPYC:"), "`--train`")
+    assert train[:3] == ["of other rounds", "of other rounds", "undecided"]
+    (train,) = rest_of(table(result, f"MobileNet-V2, {VOC}, AMD EPYC:"), "`--train`")
+    assert train[0] == "0.500 (0.500 to 0.500)"  # by the rounds that both have
     assert results(checkout, "--update").returncode == 0
+
+
+def test_modes_in_groups_are_compared_by_stock(checkout):
+    """Where memory does not hold all runs of a round, each group has a run of stock."""
+    modes = checkout / TIMES / "modes"
+
+    def in_group_1(record: Record) -> Record:
+        """In a minute when all takes twice as long."""
+        rows = [replace(row, samples=2 * row.samples) for row in record.rows]
+        return replace(record, rows=rows, runs=[run | {"group": 1} for run in record.runs])
+
+    def in_both_groups(record: Record) -> Record:
+        other = in_group_1(record)
+        samples = np.concatenate([record.whole.samples, other.whole.samples])
+        row = replace(record.whole, samples=samples, page_faults=2 * record.whole.page_faults)
+        return replace(record, rows=[row], runs=record.runs + other.runs)
+
+    change_records(modes / "mobilenetv2_pascal_stock.json", in_both_groups)
+    change_records(modes / "mobilenetv2_pascal_train.json", in_group_1)
+    rows = table(results(checkout), f"MobileNet-V2, {VOC}, AMD EPYC:")
+    (train,) = rest_of(rows, "`--train`")
+    assert train[:2] == ["0.500 (0.500 to 0.500)", "0.250 (0.250 to 0.250)"]
+
+
+def test_runs_that_followed_each_other(checkout):
+    """As an older state has stored them, with the minute of each alone."""
+    new = ("round", "group", "order_seed")
+
+    def by_date(record: Record) -> Record:
+        runs = [{k: v for k, v in run.items() if k not in new} for run in record.runs]
+        return replace(record, runs=runs)
+
+    def hours_later(record: Record) -> Record:
+        runs = [run | {"date": run["date"].replace(" 1", " 2")} for run in record.runs]
+        return replace(record, runs=runs)
+
+    expected = results(checkout).stdout
+    change_records(checkout / "cpu", by_date)
+    assert results(checkout).stdout == expected
+    change_records(checkout / TIMES / "modes/mobilenetv2_pascal_train.json", hours_later)
+    rows = table(results(checkout), f"MobileNet-V2, {VOC}, AMD EPYC:")
+    assert rest_of(rows, "`--train` | of other rounds")
 
 
 def test_mode_that_failed_for_one_input(checkout):
     modes = checkout / TIMES / "modes"
     for file in modes.glob("mobilenetv2_cityscapes_fold.*"):
         file.unlink()
-    (fold,) = rest_of(table(results(checkout), "#### Modes"), "`--fold`")
-    assert fold[:3] == ["- / 2.00", "- / 0.36 to 11.19", "- / 55.8"]
+    result = results(checkout)
+    assert not rest_of(table(result, f"MobileNet-V2, {CITYSCAPES}, AMD EPYC:"), "`--fold`")
+    assert rest_of(table(result, f"MobileNet-V2, {VOC}, AMD EPYC:"), "`--fold`")
     assert results(checkout, "--update").returncode == 0
     (modes / "mobilenetv2_cityscapes_stock.json").unlink()
     assert_one_line(results(checkout), "No such file", "mobilenetv2_cityscapes_stock.json")
@@ -327,12 +371,12 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     result = results(updated)
     rows = table(result, "#### Networks")
     assert [row[0] for row in rows] == ["MobileNet-V2", "MobileNet-V2", "resnet18"] * 2
-    # The runs' means are 160 to 240 ms, 20 apart: 2.7764 * 31.623 / sqrt(5) is 39.265.
+    # The runs' means are 160 to 240 ms, 20 apart: 2.7764 * 0.1602 / sqrt(5) is log(1.220).
     assert rest_of(rows, "resnet18 | PASCAL VOC 2012 | AMD EPYC") == cells(
-        "200.000 | ± 39.265 | 5.00 | 10.486 | 6.000 | 62.0 | 60.0 | 5 x 2"
+        "198 | 162 to 242 | 5.1 | 10.486 | 6.000 | 62.0 | 61 | 5 x 2"
     )
     assert rest_of(rows, "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory") == cells(
-        "200.000 | ± 49.683 | 5.00 | 2.621 | 8.000 | 95.0 | 80.0 | 3 x 4"
+        "199 | 155 to 256 | 5.0 | 2.621 | 8.000 | 95.0 | 80 | 3 x 4"
     )
     assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
     for title in ("#### Inference time", "#### Memory"):
@@ -360,7 +404,7 @@ def test_titles_are_those_of_the_records_whatever_the_files_are_called(checkout)
     rows = table(results(checkout), "#### Networks")
     # It is another network than that of the memory report now.
     start = "resnet50, output stride 16 | PASCAL VOC 2012 | AMD EPYC"
-    expected = "200.000 | ± 39.265 | 5.00 | - | - | - | 60.0 | 5 x 2"
+    expected = "198 | 162 to 242 | 5.1 | - | - | - | 61 | 5 x 2"
     assert rest_of(rows, start) == cells(expected)
 
 
@@ -375,7 +419,7 @@ def test_each_device_has_its_rows(checkout):
     for title, number in (("#### Inference time", 2), ("#### Sums of the rows", 1)):
         assert sorted(row[number] for row in table(result, title)) == sorted(2 * devices)
     assert [row[2] for row in table(result, "#### Memory")] == ["cpu", "cpu (other)"] * 2
-    assert f"\nMobileNet-V2, AMD EPYC (other); {CITYSCAPES} / {VOC}:\n" in result.stdout
+    assert f"\nMobileNet-V2, {CITYSCAPES}, AMD EPYC (other):\n" in result.stdout
     assert results(checkout, "--update").returncode == 0
     assert " (other)" in (checkout / "README.md").read_text()
 
@@ -429,3 +473,21 @@ def test_memory_of_more_than_a_gigabyte(checkout):
     store(file, replace(report, tensors=[gibibyte]))
     assert "Used Memory: 1.50G\n" in file.with_suffix(".txt").read_text()
     assert table(results(checkout), "#### Memory")[1][3:6] == ["1536.00", "2.621", "402.653"]
+
+
+# Trials.
+
+
+def test_trials_of_compare(updated):
+    result = results(updated)
+    (row,) = table(result, "#### Trials")
+    assert row == ["VOC, twice", "3 x 5", "1.000", "5.0 to 20.0", "1", "3.9"]
+    text = (updated / "METHOD.md").read_text()
+    assert "<!-- results.py: Trials -->\n| Compared " in text
+
+
+def test_trials_that_cannot_be_read(checkout):
+    (checkout / "tools/trials.json").write_text('[{"title": "VOC"}]')
+    assert_one_line(results(checkout), f"{checkout}/tools/trials.json holds no trials")
+    (checkout / "tools/trials.json").unlink()
+    assert "#### Trials" not in results(checkout).stdout

@@ -2,9 +2,10 @@
 
 A program for people, not a test. Each round runs, in random order, the stock pass, the block and
 the layer pass, and torch.utils.benchmark.Timer on the stock pass, after two passes of its own to
-warm up; printed is the median of the rounds' ratios to the stock pass, with its quartiles. "stock
-again" shows what noise alone does, "training mode" what a forgotten eval() does. On CUDA, Timer's
-time has launches and synchronisation in it too.
+warm up; printed is the median of the rounds' ratios to the stock pass, with its 95 % confidence
+interval (by order statistics), and the ratios' quartiles. "stock again" shows what noise alone
+does, "training mode" what a forgotten eval() does. On CUDA, Timer's time has launches and
+synchronisation in it too.
 """
 
 import argparse
@@ -38,6 +39,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
+    from scipy.stats import quantile_test
+
     from backbone.measure import machine
     from backbone.network.build import build
     from backbone.trace.observe import check_input
@@ -57,8 +60,12 @@ def main() -> None:
         "ratio to the stock pass:"
     )
     for name in list(passes)[1:]:
-        low, median, high = statistics.quantiles(ratios[name], n=4)
-        print(f"{name:<13} {median:.4f}  (quartiles {low:.4f} to {high:.4f})")
+        first, median, third = statistics.quantiles(ratios[name], n=4)
+        limits = quantile_test(ratios[name], p=0.5).confidence_interval(0.95)
+        print(
+            f"{name:<13} {median:.4f}  ({limits.low:.4f} to {limits.high:.4f}; "
+            f"quartiles {first:.4f} and {third:.4f})"
+        )
 
 
 def make_passes(backbone, image, clock) -> dict[str, Callable[[], float]]:

@@ -7,13 +7,13 @@ import torch
 from backbone.measure.passes import Clock
 from backbone.record.rows import Ceilings
 
-REPEATS = 15
+REPEATS = 8
 MATRIX_SIDES = {"cpu": 2048, "cuda": 8192}
 COPIED_BYTES = 2**29  # with the copy, far more than the caches hold
 
 
 def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: Clock) -> Ceilings:
-    """The best of 30 products of square matrices and of 15 copies of 512 MiB, in touched memory.
+    """The best of 16 products of square matrices and of 8 copies of 512 MiB, in touched memory.
     Half of the products are torch.mm's, half a pointwise convolution's in channels_last, by another
     library (and perhaps in TF32, as in the network): neither is the faster one on all machines."""
     with torch.inference_mode():

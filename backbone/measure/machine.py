@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils import collect_env
 
+from backbone.measure.addresses import has_fixed_addresses
 from backbone.record import schema
 
 
@@ -28,8 +29,15 @@ def why_no_cuda() -> str | None:
 
 
 def describe_software() -> dict[str, str | int]:
-    """The versions of what the network is made of and run by."""
-    return {"torch_version": torch.__version__, "torchvision_version": version("torchvision")}
+    """The versions of what the network is made of and run by, and whether the process has its
+    memory at addresses that are not random."""
+    conditions: dict[str, str | int] = {
+        "torch_version": torch.__version__,
+        "torchvision_version": version("torchvision"),
+    }
+    if has_fixed_addresses():
+        conditions["fixed_addresses"] = "True"
+    return conditions
 
 
 def describe_cuda() -> dict[str, str | int]:

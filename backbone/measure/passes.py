@@ -20,6 +20,7 @@ from backbone.network.build import Backbone
 from backbone.trace.instrument import mark_pass
 
 FAULT_PASSES = 3  # in which the page faults of each operation are counted
+CONTEXT_BYTES = 2**29  # that a process has on a GPU beside its tensors, about
 
 
 class Clock(Protocol):
@@ -85,7 +86,7 @@ class _Series:
         """Run the warm-up, of one pass at the least, and then the counted passes by turns. A turn's
         first pass finds caches and cores cold: it is run and not counted."""
         self.run_uncounted(max(1, warmup))
-        turns.tell_ready(self._last_seconds, peak_resident_bytes())
+        turns.tell_ready(self._last_seconds, peak_resident_bytes(), *device_bytes(self._image))
         left = iterations
         while left > 0:
             passes = min(turns.wait(), left)
@@ -170,3 +171,12 @@ def peak_resident_bytes() -> int:
     """The most memory that this process has had."""
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return getrusage(RUSAGE_SELF).ru_maxrss * unit
+
+
+def device_bytes(image: Tensor) -> tuple[int, ...]:
+    """Of the GPU that an image is on: the most that this process has had there, and what is free;
+    nothing for an image on the CPU."""
+    if not image.is_cuda:
+        return ()
+    free, _ = torch.cuda.mem_get_info(image.device)
+    return torch.cuda.max_memory_reserved(image.device) + CONTEXT_BYTES, free

@@ -4,18 +4,25 @@ turns.py is the run's own side of this, and says how the two speak.
 """
 
 import os
+import re
 import select
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from backbone.command.errors import Failure
+from backbone.measure.addresses import fixed_addresses
 
 # A run is given up if a turn takes this many times as long as it should, and so many seconds.
 PATIENCE = 20
 LEAST_PATIENCE = 60  # seconds
 START_SECONDS = 1800  # that a run may take to be warm, and to end after its last turn
 ENDING_SECONDS = 5  # that a process which is told to end has for it
+VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +36,64 @@ class Command:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+def read_command(
+    name: str,
+    words: Sequence[str],
+    flags: Sequence[str],
+    stdout: Path,
+    interpreter: str = sys.executable,
+) -> Command:
+    """A command as one types it, and flags behind it: before the timer may stand variables of its
+    environment and an interpreter of its own; else it has the one that is given here. Raises
+    Failure where it names no timer."""
+    words = list(words)
+    environment = {}
+    while words and (variable := VARIABLE.fullmatch(words[0])):
+        environment[variable[1]] = variable[2]
+        del words[0]
+    if not words:
+        raise Failure(f"{name!r} names no timer")
+    if words[0].endswith(".py"):
+        words.insert(0, interpreter)
+    return Command(name=name, words=[*words, *flags], stdout=stdout, environment=environment)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of the machine's memory, and of a GPU's."""
+
+    resident: int = 0
+    on_device: int = 0
+
+    def __add__(self, other: "Memory") -> "Memory":
+        return Memory(self.resident + other.resident, self.on_device + other.on_device)
+
+    def fits(self, room: "Memory") -> bool:
+        """Whether there is room for so much."""
+        return self.resident <= room.resident and self.on_device <= room.on_device
+
+
 class RunFailed(Exception):
     """A run has not ended as it should; the message says how."""
 
 
 class Run:
     """One process of a command, from its start to its end. Where it fails, the last line of its
-    stderr is told.
+    stderr is told; all of it with PROFILE_DEBUG=1.
 
-    seconds: of a pass, the longest seen. resident_bytes: that it has held. passes_left: to come.
+    seconds: of a pass, the longest seen. memory: that it has held. free_on_device: bytes that a GPU
+    still has; None on a CPU. passes_left: to come. notes: what a run that has ended said on stderr.
     """
 
-    def __init__(self, command: Command) -> None:
-        """Start the process. Raises RunFailed."""
+    def __init__(self, command: Command, hash_seed: int) -> None:
+        """Start the process, with Python's hashes by this seed unless the environment has another,
+        and its memory at the same addresses whenever it does the same. Raises RunFailed."""
         self.command = command
         self.seconds = 0.0
-        self.resident_bytes = 0
+        self.memory = Memory()
+        self.free_on_device: int | None = None
         self.passes_left: int | None = None
+        self.notes = ""
         self._heard = b""
         self._stderr = command.stdout.with_suffix(".stderr")
         read_here, write_there = os.pipe()
@@ -53,10 +101,14 @@ class Run:
         self._reader, self._writer = read_here, write_here
         turns = ["--turns", str(read_there), str(write_there)]
         try:
-            with command.stdout.open("wb") as out, self._stderr.open("wb") as errors:
+            with (
+                command.stdout.open("wb") as out,
+                self._stderr.open("wb") as errors,
+                fixed_addresses(),
+            ):
                 self.process = subprocess.Popen(
                     [*command.words, *turns],
-                    env={**os.environ, **command.environment},
+                    env={"PYTHONHASHSEED": str(hash_seed), **os.environ, **command.environment},
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=errors,
@@ -72,8 +124,13 @@ class Run:
 
     def wait_until_ready(self) -> None:
         """Wait until the run is warm. Raises RunFailed."""
-        seconds, resident_bytes = self._hear("ready", START_SECONDS)
-        self.seconds, self.resident_bytes = float(seconds), int(resident_bytes)
+        seconds, resident, *on_device = self._hear("ready", START_SECONDS)
+        self.seconds = float(seconds)
+        self.memory = Memory(resident=int(resident))
+        if on_device:
+            allocated, free = map(int, on_device)
+            self.memory = Memory(resident=int(resident), on_device=allocated)
+            self.free_on_device = free
 
     def take_turn(self, passes: int) -> None:
         """Let the run have a turn, and wait for its end. Raises RunFailed."""
@@ -94,6 +151,7 @@ class Run:
             raise RunFailed(f"has not ended {START_SECONDS} s after its last turn") from error
         if status != 0:
             raise RunFailed(self._why_it_ended())
+        self.notes = self._stderr.read_text("utf-8", "replace")
 
     def stop(self) -> None:
         """End the process, if it is there, and close what is open."""
@@ -138,7 +196,10 @@ class Run:
             status = self.process.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             return "has closed its pipes"
-        lines = self._stderr.read_text("utf-8", "replace").strip().splitlines()
+        said = self._stderr.read_text("utf-8", "replace")
+        if os.environ.get("PROFILE_DEBUG") == "1":
+            sys.stderr.write(said)
+        lines = said.strip().splitlines()
         if status == 2 and lines and "unrecognized arguments: --turns" in lines[-1]:
             return "its timer has no turns (--turns); it is of an older state of this project"
         if status == 0:

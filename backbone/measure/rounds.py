@@ -1,7 +1,8 @@
 """Rounds: one fresh process of everything that is compared, taking turns until all have ended.
 
-Runs of one round meet the same minutes, so that their ratio is worth something, and rounds are
-independent of each other.
+Runs of one round meet the same minutes, so that their ratio is worth something. They also have the
+same hash seed and no random addresses, so that two which do the same have their memory at the same
+places. Rounds are independent of each other: each has a seed of its own.
 """
 
 import contextlib
@@ -11,24 +12,27 @@ from dataclasses import dataclass
 from math import ceil
 
 from backbone.measure.available import available_bytes
-from backbone.measure.process import Command, Run, RunFailed
+from backbone.measure.process import Command, Memory, Run, RunFailed
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes at the least
-LEAST_PASSES = 3  # that are counted in a turn
-RESERVE = 2**30  # bytes that runs may need beyond what they are seen to hold
+LEAST_PASSES = 5  # that are counted in a turn
+RESERVE = 2**30  # bytes, here and on a GPU, that runs may need beyond what they are seen to hold
 
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run that has ended as it should: of which command, in which round and group."""
+    """A run that has ended as it should: of which command, in which round and group. notes: what it
+    said on stderr, unless a run before has said the same."""
 
     command: Command
     round: int
     group: int
+    notes: str
 
 
 class Rounds:
-    """Commands that are compared, round by round.
+    """Commands that are compared, round by round. seed: from 0 up to 2**31, of the order of turns,
+    and, with a round's number, of Python's hashes.
 
     Where memory does not hold all processes of a round at once, they are in several groups, each
     with a run of the first command, by which groups are comparable. failures: how a command has
@@ -40,7 +44,9 @@ class Rounds:
         self.failures: dict[Command, str] = {}
         self._commands = list(commands)
         self._random = random.Random(seed)
-        self._resident_bytes: dict[Command, int] = {}  # that runs of a command have held
+        self._memory: dict[Command, Memory] = {}  # that runs of a command have held
+        self._noted: set[str] = set()
+        self._device_bytes = 0  # that a GPU has for all runs together
 
     def run(self, number: int) -> Iterator[RunEnded]:
         """One round, the number of which is from 1: the runs that end as they should. It ends
@@ -50,46 +56,65 @@ class Rounds:
         group = 0
         while group == 0 or (others and first not in self.failures):
             with contextlib.ExitStack() as stack:
-                runs, others = self._start_group(stack, first, others)
+                runs, others = self._start_group(stack, first, others, self.seed + number)
                 self._hand_out(runs)
                 for run in runs:
                     if run.command in self.failures:
                         continue
                     with self._noting_failure(run):
                         run.finish(number, group, self.seed)
-                        yield RunEnded(command=run.command, round=number, group=group)
+                        yield RunEnded(run.command, number, group, self._new_notes(run))
             group += 1
 
     def _start_group(
-        self, stack: contextlib.ExitStack, first: Command, others: list[Command]
+        self, stack: contextlib.ExitStack, first: Command, others: list[Command], hash_seed: int
     ) -> tuple[list[Run], list[Command]]:
         """Warm runs of the first command and of as many others as memory holds, two at the least;
         and the others that are left. What is started is stopped with the stack."""
         available = available_bytes() - RESERVE
         runs: list[Run] = []
         left: list[Command] = []
-        held = 0
+        held = Memory()
         for command in (first, *others):
-            most = max(self._resident_bytes.values(), default=0)
-            needed = self._resident_bytes.get(command, most)
-            if len(runs) >= 2 and held + needed > available:
+            room = Memory(available, self._device_bytes)
+            if len(runs) >= 2 and not (held + self._memory_of(command)).fits(room):
                 left.append(command)
                 continue
-            known = command in self._resident_bytes
             try:
-                run = Run(command)
+                run = Run(command, hash_seed)
             except RunFailed as failure:
                 self.failures[command] = str(failure)
                 continue
             stack.callback(run.stop)
             runs.append(run)
-            if not known:  # what it holds is to be seen before the next one starts
-                with self._noting_failure(run):
-                    run.wait_until_ready()
-                    self._resident_bytes[command] = run.resident_bytes
-                needed = run.resident_bytes
-            held += needed
+            if command not in self._memory:  # to be seen before the next one starts
+                self._see_memory(run)
+            held += self._memory_of(command)
         return runs, left
+
+    def _new_notes(self, run: Run) -> str:
+        """What a run said on stderr, unless one before has said the same."""
+        if run.notes in self._noted:
+            return ""
+        self._noted.add(run.notes)
+        return run.notes
+
+    def _memory_of(self, command: Command) -> Memory:
+        """What a run of a command has held; what the largest has, where none of it is known."""
+        seen = self._memory.values()
+        largest = Memory(
+            resident=max((memory.resident for memory in seen), default=0),
+            on_device=max((memory.on_device for memory in seen), default=0),
+        )
+        return self._memory.get(command, largest)
+
+    def _see_memory(self, run: Run) -> None:
+        """Wait until a run is warm, and note what memory it holds."""
+        with self._noting_failure(run):
+            run.wait_until_ready()
+            self._memory[run.command] = run.memory
+            if run.free_on_device is not None and self._device_bytes == 0:
+                self._device_bytes = run.free_on_device + run.memory.on_device - RESERVE
 
     def _hand_out(self, runs: list[Run]) -> None:
         """Wait until the runs are warm, and give them turns in random order until none has passes

@@ -2,7 +2,9 @@
 
 The run and the one who hands out turns (rounds.py) speak by lines on two pipes:
 
-    run     ready SECONDS BYTES  it is warm, its last pass took so long, and it has held so much
+    run     ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
+                                 it is warm, its last pass took so long, and it has held so much
+                                 memory; on a GPU also so much of that one's, which has so much free
     other   turn PASSES          run so many, after one that is not counted
     run     ended PASSES         the turn has ended; so many passes are still to come
     other   finish ROUND GROUP SEED
@@ -31,9 +33,10 @@ class Turns:
             raise Failure(f"--turns {reading} {writing}: no such pipes are open here") from error
         self.fields: dict[str, int] = {}
 
-    def tell_ready(self, seconds: float, resident_bytes: int) -> None:
-        """Say that the run is warm, how long its last pass took, and what memory it has held."""
-        self._tell(f"ready {seconds:.6f} {resident_bytes}")
+    def tell_ready(self, seconds: float, *memory: int) -> None:
+        """Say that the run is warm, how long its last pass took, and the bytes that it has held: of
+        the machine's memory, of a GPU's, and what that one has free."""
+        self._tell(" ".join(["ready", f"{seconds:.6f}", *map(str, memory)]))
 
     def wait(self) -> int:
         """Wait for the next turn; how many passes are counted in it."""

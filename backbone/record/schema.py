@@ -20,6 +20,7 @@ CONDITIONS = {
     "torchvision_version": "",
     "python_version": "",
     "python_implementation": "",
+    "fixed_addresses": "True where the process has its memory at addresses that are not random",
     "device": "the model of the GPU or of the CPU",
     "cpu_model_name": "",
     # On a CPU:
@@ -47,7 +48,7 @@ RUN = {
     "date": "when it began",
     "round": "its number, from 1, where runs took turns",
     "group": "of the round's runs, from 0, where memory did not hold all at once",
-    "order_seed": "of the random order of turns",
+    "order_seed": "of the random order of turns; with the round added, of Python's hashes",
     "involuntary_context_switches": "in all timed passes",
     "stolen_time": "seconds of the machine's processors during the timed passes, by /proc/stat",
     "system_time": "seconds of a pass in the system, the median",

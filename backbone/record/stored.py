@@ -105,10 +105,16 @@ def load_times() -> list[Stored]:
 def _check_same_run(file: Path, record: Record, first: Record, target: str, dataset: str) -> None:
     """Raise Failure where a record is not of the rounds that a first one is of, or not of this
     target and dataset."""
-    expected = first.conditions | {"target": target, "dataset": dataset, "runs": len(first.runs)}
-    here = record.conditions | {"runs": len(record.runs)}
+    expected = first.conditions | {"target": target, "dataset": dataset, "runs": _rounds_of(first)}
+    here = record.conditions | {"runs": _rounds_of(record)}
     if unlike := sorted(dict(here.items() ^ expected.items())):
         raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
+
+
+def _rounds_of(record: Record) -> tuple[int, ...]:
+    """The rounds of a record's runs; one record may have several runs in a round, one in each of
+    its groups."""
+    return tuple(sorted({run.get("round", number) for number, run in enumerate(record.runs, 1)}))
 
 
 def of_main_network(times: list[Stored]) -> list[Stored]:

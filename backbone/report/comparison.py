@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backbone.record.records import Record
-from backbone.report.statistics import Interval, ratio_interval
+from backbone.report.numbers import show_limits, show_mean, show_range
+from backbone.report.statistics import Interval, geometric_interval, speed_ups
 
 
 @dataclass(frozen=True)
@@ -45,32 +46,23 @@ def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> 
     """The commands, whose runs the records hold, each beside the first. same: percent within which
     two things are called the same."""
     compared = []
-    first = means_by_round(records[0])
+    first = records[0]
     for number, (command, record) in enumerate(zip(commands, records, strict=True)):
-        means = means_by_round(record)
+        means = record.whole.run_means.tolist()
         speed_up = None
         if number > 0:
-            common = sorted(means.keys() & first.keys())
-            speed_up = ratio_interval([first[key] / means[key] for key in common])
+            speed_up = geometric_interval(speed_ups(record, first, first))
         compared.append(
             Compared(
                 command=command,
-                milliseconds=ratio_interval(list(means.values())),
+                milliseconds=geometric_interval(means),
                 speed_up=speed_up,
                 verdict=None if speed_up is None else judge(speed_up, same),
-                process_means=list(means.values()),
+                process_means=means,
                 page_faults=list(record.whole.page_faults),
             )
         )
     return compared
-
-
-def means_by_round(record: Record) -> dict[tuple[int, int], float]:
-    """Milliseconds of a pass, by round and group, of runs that took turns."""
-    means = record.whole.run_means.tolist()
-    return {
-        (run["round"], run["group"]): mean for run, mean in zip(record.runs, means, strict=True)
-    }
 
 
 def judge(speed_up: Interval, same: float) -> str:
@@ -105,24 +97,27 @@ def format_comparison(compared: Sequence[Compared], same: float) -> str:
 
 def _format_mean(each: Compared) -> str:
     mean = each.milliseconds
-    if mean.low is None:
-        return f"{mean.mean:.2f} ms"
-    return f"{mean.mean:.2f} ms ({mean.low:.2f} to {mean.high:.2f})"
+    limits = "" if mean.low is None else f" ({show_limits(mean)})"
+    return f"{show_mean(mean)} ms{limits}"
 
 
 def _format_ratio(each: Compared, same: float) -> str:
     if each.speed_up is None:
         return ""
     ratio = each.speed_up
-    limits = "" if ratio.low is None else f" ({ratio.low:.3f} to {ratio.high:.3f})"
-    verdict = f"same within {same:g} %" if each.verdict == "same" else each.verdict
-    return f"  {ratio.mean:.3f} times as fast{limits}: {verdict}"
+    limits = "" if ratio.low is None else f" ({show_limits(ratio)})"
+    return f"  {show_mean(ratio)} times as fast{limits}: {word_verdict(each.verdict, same)}"
+
+
+def word_verdict(verdict: str, same: float) -> str:
+    """A verdict as it is printed."""
+    return f"same within {same:g} %" if verdict == "same" else verdict
 
 
 def _format_processes(each: Compared) -> str:
     means = each.process_means
     noun = "process" if len(means) == 1 else "processes"
-    text = f"{len(means)} {noun}, {min(means):.1f} to {max(means):.1f} ms"
+    text = f"{len(means)} {noun}, {show_range(means)} ms"
     if each.page_faults:
-        text += f", {min(each.page_faults):,} to {max(each.page_faults):,} page faults a pass"
+        text += f", {show_range(each.page_faults)} page faults a pass"
     return text

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from backbone.record.names import name_row
 from backbone.record.rows import Row
 from backbone.record.stored import DATASET_TITLES, Stored
-from backbone.report.statistics import Interval, interval, ratio_interval, speed_ups
+from backbone.report.statistics import Interval, geometric_interval, speed_ups
 from backbone.report.tables import Results
 
 MARKERS = "osv^DPX*"
@@ -121,7 +121,9 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
     groups = {}
     for each in times:
         stages = enumerate(each.rows("block"))
-        groups[each.configuration] = [Bar(place, interval(row.run_means)) for place, row in stages]
+        groups[each.configuration] = [
+            Bar(place, geometric_interval(row.run_means)) for place, row in stages
+        ]
     _draw_bars(axes.bar, "yerr", groups)
     names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
@@ -184,8 +186,9 @@ def draw_modes(axes: Axes, modes: list[Stored]) -> None:
     for each in modes:
         bars = groups[each.dataset] = []
         for mode, record in each.records.items():
-            if ratios := speed_ups(record, each.records["stock"]):
-                bars.append(Bar(names.index(mode), ratio_interval(ratios)))
+            stock = each.records["stock"]
+            if ratios := speed_ups(record, stock, stock):
+                bars.append(Bar(names.index(mode), geometric_interval(ratios)))
     groups = {label: bars for label, bars in groups.items() if bars}
     _draw_bars(axes.barh, "xerr", groups)
     axes.axvline(1, color="black", linewidth=1)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from backbone.command.errors import Failure
 from backbone.record.rows import Ceilings, Row
 from backbone.record.stored import Stored
-from backbone.report.markdown import format_table, show
+from backbone.report.markdown import format_table
+from backbone.report.numbers import show, show_mean
+from backbone.report.statistics import Interval, interval, per_pass
 
 NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
 WORST = 10  # operations that lose most, which are listed apart
@@ -14,11 +16,11 @@ WORST = 10  # operations that lose most, which are listed apart
 
 @dataclass(frozen=True)
 class KindSum:
-    """Operations together: how many, their time and floor in ms, their MACs, bytes and page faults
-    (None: not counted)."""
+    """Operations together: how many, their time with its interval over the processes and floor in
+    ms, their MACs, bytes and page faults (None: not counted)."""
 
     operations: int
-    time: float
+    time: Interval
     floor: float
     macs: int
     bytes_moved: int
@@ -36,8 +38,8 @@ def kind_blocks(times: Stored) -> list[str]:
     gflops = ceilings.flops_per_second / 1e9
     gbytes = ceilings.bytes_per_second / 1e9
     return [
-        f"{times.title}. The pass takes {whole.time:.1f} ms, its floor is {whole.floor:.1f} ms, by "
-        f"ceilings of {gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
+        f"{times.title}. The pass takes {show_mean(whole.time)} ms, its floor is "
+        f"{whole.floor:.1f} ms, by ceilings of {gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
         format_table(kind_cells(kind, total, whole) for kind, total in kinds.items()),
     ]
 
@@ -54,7 +56,7 @@ def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:
     if small:
         by_kind[", ".join(small)] = [row for kind in small for row in by_kind.pop(kind)]
     sums = {kind: sum_rows(inside, ceilings) for kind, inside in by_kind.items()}
-    return dict(sorted(sums.items(), key=lambda item: -item[1].time))
+    return dict(sorted(sums.items(), key=lambda item: -item[1].time.mean))
 
 
 def sum_rows(rows: list[Row], ceilings: Ceilings) -> KindSum:
@@ -62,7 +64,7 @@ def sum_rows(rows: list[Row], ceilings: Ceilings) -> KindSum:
     counted = all(row.page_faults for row in rows)
     return KindSum(
         operations=len(rows),
-        time=sum(row.mean for row in rows),
+        time=interval(sum(row.run_means for row in rows).tolist()),
         floor=sum(row.floor(ceilings) for row in rows),
         macs=sum(row.cost.macs for row in rows),
         bytes_moved=sum(row.cost.bytes_moved for row in rows),
@@ -75,13 +77,15 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
     return {
         "Kind": kind,
         "Operations": str(total.operations),
-        "Time (ms)": f"{total.time:.2f}",
-        "% of the time": f"{100 * total.time / whole.time:.1f}",
+        "Time (ms)": show_mean(total.time),
+        "% of the time": f"{100 * total.time.mean / whole.time.mean:.1f}",
         "% of the MACs": f"{100 * total.macs / whole.macs:.1f}",
-        "GFLOP/s": f"{2e-6 * total.macs / total.time:.1f}" if total.macs else "-",
-        "GB/s": f"{1e-6 * total.bytes_moved / total.time:.1f}" if total.bytes_moved else "-",
+        "GFLOP/s": show_mean(per_pass(2e-9 * total.macs, total.time)) if total.macs else "-",
+        "GB/s": show_mean(per_pass(1e-9 * total.bytes_moved, total.time))
+        if total.bytes_moved
+        else "-",
         "Floor (ms)": f"{total.floor:.2f}",
-        "Floor / time": f"{total.floor / total.time:.2f}",
+        "Floor / time": f"{total.floor / total.time.mean:.2f}",
         "Page faults": show("{:,.0f}", total.page_faults),
     }
 

@@ -8,8 +8,3 @@ def format_table(rows: Iterable[dict[str, str]]) -> str:
     rows = list(rows)
     lines = [rows[0], ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def show(form: str, value: float | None) -> str:
-    """A value in a form such as "{:.2f}"; "-" where there is none."""
-    return "-" if value is None else form.format(value)

@@ -19,11 +19,6 @@ class Interval:
     low: float | None = None
     high: float | None = None
 
-    @property
-    def half_width(self) -> float | None:
-        """From the mean to a limit, of an interval that is as wide on both sides."""
-        return None if self.high is None else self.high - self.mean
-
 
 def interval(values: Sequence[float]) -> Interval:
     """The mean of independent values, such as the runs' means (passes of one process are not
@@ -37,18 +32,59 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, low=mean - half_width, high=mean + half_width)
 
 
-def ratio_interval(ratios: Sequence[float]) -> Interval:
-    """The geometric mean of ratios, such as those of two things round by round, with its interval
-    on the log scale, which cannot pass zero, and is that of the inverse ratios, inverted."""
-    logs = interval([log(ratio) for ratio in ratios])
+def geometric_interval(values: Sequence[float]) -> Interval:
+    """The geometric mean of independent times or ratios, with its interval on the log scale, which
+    cannot pass zero, and is that of the inverse values, inverted."""
+    logs = interval([log(value) for value in values])
     if logs.low is None:
         return Interval(exp(logs.mean))
     return Interval(exp(logs.mean), low=exp(logs.low), high=exp(logs.high))
 
 
-def speed_ups(record: Record, stock: Record) -> list[float]:
-    """The stock pass's time over a mode's, round by round; none where their runs were not by turns,
-    and so can't be compared."""
+def scatter(reach: float, values: int) -> float:
+    """The standard deviation of the logarithms of so many values whose geometric mean has an
+    interval that reaches up to so many times the mean."""
+    return log(reach) * sqrt(values) / float(stdtrit(values - 1, 0.975))
+
+
+def per_pass(amount: float, milliseconds: Interval) -> Interval:
+    """What comes of an amount a pass in a second, such as images or bytes, where a pass takes so
+    long."""
+    mean = 1000 * amount / milliseconds.mean
+    if milliseconds.low is None or milliseconds.low <= 0:
+        return Interval(mean)
+    return Interval(mean, 1000 * amount / milliseconds.high, 1000 * amount / milliseconds.low)
+
+
+def speed_ups(record: Record, other: Record, first: Record) -> list[float]:
+    """How many times as fast a record's pass is as another's, round by round; none where the two
+    have no rounds in common, and so can't be compared. Runs of one group have taken turns; those of
+    two groups of a round are compared by the runs of the first record, which both groups have."""
+    if "round" not in record.runs[0]:
+        return _speed_ups_in_order(record, other)
+    means, others, firsts = (_means_by_turns(each) for each in (record, other, first))
+    ratios = [others[key] / means[key] for key in means.keys() & others.keys()]
+    if ratios:
+        return ratios
+    return [
+        (others[there] / firsts[there]) * (firsts[here] / means[here])
+        for here in means
+        for there in others
+        if here[:2] == there[:2] and {here, there} <= firsts.keys()
+    ]
+
+
+def _means_by_turns(record: Record) -> dict[tuple[int, int, int], float]:
+    """Milliseconds of a pass in each run, by what those have in common that took turns with it: the
+    seed of their order, which is another in each series of rounds, round and group."""
+    return {
+        (run["order_seed"], run["round"], run["group"]): mean
+        for run, mean in zip(record.runs, record.whole.run_means.tolist(), strict=True)
+    }
+
+
+def _speed_ups_in_order(record: Record, stock: Record) -> list[float]:
+    """The same of runs that followed each other, as those did that an older state has stored."""
     here, there = ([run["date"] for run in each.runs] for each in (record, stock))
     rounds = list(zip(here, there, strict=False))
     if len(here) != len(there):

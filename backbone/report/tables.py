@@ -1,26 +1,28 @@
 """The stored files as the README's tables, part by part."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 
-from backbone.command.options import EXACT_MODES
 from backbone.record import stored
 from backbone.record.records import Record
 from backbone.record.stored import Stored, StoredMemory, count
+from backbone.record.trials import Trials
 from backbone.report.kinds import kind_blocks
-from backbone.report.markdown import format_table, show
-from backbone.report.statistics import interval, ratio_interval, speed_ups
-
-MIB = 2**20
+from backbone.report.markdown import format_table
+from backbone.report.modes import mode_blocks
+from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean, show_range
+from backbone.report.statistics import geometric_interval, per_pass, scatter, speed_ups
 
 
 @dataclass(frozen=True)
 class Results:
     """All that is stored: times, modes (of each network and setting those of all inputs), and
-    memory."""
+    memory; and trials of compare.py."""
 
     times: list[Stored]
     modes: list[list[Stored]] = field(default_factory=list)
     memory: list[StoredMemory] = field(default_factory=list)
+    trials: list[Trials] = field(default_factory=list)
 
     @property
     def main_network(self) -> list[Stored]:
@@ -45,6 +47,7 @@ def format_parts(results: Results) -> dict[str, list[str]]:
         "Networks": [],
         "Memory": [],
         "Sums of the rows": [format_table(map(closure_cells, results.main_network))],
+        "Trials": [format_table(map(trials_cells, results.trials))] if results.trials else [],
     }
     if not any(
         "cuda_version" in times.records["model"].conditions for times in results.main_network
@@ -65,19 +68,20 @@ def format_parts(results: Results) -> dict[str, list[str]]:
 
 
 def time_cells(times: Stored) -> dict[str, str]:
-    """Mean, interval and population std in ms, images a second, page faults, and memory."""
+    """Mean, interval and population std in ms, images a second, what the processes were, memory."""
     record = times.records["model"]
     row = record.whole
-    mean = interval(row.run_means)
+    mean = geometric_interval(row.run_means)
     return {
         "Model": times.network,
         "Dataset": times.dataset,
         "Device": times.configuration,
-        "Inference Time (ms)": f"{mean.mean:.3f}",
-        "95 % interval": show("± {:.3f}", mean.half_width),
-        "Std (ms)": f"{row.samples.std():.3f}",
-        "FPS": f"{1000 * row.input_shape[0] / mean.mean:.2f}",
-        "Page faults": show("{:,.0f}", row.median_faults),
+        "Inference Time (ms)": show_mean(mean),
+        "95 % interval": show_limits(mean),
+        "Std (ms)": show_mean(replace(mean, mean=float(row.samples.std()))),
+        "FPS": show_mean(per_pass(row.input_shape[0], mean)),
+        "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
+        "Page faults": show_range(row.page_faults) if row.page_faults else "-",
         "System time (ms)": show("{:.0f}", record.median("system_time", 1000)),
         "Peak resident (MB)": show("{:.0f}", record.median("peak_resident_memory", 1 / MIB)),
     }
@@ -86,61 +90,34 @@ def time_cells(times: Stored) -> dict[str, str]:
 def closure_cells(times: Stored) -> dict[str, str]:
     """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
     cells = {"Dataset": times.dataset, "Device": times.configuration}
-    whole = times.records["model"].whole.run_means
+    whole = times.records["model"]
     for head, target in (("Blocks'", "block"), ("Layers'", "layer")):
-        ratio = interval(times.records[target].whole.run_means / whole)
-        half_width = "" if ratio.half_width is None else f" ± {ratio.half_width:.3f}"
-        cells[f"{head} sum / stock pass"] = f"{ratio.mean:.3f}{half_width}"
+        ratios = speed_ups(whole, times.records[target], whole)
+        shown = show_interval(geometric_interval(ratios)) if ratios else "of other rounds"
+        cells[f"{head} sum / stock pass"] = shown
     return cells
 
 
-def mode_blocks(inputs: list[Stored]) -> list[str]:
-    """The modes of one network and setting against the stock pass, for one input / the other."""
-    datasets = " / ".join(each.dataset for each in inputs)
-    caption = f"{inputs[0].network}, {inputs[0].configuration}; {datasets}:"
-    rows = []
-    for mode in dict.fromkeys(mode for each in inputs for mode in each.records):
-        cells = [mode_cells(mode, each) if mode in each.records else {} for each in inputs]
-        heads = max(cells, key=len)
-        row = {"Mode": f"`{mode}`" if mode.startswith("-") else mode}
-        for head in heads:
-            row[head] = " / ".join(each.get(head, "-") for each in cells)
-        rows.append(row)
-    return [caption, format_table(rows)]
-
-
-def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
-    """How many times as fast as the stock pass of the same round, and what a pass takes."""
-    record = modes.records[mode]
-    row = record.whole
-    peak = record.median("peak_resident_memory", 1 / MIB)
-    if peak is None:
-        peak = record.median("peak_allocated_memory", 1 / MIB)
-    exact = record.conditions.get("mode", "") in EXACT_MODES
-    difference = show("{:.0e}", record.median("output_difference"))
+def trials_cells(series: Trials) -> dict[str, str]:
+    """How often trials tell two commands apart, and how narrow they are."""
+    ratio = geometric_interval([trial.speed_up for trial in series.trials])
+    half_widths = [100 * (trial.high / trial.speed_up - 1) for trial in series.trials]
+    apart = [trial for trial in series.trials if not trial.low <= 1 <= trial.high]
+    scatters = [scatter(trial.high / trial.speed_up, series.rounds) for trial in series.trials]
     return {
-        **speed_up_cells(record, modes.records["stock"]),
-        "Time (ms)": f"{row.mean:.1f}",
-        "FPS": f"{1000 * row.input_shape[0] / row.mean:.2f}",
-        "Output difference": "none" if exact else difference,
-        "Page faults": show("{:,.0f}", row.median_faults),
-        "Peak (MB)": show("{:.0f}", peak),
+        "Compared": series.title,
+        "Trials x rounds": f"{len(series.trials)} x {series.rounds}",
+        "Times as fast": f"{ratio.mean:.3f}",
+        "Half-width (%)": show_range(half_widths),
+        "Intervals without 1": str(len(apart)),
+        "Scatter of two processes (%)": f"{100 * median(scatters):.1f}",
     }
-
-
-def speed_up_cells(record: Record, stock: Record) -> dict[str, str]:
-    """How many times as fast as the stock pass of the same rounds, and the interval of that."""
-    ratios = speed_ups(record, stock)
-    if not ratios:
-        return {"Speed-up": "of other rounds", "95 % interval": "-"}
-    ratio = ratio_interval(ratios)
-    limits = "-" if ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
-    return {"Speed-up": f"{ratio.mean:.2f}", "95 % interval": limits}
 
 
 def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     """A network beside others: time, size by a memory report of like input, what it attains."""
     (row,) = times.rows("model")
+    mean = geometric_interval(row.run_means)
     cells = time_cells(times)
     for each in memory:
         alike = each.network == times.network and each.dataset == times.dataset
@@ -153,7 +130,7 @@ def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     )
     runs, passes = row.samples.shape
     return {head: cells.get(head, "-") for head in heads} | {
-        "GFLOP/s": f"{2e-6 * times.macs / row.mean:.1f}" if times.macs else "-",
+        "GFLOP/s": show_mean(per_pass(2e-9 * times.macs, mean)) if times.macs else "-",
         "Passes": f"{runs} x {passes}",
     }
 
@@ -178,22 +155,37 @@ def memory_cells(memory: StoredMemory) -> dict[str, str]:
 
 def format_conditions(times: list[Stored]) -> str:
     """Processes, passes, versions, mode and date of times, a line for those that have all alike."""
-    lines: dict[str, list[str]] = {}
+    by_configuration: dict[tuple[str, str], list[Stored]] = {}
     for each in times:
-        if each.dataset == stored.DATASET_TITLES["pascal"]:
-            record = each.records["model"]
-            line = f"{each.device}: {_conditions_of(record)}; {record.runs[0]['date'][:10]}"
-            lines.setdefault(line, []).append(each.network)
+        by_configuration.setdefault((each.network, each.configuration), []).append(each)
+    lines: dict[str, list[str]] = {}
+    for (network, _), inputs in by_configuration.items():
+        date = min(each.records["model"].runs[0]["date"][:10] for each in inputs)
+        conditions = _conditions_of(inputs[0].records["model"])
+        line = f"{inputs[0].device}: {_passes_of(inputs)}, {conditions}; {date}"
+        lines.setdefault(line, []).append(network)
     return "\n".join(f"- {', '.join(networks)}, {line}" for line, networks in lines.items())
+
+
+def _passes_of(inputs: list[Stored]) -> str:
+    """Of how many processes and passes the times of some inputs are, said once if it is the same of
+    all."""
+    passes: dict[str, list[str]] = {}
+    for each in inputs:
+        record = each.records["model"]
+        runs = len(record.runs)
+        processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
+        warmup, iterations = record.conditions["warmup"], record.conditions["iterations"]
+        text = f"{processes} of {warmup} warm-up and {iterations} timed passes"
+        passes.setdefault(text, []).append(each.dataset)
+    if len(passes) == 1:
+        return next(iter(passes))
+    return "; ".join(f"{', '.join(datasets)}: {text}" for text, datasets in passes.items())
 
 
 def _conditions_of(record: Record) -> str:
     conditions = record.conditions
-    runs = len(record.runs)
-    processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
     words = [
-        f"{processes} of {conditions['warmup']} warm-up and {conditions['iterations']} timed "
-        "passes",
         f"batch size {conditions['batch_size']}",
         str(conditions["dtype"]),
         f"torch {conditions['torch_version']}",
