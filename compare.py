@@ -5,6 +5,7 @@ before it may stand variables of its environment (OMP_NUM_THREADS=1) and an inte
 """
 
 import argparse
+import contextlib
 import json
 import random
 import re
@@ -124,9 +125,10 @@ def run_rounds(
     rounds = Rounds(commands, seed)
     with tqdm(total=arguments.rounds * len(commands), disable=None, leave=False) as bar:
         for number in range(1, arguments.rounds + 1):
-            for run in rounds.run(number):
-                bar.update()
-                bar.write(run.notes, file=sys.stderr, end="")
+            with contextlib.closing(rounds.run(number)) as ended:
+                for run in ended:
+                    bar.update()
+                    bar.write(run.notes, file=sys.stderr, end="")
             if commands[0] in rounds.failures or len(rounds.failures) == len(commands):
                 break
     return rounds.failures

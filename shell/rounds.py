@@ -6,6 +6,7 @@ left out, unless it is the first of its input, which the others are compared wit
 is then 3. The plan is what the function plan_run in storing.sh writes, field by field.
 """
 
+import contextlib
 import os
 import random
 import sys
@@ -113,10 +114,11 @@ def run_rounds(inputs: list[PlannedInput], leave_out: bool, progress: Progress) 
         progress.begin(now, number)
         begun = monotonic()
         rounds = by_turns[now.name]
-        for run in rounds.run(number):
-            progress.step(run.notes)
-            if os.getppid() != wrapper:
-                raise Failure("the wrapper has gone")
+        with contextlib.closing(rounds.run(number)) as ended:
+            for run in ended:
+                progress.step(run.notes)
+                if os.getppid() != wrapper:
+                    raise Failure("the wrapper has gone")
         now.seconds.append(monotonic() - begun)
         for command, reason in rounds.failures.items():
             if command in left_out:

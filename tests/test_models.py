@@ -2,7 +2,7 @@
 
 import pytest
 from project import assert_one_line, script
-from wrappers import REPORTS, TIMES, files_in, run
+from wrappers import CPU_TIMES, REPORTS, files_in, run
 
 from backbone.record import records
 
@@ -80,7 +80,7 @@ def test_wrappers_name_what_they_store_by_the_network(checkout, stand_in, flags,
         result = run(checkout / wrapper, *flags, env={**stand_in, "ROUNDS": "1"})
         assert (result.returncode, result.stdout) == (0, ""), result.stderr
     after = files_in(checkout)
-    expected = {f"cpu/{name}_stats/{file.replace('mobilenetv2', name)}" for file in TIMES}
+    expected = {file.replace("mobilenetv2", name) for file in CPU_TIMES}
     for folder in ("memory_reports", "model_structures"):
         expected |= {f"{folder}/{file.replace('mobilenetv2', name)}" for file in REPORTS}
     assert {file for file in after if before.get(file) != after[file]} == expected

@@ -15,7 +15,9 @@ from backbone.measure.available import available_bytes
 from backbone.measure.process import Command, Memory, Run, RunFailed
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes at the least
-LEAST_PASSES = 5  # that are counted in a turn
+LEAST_PASSES = 3  # that are counted in a turn
+LONG_SECONDS = 0.5  # a pass of such a length outlasts the bursts that short turns average out,
+LEAST_LONG_PASSES = 5  # and an uncounted one costs much
 RESERVE = 2**30  # bytes, here and on a GPU, that runs may need beyond what they are seen to hold
 
 
@@ -126,7 +128,7 @@ class Rounds:
         taking = [run for run in runs if run.command not in self.failures]
         if not taking:
             return
-        passes = max(LEAST_PASSES, ceil(TURN_SECONDS / max(run.seconds for run in taking)))
+        passes = _passes_of_a_turn(max(run.seconds for run in taking))
         while taking:
             for run in self._random.sample(taking, len(taking)):
                 with self._noting_failure(run):
@@ -140,3 +142,9 @@ class Rounds:
             yield
         except RunFailed as failure:
             self.failures[run.command] = str(failure)
+
+
+def _passes_of_a_turn(seconds: float) -> int:
+    """How many are counted in it, where the slowest run's pass takes so many seconds."""
+    least = LEAST_PASSES if seconds < LONG_SECONDS else LEAST_LONG_PASSES
+    return max(least, ceil(TURN_SECONDS / seconds))
