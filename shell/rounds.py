@@ -103,12 +103,12 @@ class Progress:
         self._bar.close()
 
 
-def run_rounds(inputs: list[PlannedInput], leave_out: bool, progress: Progress) -> list[Command]:
+def run_rounds(inputs: list[PlannedInput], need_all: bool, progress: Progress) -> list[Command]:
     """Run all rounds; the commands that are left out. Raises Failure where a run has failed that
     nothing goes on without, or the wrapper has gone."""
     seed = random.randrange(10**9)
     wrapper = os.getppid()
-    by_turns = {each.name: Rounds(each.commands, seed) for each in inputs}
+    by_turns = {each.name: Rounds(each.commands, seed, need_all) for each in inputs}
     left_out: list[Command] = []
     for now, number in in_order(inputs):
         progress.begin(now, number)
@@ -120,13 +120,11 @@ def run_rounds(inputs: list[PlannedInput], leave_out: bool, progress: Progress) 
                 if os.getppid() != wrapper:
                     raise Failure("the wrapper has gone")
         now.seconds.append(monotonic() - begun)
-        for command, reason in rounds.failures.items():
-            if command in left_out:
-                continue
-            if not leave_out or command is now.commands[0]:
-                raise Failure(
-                    f"{command.name} failed: {reason}; what was stored before is as it was"
-                )
+        first = now.commands[0]
+        if first in rounds.failures:
+            raise Failure(f"{first.name} failed: {rounds.failures[first]}")
+        for command in rounds.failures.keys() - left_out:
+            reason = rounds.failures[command]
             progress.note(f"{command.name} failed, and is left out: {reason}\n")
             left_out.append(command)
     return left_out
@@ -138,7 +136,9 @@ def main() -> None:
     progress = Progress(inputs)
     try:
         with interrupts_raised():
-            left_out = run_rounds(inputs, failing == "--leave-out", progress)
+            left_out = run_rounds(inputs, failing == "--need-all", progress)
+    except Failure as failure:
+        raise Failure(f"{failure}; what was stored before is as it was") from failure
     finally:
         progress.close()
     for command in left_out:

@@ -126,7 +126,8 @@ def test_wrong_passes_are_the_scripts_to_refuse(checkout, flags, ready):
 
 def test_failing_in_a_later_round(checkout, stand_in):
     before = files_in(checkout)
-    env = {**stand_in, "STAND_IN_FAILS": "pascal --target block", "STAND_IN_ROUND": "2"}
+    fails = {"STAND_IN_FAILS": "pascal --target block", "STAND_IN_ROUND": "2"}
+    env = {**stand_in, **fails, "ROUNDS": "10"}
     result = run(checkout / "cpu/stats.sh", env=env)
     assert (result.returncode, result.stdout) == (1, "")
     *_, at, last = result.stderr.splitlines()

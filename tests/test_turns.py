@@ -10,6 +10,7 @@ import psutil
 import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, script
 
+from backbone.command.errors import Failure
 from backbone.measure import process, rounds
 from backbone.measure.addresses import ADDR_NO_RANDOMIZE, has_fixed_addresses
 from backbone.measure.process import Command
@@ -101,6 +102,24 @@ def test_run_that_fails_takes_none_of_the_others_with_it(
     assert expected in all_rounds.failures[bad]
     assert children() == before
     assert not list(tmp_path.rglob("*.stderr"))
+
+
+@pytest.mark.parametrize("moment", ["start", "turn"])
+def test_nothing_goes_on_without_the_first(tmp_path, moment):
+    (tmp_path / "other").mkdir()
+    first = stand_in(tmp_path, f"fails:{moment}")
+    all_rounds = Rounds([first, stand_in(tmp_path / "other", "is:good")], seed=1)
+    assert list(all_rounds.run(1)) == []
+    assert list(all_rounds.failures) == [first]
+
+
+def test_nothing_goes_on_where_all_are_needed(tmp_path):
+    (tmp_path / "other").mkdir()
+    commands = [stand_in(tmp_path, "is:good"), stand_in(tmp_path / "other", "fails:turn")]
+    before = children()
+    with pytest.raises(Failure, match="fails-at-turn failed: exit status 1: it says why"):
+        list(Rounds(commands, seed=1, need_all=True).run(1))
+    assert children() == before
 
 
 def test_run_that_says_something_else_is_given_up(tmp_path):

@@ -89,7 +89,7 @@ def test_stats_hands_over_without_a_cuda_device(checkout, ready):
     assert first.startswith("stats.sh: no CUDA device here (PyTorch ") and "cpu/stats.sh" in first
     assert len(planned) == 12
     assert all(line.startswith("cpu/stats.sh: cpu/timer.py --i ") for line in planned)
-    assert at == "cpu/stats.sh: round 1 of 20, pascal: 6 runs by turns"
+    assert at == "cpu/stats.sh: round 1 of 2, pascal: 6 runs by turns"
     assert "failed: exit status 1: cpu/timer.py: out of memory" in last
     assert files_in(checkout) == before
 

@@ -103,9 +103,9 @@ runpy.run_path("shell/names.py", run_name="__main__")
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> dict[str, str]:
-    """The environment with an interpreter that finds all libraries, and a CUDA device where
-    STAND_IN_CUDA is set, and runs tests/stand_in.py in place of the scripts: what a wrapper does
-    takes no torch to see. All else it leaves to Python."""
+    """The environment, of one round, with an interpreter that finds all libraries, and a CUDA
+    device where STAND_IN_CUDA is set, and runs tests/stand_in.py in place of the scripts: what a
+    wrapper does takes no torch to see. All else it leaves to Python."""
     file = tmp_path / "python of its own"
     file.write_text(f"""#!/bin/sh
 case "$1 ${{2-}}" in
@@ -117,7 +117,7 @@ esac
 exec "{sys.executable}" "$@"
 """)
     file.chmod(0o755)
-    return {**ENVIRONMENT, "PYTHON": str(file)}
+    return {**ENVIRONMENT, "PYTHON": str(file), "ROUNDS": "1"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from backbone.command.errors import Failure
 from backbone.measure.available import available_bytes
 from backbone.measure.process import Command, Memory, Run, RunFailed
 
@@ -38,11 +39,12 @@ class Rounds:
 
     Where memory does not hold all processes of a round at once, they are in several groups, each
     with a run of the first command, by which groups are comparable. failures: how a command has
-    failed, which later rounds go without.
+    failed, which the others go on without, unless all are needed.
     """
 
-    def __init__(self, commands: Sequence[Command], seed: int) -> None:
+    def __init__(self, commands: Sequence[Command], seed: int, need_all: bool = False) -> None:
         self.seed = seed
+        self._need_all = need_all
         self.failures: dict[Command, str] = {}
         self._commands = list(commands)
         self._random = random.Random(seed)
@@ -52,16 +54,17 @@ class Rounds:
 
     def run(self, number: int) -> Iterator[RunEnded]:
         """One round, the number of which is from 1: the runs that end as they should. It ends
-        early where a first command fails, without which the others are not comparable."""
+        early where the first command fails, without which the others are not comparable. Raises
+        Failure where one fails and all are needed."""
         first, *others = [each for each in self._commands if each not in self.failures]
         others = self._random.sample(others, len(others))
         group = 0
         while group == 0 or (others and first not in self.failures):
             with contextlib.ExitStack() as stack:
                 runs, others = self._start_group(stack, first, others, self.seed + number)
-                self._hand_out(runs)
+                self._hand_out(runs, first)
                 for run in runs:
-                    if run.command in self.failures:
+                    if {first, run.command} & self.failures.keys():
                         continue
                     with self._noting_failure(run):
                         run.finish(number, group, self.seed)
@@ -85,7 +88,7 @@ class Rounds:
             try:
                 run = Run(command, hash_seed)
             except RunFailed as failure:
-                self.failures[command] = str(failure)
+                self._note_failure(command, failure)
                 continue
             stack.callback(run.stop)
             runs.append(run)
@@ -118,9 +121,10 @@ class Rounds:
             if run.free_on_device is not None and self._device_bytes == 0:
                 self._device_bytes = run.free_on_device + run.memory.on_device - RESERVE
 
-    def _hand_out(self, runs: list[Run]) -> None:
+    def _hand_out(self, runs: list[Run], first: Command) -> None:
         """Wait until the runs are warm, and give them turns in random order until none has passes
-        left. All turns have as many passes: the runs then have their last ones together too."""
+        left, or the first command has failed. All turns have as many passes: the runs then have
+        their last ones together too."""
         for run in runs:
             if run.seconds == 0 and run.command not in self.failures:
                 with self._noting_failure(run):
@@ -129,7 +133,7 @@ class Rounds:
         if not taking:
             return
         passes = _passes_of_a_turn(max(run.seconds for run in taking))
-        while taking:
+        while taking and first not in self.failures:
             for run in self._random.sample(taking, len(taking)):
                 with self._noting_failure(run):
                     run.take_turn(passes)
@@ -137,11 +141,17 @@ class Rounds:
 
     @contextlib.contextmanager
     def _noting_failure(self, run: Run) -> Iterator[None]:
-        """What fails inside is the run's failure, and takes none of the others with it."""
+        """What fails inside is the run's failure, and takes none of the others with it, unless all
+        are needed."""
         try:
             yield
         except RunFailed as failure:
-            self.failures[run.command] = str(failure)
+            self._note_failure(run.command, failure)
+
+    def _note_failure(self, command: Command, failure: RunFailed) -> None:
+        if self._need_all:
+            raise Failure(f"{command.name} failed: {failure}") from failure
+        self.failures[command] = str(failure)
 
 
 def _passes_of_a_turn(seconds: float) -> int:
