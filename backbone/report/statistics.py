@@ -26,9 +26,7 @@ def interval(values: Sequence[float]) -> Interval:
     mean = fmean(values)
     if len(values) == 1:
         return Interval(mean)
-    freedom = len(values) - 1
-    t = float(stdtrit(freedom, 0.975))
-    half_width = t * stdev(values) / sqrt(len(values))
+    half_width = _students_t(len(values)) * stdev(values) / sqrt(len(values))
     return Interval(mean, low=mean - half_width, high=mean + half_width)
 
 
@@ -44,7 +42,12 @@ def geometric_interval(values: Sequence[float]) -> Interval:
 def scatter(reach: float, values: int) -> float:
     """The standard deviation of the logarithms of so many values whose geometric mean has an
     interval that reaches up to so many times the mean."""
-    return log(reach) * sqrt(values) / float(stdtrit(values - 1, 0.975))
+    return log(reach) * sqrt(values) / _students_t(values)
+
+
+def _students_t(values: int) -> float:
+    """That of a 95 % interval of the mean of so many values."""
+    return float(stdtrit(values - 1, 0.975))
 
 
 def per_pass(amount: float, milliseconds: Interval) -> Interval:
