@@ -240,7 +240,8 @@ def make_checkout(folder: Path) -> None:
     (folder / "README.md").write_text("\n".join(["# Small results\n", *parts, "The end.\n"]))
     (folder / "METHOD.md").write_text(f"# Small trials\n\n{MARKERS.format('Trials')}")
     (folder / "tools").mkdir()
-    (folder / "tools/trials.json").write_text(trials.with_series(TRIALS, None))
+    file = folder / "tools/trials.json"
+    file.write_text(trials.with_series(TRIALS, file, None))
     for dataset in SIZES:
         for setting in (STOCK, KEEP_MEMORY, RESNET):
             for target, subfolder in TARGET_FOLDERS.items():

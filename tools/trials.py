@@ -51,7 +51,7 @@ def main() -> None:
             date=str(date.today()),
             trials=found,
         )
-        update_whole(arguments.file, partial(trials.with_series, series))
+        update_whole(arguments.file, partial(trials.with_series, series, arguments.file))
         last = found[-1]
         print(f"{number}: {last.speed_up:.3f} ({last.low:.3f} to {last.high:.3f})", flush=True)
 

@@ -18,7 +18,7 @@ from backbone.measure.process import Command, Memory, Run, RunFailed
 TURN_SECONDS = 0.1  # that the slowest run's turn takes at the least
 LEAST_PASSES = 3  # that are counted in a turn
 LONG_SECONDS = 0.5  # a pass of such a length outlasts the bursts that short turns average out,
-LEAST_LONG_PASSES = 5  # and an uncounted one costs much
+LEAST_LONG_PASSES = 8  # and an uncounted one costs much
 RESERVE = 2**30  # bytes, here and on a GPU, that runs may need beyond what they are seen to hold
 
 

@@ -48,8 +48,9 @@ def loads(text: str, file: Path) -> list[Trials]:
         raise Failure(f"{file} holds no trials: {error!r}") from error
 
 
-def with_series(series: Trials, text: str | None) -> str:
-    """The text of a file with a series of trials, in place of one of the same title."""
-    old = [] if text is None else loads(text, FILE)
+def with_series(series: Trials, file: Path, text: str | None) -> str:
+    """The text of a file with a series of trials, in place of one of the same title. Raises
+    Failure, which names the file, where its text holds none."""
+    old = [] if text is None else loads(text, file)
     others = [each for each in old if each.title != series.title]
     return json.dumps([asdict(each) for each in [*others, series]], indent=1) + "\n"
