@@ -46,12 +46,12 @@ stored_modes=$folder${network}_stats$conditions/modes
 for input in cityscapes pascal; do
   case $input in
     cityscapes) passes='--iterations 30 --warmup 10' ;; # one turn a round
-    pascal) passes='--iterations 300 --warmup 25' ;;
+    pascal) passes='--iterations 150 --warmup 20' ;;
   esac
   while read -r mode; do
     case $mode in stock*) flags='' ;; *) flags=$mode ;; esac
     # shellcheck disable=SC2086 # words
-    plan_run "$input" "$stored_modes/${network}_${input}_$(file_of_mode "$mode")" \
+    plan_run "$input" "$rounds" "$stored_modes/${network}_${input}_$(file_of_mode "$mode")" \
       "$script" --i "$input" $flags $passes "$@"
   done <<EOF
 $modes

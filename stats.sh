@@ -12,7 +12,7 @@ stats=${network}_stats$conditions
 for input in cityscapes pascal; do
   for target in model block layer; do
     file=$(folder_of "$target")${network}_$input
-    plan_run "$input" "$stats/$file" timer.py --i "$input" --target "$target" "$@"
+    plan_run "$input" "$rounds" "$stats/$file" timer.py --i "$input" --target "$target" "$@"
   done
 done
 run_rounds --need-all || exit

@@ -12,16 +12,17 @@ name_results cpu/timer.py --target layer --keep-memory "$@"
 kept=cpu/${network}_stats$conditions
 for input in cityscapes pascal; do
   case $input in
-    cityscapes) passes='--iterations 240 --warmup 20' ;; # three turns a process
-    pascal) passes='--iterations 400 --warmup 40' ;;     # twenty passes a process
+    cityscapes) times=1 passes='--iterations 240 --warmup 20' ;; # three turns a process
+    pascal) times=2 passes='--iterations 400 --warmup 40' ;;     # its rounds are cheap
   esac
   for target in model block layer; do
     file=$(folder_of "$target")${network}_$input
     flags="--i $input --target $target $passes"
     # shellcheck disable=SC2086 # words
-    plan_run "$input" "$stock/$file" cpu/timer.py $flags "$@"
+    plan_run "$input" $((times * rounds)) "$stock/$file" cpu/timer.py $flags "$@"
     # shellcheck disable=SC2086 # words
-    ! can_keep_memory || plan_run "$input" "$kept/$file" cpu/timer.py $flags --keep-memory "$@"
+    ! can_keep_memory || plan_run "$input" $((times * rounds)) "$kept/$file" \
+      cpu/timer.py $flags --keep-memory "$@"
   done
 done
 run_rounds --need-all || exit

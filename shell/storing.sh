@@ -37,17 +37,12 @@ run_script() {
   return "$status"
 }
 
-# rounds_of INPUT: how many rounds there are of an input. Those of VOC are cheap, and its interval
-# needs more of them.
-rounds_of() {
-  case $1 in pascal) echo $((2 * rounds)) ;; *) echo "$rounds" ;; esac
-}
-
-# plan_run INPUT FILE SCRIPT FLAG...: have a timer run in each round of an input. What its runs
-# print becomes FILE.txt among the results that wait, and their record FILE.json there.
+# plan_run INPUT ROUNDS FILE SCRIPT FLAG...: have a timer run in each round of an input, of which
+# there are so many, the same for all that is planned for the input. What its runs print becomes
+# FILE.txt among the results that wait, and their record FILE.json there.
 plan_run() {
-  planned_input=$1 planned_file=$2 planned_rounds=$(rounds_of "$1")
-  shift 2
+  planned_input=$1 planned_rounds=$2 planned_file=$3
+  shift 3
   set -- "$@" --rounds "$planned_rounds"
   say "$* -> $results$planned_file.txt"
   mkdir -p "$waiting/${planned_file%/*}" || exit 1

@@ -41,10 +41,12 @@ def at(here):
     if fault == "notes":
         print("a note", file=sys.stderr)
 at("start")
-print("ready 0.001 BYTES", file=writer)
+print("ready SECONDS BYTES", file=writer)
 left = 6
 while left > 0:
     passes = int(reader.readline().split()[1])
+    with open(os.path.join(os.path.dirname(__file__), "turns"), "a") as turns:
+        print(sys.argv[1], file=turns)
     at("turn")
     left = max(0, left - passes)
     print("ended", left, file=writer)
@@ -55,12 +57,12 @@ print(os.environ["PYTHONHASHSEED"], flags)
 """
 
 
-def stand_in(folder: Path, fault: str, memory: str = "1000") -> Command:
-    """A command of the stand-in that has a fault at a moment, such as "fails:turn"; memory: what it
-    says that it has held."""
-    file = folder / "stand_in.py"
-    file.write_text(STAND_IN.replace("BYTES", memory))
+def stand_in(folder: Path, fault: str, memory: str = "1000", seconds: str = "0.001") -> Command:
+    """A command of the stand-in that has a fault at a moment, such as "fails:turn". memory: what it
+    says that it has held; seconds: and that a pass takes."""
     name = fault.replace(":", "-at-")
+    file = folder / f"{name}.py"
+    file.write_text(STAND_IN.replace("BYTES", memory).replace("SECONDS", seconds))
     return Command(
         name=name, words=[sys.executable, str(file), fault], stdout=folder / f"{name}.txt"
     )
@@ -148,6 +150,23 @@ def test_memory_that_does_not_hold_all_makes_groups_with_the_first_in_each(
         assert [len(group) for group in groups.values()] == [3, 3]
         assert all(group[0] is commands[0] for group in groups.values())
         assert {command for group in groups.values() for command in group} == set(commands)
+
+
+def test_turns_are_in_random_order_and_those_of_like_speed_side_by_side(tmp_path):
+    speeds = {"fast": "0.5", "slow": "2.1"}
+    commands = [
+        stand_in(tmp_path, f"{speed}:{number}", seconds=seconds)
+        for number in (1, 2)
+        for speed, seconds in speeds.items()
+    ]
+    handing_out = Rounds(commands, seed=3)
+    for number in range(1, 9):  # each run has one turn of eight passes, of which it takes six
+        list(handing_out.run(number))
+    turns = (tmp_path / "turns").read_text().split()
+    orders = [tuple(turns[first : first + 4]) for first in range(0, len(turns), 4)]
+    speeds_in_order = {tuple(turn.partition(":")[0] for turn in order) for order in orders}
+    assert speeds_in_order == {("fast", "fast", "slow", "slow"), ("slow", "slow", "fast", "fast")}
+    assert len(orders) == 8 and len(set(orders)) > 3
 
 
 def test_runs_of_a_round_have_the_same_hashes_and_addresses(tmp_path):

@@ -125,7 +125,7 @@ class Run:
     def wait_until_ready(self) -> None:
         """Wait until the run is warm. Raises RunFailed."""
         seconds, resident, *on_device = self._hear("ready", START_SECONDS)
-        self.seconds = float(seconds)
+        self.seconds = max(float(seconds), 1e-6)
         self.memory = Memory(resident=int(resident))
         if on_device:
             allocated, free = map(int, on_device)

@@ -9,7 +9,7 @@ import contextlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log2
 
 from backbone.command.errors import Failure
 from backbone.measure.available import available_bytes
@@ -122,7 +122,7 @@ class Rounds:
                 self._device_bytes = run.free_on_device + run.memory.on_device - RESERVE
 
     def _hand_out(self, runs: list[Run], first: Command) -> None:
-        """Wait until the runs are warm, and give them turns in random order until none has passes
+        """Wait until the runs are warm, and give them turns until none has passes
         left, or the first command has failed. All turns have as many passes: the runs then have
         their last ones together too."""
         for run in runs:
@@ -134,10 +134,17 @@ class Rounds:
             return
         passes = _passes_of_a_turn(max(run.seconds for run in taking))
         while taking and first not in self.failures:
-            for run in self._random.sample(taking, len(taking)):
+            for run in self._order_of(taking):
                 with self._noting_failure(run):
                     run.take_turn(passes)
             taking = [run for run in taking if run.command not in self.failures and run.passes_left]
+
+    def _order_of(self, runs: list[Run]) -> list[Run]:
+        """Runs in random order, but those of like speed side by side, so that fast ones meet the
+        same seconds: the turn of a slow one between them may take many."""
+        order = self._random.sample(runs, len(runs))
+        order.sort(key=lambda run: round(log2(run.seconds)), reverse=self._random.random() < 0.5)
+        return order
 
     @contextlib.contextmanager
     def _noting_failure(self, run: Run) -> Iterator[None]:
