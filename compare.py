@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from backbone.report.comparison import Compared
 
 
+OWN_FLAGS = ("--iterations", "--warmup", "--rounds", "--turns", "--json", "--append")
+
+
 def parse_arguments() -> argparse.Namespace:
     """The command line. A command that cannot be read is a usage error."""
     parser = argparse.ArgumentParser(
@@ -106,6 +109,9 @@ def make_command(text: str, arguments: argparse.Namespace, folder: Path) -> "Com
         words = shlex.split(text)
     except ValueError as error:
         raise Failure(f"{text}: {error}") from error
+    for flag in (word.partition("=")[0] for word in words):
+        if flag in OWN_FLAGS:
+            raise Failure(f"{text}: {flag} is compare.py's to set")
     passes = ["--iterations", str(arguments.iterations), "--warmup", str(arguments.warmup)]
     rounds = ["--rounds", str(arguments.rounds), "--append", str(folder / "record.json")]
     folder.mkdir()

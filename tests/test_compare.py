@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, python
 
 from backbone.record import records
+from backbone.record.records import Record
+from backbone.record.rows import Row
 from backbone.report.comparison import compare, is_slower_by, judge
-from backbone.report.statistics import Interval
+from backbone.report.statistics import Interval, mean_of_rounds, speed_ups
 
 TIMER = "cpu/timer.py --i 64x96"
 QUICK = ("--rounds", "2", "--iterations", "6", "--warmup", "2")
@@ -56,6 +59,7 @@ def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
         ("/bin/true", "has ended without taking turns; is it a timer?"),
         ("timer.py --i 64x96", "timer.py: no CUDA device here"),
         ("cpu/timer.py 'x", "No closing quotation"),
+        ("cpu/timer.py --iterations=9", "--iterations is compare.py's to set"),
         ("A=1", "names no timer"),
     ],
 )
@@ -153,6 +157,27 @@ def test_slower_for_certain():
     assert is_slower_by(Interval(0.8, 0.75, 0.85), percent=10)
     assert not is_slower_by(Interval(0.9, 0.85, 0.95), percent=10)
     assert not is_slower_by(Interval(0.8, 0.6, 1.1), percent=10)
+
+
+def test_a_round_counts_once_however_many_groups_it_has():
+    """Ten rounds: in one two modes were in one group, in nine they are compared by stock."""
+    stock, kept, folded = [], [], []
+    for number in range(1, 11):
+        here = {"round": number, "order_seed": 7}
+        stock += [(here | {"group": group}, 8 + group) for group in (0, 1)]
+        kept.append((here | {"group": 0}, 4))
+        folded.append((here | {"group": 0}, 2) if number == 5 else (here | {"group": 1}, 2.25))
+    stock, kept, folded = (made_of(runs) for runs in (stock, kept, folded))
+    assert speed_ups(folded, kept, stock) == pytest.approx([2] * 10)
+    mean = mean_of_rounds(stock)
+    assert mean.mean == mean.low == mean.high == pytest.approx(72**0.5)
+
+
+def made_of(runs: list[tuple[dict, float]]) -> Record:
+    """A record of a whole pass, by what is said of each run, and its milliseconds."""
+    samples = np.array([[milliseconds] for _, milliseconds in runs])
+    row = Row("model", "Network", path="", stage=None, input_shape=[1], samples=samples)
+    return Record(rows=[row], conditions={}, runs=[run for run, _ in runs])
 
 
 def test_ratios_are_of_the_same_round_and_group(tmp_path):

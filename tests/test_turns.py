@@ -1,5 +1,6 @@
 """Turns and rounds: who takes turns with whom, who fails, and that nothing is left behind."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, script
 
 from backbone.command.errors import Failure
-from backbone.measure import process, rounds
+from backbone.measure import available, process, rounds
 from backbone.measure.addresses import ADDR_NO_RANDOMIZE, has_fixed_addresses
 from backbone.measure.process import Command
 from backbone.measure.rounds import Rounds
@@ -38,6 +39,8 @@ def at(here):
         os._exit(0)
     if fault == "raves":
         print("what?", file=writer)
+    if fault == "breaks-off":
+        print({"start": "ready 0.001", "turn": "ended"}[here], file=writer)
     if fault == "notes":
         print("a note", file=sys.stderr)
 at("start")
@@ -48,6 +51,7 @@ while left > 0:
     with open(os.path.join(os.path.dirname(__file__), "turns"), "a") as turns:
         print(sys.argv[1], file=turns)
     at("turn")
+    time.sleep(SECONDS * (passes + 1))
     left = max(0, left - passes)
     print("ended", left, file=writer)
 reader.readline()
@@ -78,7 +82,7 @@ def children() -> list[psutil.Process]:
     [
         ("fails", "exit status 1: it says why"),
         ("is-killed", "SIGKILL"),
-        ("ends", "has ended without taking turns; is it a timer?"),
+        ("ends", "has ended"),
         ("hangs", "and is given up"),
     ],
 )
@@ -124,11 +128,51 @@ def test_nothing_goes_on_where_all_are_needed(tmp_path):
     assert children() == before
 
 
-def test_run_that_says_something_else_is_given_up(tmp_path):
-    bad = stand_in(tmp_path, "raves:start")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raves:start", "said 'what?' where 'ready' was expected"),
+        ("breaks-off:start", "said that it is ready, and ['0.001']"),
+        ("breaks-off:turn", "said that its turn has ended, and []"),
+    ],
+)
+def test_run_that_says_something_else_is_given_up(tmp_path, fault, reason):
+    bad = stand_in(tmp_path, fault)
     all_rounds = Rounds([bad], seed=1)
     assert list(all_rounds.run(1)) == []
-    assert all_rounds.failures[bad] == "said 'what?' where 'ready' was expected"
+    assert all_rounds.failures[bad] == reason
+
+
+@pytest.mark.parametrize(
+    ("seconds", "passes"),
+    [(0.001, 100), (0.03, 4), (0.04, 3), (0.4999, 3), (0.5, 8), (3, 8)],
+)
+def test_passes_of_a_turn(seconds, passes):
+    """A tenth of a second at the least, and three passes, or eight long ones."""
+    assert rounds.passes_of_a_turn(seconds) == passes
+
+
+def test_files_that_a_control_group_has_read_are_no_memory_that_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(available, "CGROUP", tmp_path)
+    for name, text in (("max", "5000"), ("current", "4000")):
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    assert available.available_bytes() == 1000
+    (tmp_path / "memory.stat").write_text("anon 3400\ninactive_file 600\n")
+    assert available.available_bytes() == 1600
+
+
+def test_signal_in_the_middle_of_a_start_leaves_no_process(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def interrupted():
+        yield
+        raise KeyboardInterrupt
+
+    before = children()
+    monkeypatch.setattr(process, "fixed_addresses", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(Rounds([stand_in(tmp_path, "hangs:start")], seed=1).run(1))
+    assert children() == before
+    assert not list(tmp_path.rglob("*.stderr"))
 
 
 @pytest.mark.parametrize("memory", ["1000", "10 1000 2500"])
@@ -153,14 +197,14 @@ def test_memory_that_does_not_hold_all_makes_groups_with_the_first_in_each(
 
 
 def test_turns_are_in_random_order_and_those_of_like_speed_side_by_side(tmp_path):
-    speeds = {"fast": "0.5", "slow": "2.1"}
+    speeds = {"fast": "0.005", "slow": "0.04"}
     commands = [
         stand_in(tmp_path, f"{speed}:{number}", seconds=seconds)
         for number in (1, 2)
         for speed, seconds in speeds.items()
     ]
     handing_out = Rounds(commands, seed=3)
-    for number in range(1, 9):  # each run has one turn of eight passes, of which it takes six
+    for number in range(1, 5):  # in each two turns of three passes
         list(handing_out.run(number))
     turns = (tmp_path / "turns").read_text().split()
     orders = [tuple(turns[first : first + 4]) for first in range(0, len(turns), 4)]

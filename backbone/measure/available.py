@@ -15,7 +15,16 @@ def available_bytes() -> int:
     taken = _number_in(CGROUP / "memory.current", CGROUP / "memory/memory.usage_in_bytes")
     if limit is None or taken is None:
         return available
-    return min(available, limit - taken)
+    return min(available, limit - taken + _cached_bytes())
+
+
+def _cached_bytes() -> int:
+    """What of the control group's memory is files' content that is given up where it is needed."""
+    for file in (CGROUP / "memory.stat", CGROUP / "memory/memory.stat"):
+        if file.exists():
+            fields = dict(line.split() for line in file.read_text().splitlines())
+            return int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
+    return 0
 
 
 def _number_in(*files: Path) -> int | None:

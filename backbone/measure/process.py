@@ -81,24 +81,32 @@ class Run:
     """One process of a command, from its start to its end. Where it fails, the last line of its
     stderr is told; all of it with PROFILE_DEBUG=1.
 
-    seconds: of a pass, the longest seen. memory: that it has held. free_on_device: bytes that a GPU
-    still has; None on a CPU. passes_left: to come. notes: what a run that has ended said on stderr.
+    seconds: of a pass, the shortest seen; 0 until it is warm. memory: that it has held.
+    free_on_device: bytes that a GPU still has; None on a CPU. passes_left: to come. notes: what a
+    run that has ended said on stderr.
     """
 
-    def __init__(self, command: Command, hash_seed: int) -> None:
-        """Start the process, with Python's hashes by this seed unless the environment has another,
-        and its memory at the same addresses whenever it does the same. Raises RunFailed."""
+    def __init__(self, command: Command) -> None:
+        """A run that is yet to be started."""
         self.command = command
+        self.process: subprocess.Popen | None = None
         self.seconds = 0.0
+        self._longest_seconds = 0.0  # that a pass has taken
         self.memory = Memory()
         self.free_on_device: int | None = None
         self.passes_left: int | None = None
         self.notes = ""
         self._heard = b""
         self._stderr = command.stdout.with_suffix(".stderr")
-        read_here, write_there = os.pipe()
-        read_there, write_here = os.pipe()
-        self._reader, self._writer = read_here, write_here
+        self._open: list[int] = []  # ends of the pipes, here
+
+    def start(self, hash_seed: int) -> None:
+        """Start the process, with Python's hashes by this seed unless the environment has another,
+        and its memory at the same addresses whenever it does the same. Raises RunFailed."""
+        command = self.command
+        self._reader, write_there = os.pipe()
+        read_there, self._writer = os.pipe()
+        self._open = [self._reader, self._writer]
         turns = ["--turns", str(read_there), str(write_there)]
         try:
             with (
@@ -115,8 +123,6 @@ class Run:
                     pass_fds=(read_there, write_there),
                 )
         except OSError as error:
-            os.close(self._reader)
-            os.close(self._writer)
             raise RunFailed(f"cannot start: {error.strerror}") from error
         finally:
             os.close(read_there)
@@ -124,22 +130,27 @@ class Run:
 
     def wait_until_ready(self) -> None:
         """Wait until the run is warm. Raises RunFailed."""
-        seconds, resident, *on_device = self._hear("ready", START_SECONDS)
-        self.seconds = max(float(seconds), 1e-6)
-        self.memory = Memory(resident=int(resident))
-        if on_device:
-            allocated, free = map(int, on_device)
-            self.memory = Memory(resident=int(resident), on_device=allocated)
-            self.free_on_device = free
+        said = self._hear("ready", START_SECONDS)
+        try:
+            seconds, resident, *on_device = float(said[0]), *map(int, said[1:])
+            allocated, self.free_on_device = on_device or (0, None)
+        except ValueError as error:
+            raise RunFailed(f"said that it is ready, and {said}") from error
+        self._see_seconds(max(seconds, 1e-6))
+        self.memory = Memory(resident=resident, on_device=allocated)
 
     def take_turn(self, passes: int) -> None:
         """Let the run have a turn, and wait for its end. Raises RunFailed."""
         self._tell(f"turn {passes}")
         begun = time.monotonic()
-        patience = LEAST_PATIENCE + PATIENCE * (passes + 1) * self.seconds
-        (passes_left,) = self._hear("ended", patience)
-        self.passes_left = int(passes_left)
-        self.seconds = max(self.seconds, (time.monotonic() - begun) / (passes + 1))
+        patience = LEAST_PATIENCE + PATIENCE * (passes + 1) * self._longest_seconds
+        said = self._hear("ended", patience)
+        try:
+            (self.passes_left,) = map(int, said)
+        except ValueError as error:
+            raise RunFailed(f"said that its turn has ended, and {said}") from error
+        if self.passes_left > 0:  # its last turn may have been a shorter one
+            self._see_seconds((time.monotonic() - begun) / (passes + 1))
 
     def finish(self, number: int, group: int, seed: int) -> None:
         """Let the run measure what is left, store and print, and wait for its end. Raises
@@ -154,17 +165,23 @@ class Run:
         self.notes = self._stderr.read_text("utf-8", "replace")
 
     def stop(self) -> None:
-        """End the process, if it is there, and close what is open."""
-        if self.process.poll() is None:
+        """End the process, if it is there, and close what is open. Where a signal has come in the
+        middle of its start, it ends by itself, by its closed pipes."""
+        if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(ENDING_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        os.close(self._reader)
-        os.close(self._writer)
+        for end in self._open:
+            os.close(end)
+        self._open = []
         self._stderr.unlink(missing_ok=True)
+
+    def _see_seconds(self, seconds: float) -> None:
+        self.seconds = min(self.seconds or seconds, seconds)
+        self._longest_seconds = max(self._longest_seconds, seconds)
 
     def _tell(self, line: str) -> None:
         try:
@@ -185,9 +202,10 @@ class Run:
                 raise RunFailed(self._why_it_ended())
             self._heard += heard
         line, _, self._heard = self._heard.partition(b"\n")
-        word, *values = line.decode().split()
+        text = line.decode("utf-8", "replace")
+        word, *values = text.split() or [""]
         if word != expected:
-            raise RunFailed(f"said {line.decode()!r} where {expected!r} was expected")
+            raise RunFailed(f"said {text!r} where {expected!r} was expected")
         return values
 
     def _why_it_ended(self) -> str:
@@ -202,7 +220,9 @@ class Run:
         lines = said.strip().splitlines()
         if status == 2 and lines and "unrecognized arguments: --turns" in lines[-1]:
             return "its timer has no turns (--turns); it is of an older state of this project"
-        if status == 0:
+        if status == 0 and self.seconds == 0:
             return "has ended without taking turns; is it a timer?"
+        if status == 0:
+            return "has ended before its last turn had"
         how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
         return f"{how}: {lines[-1]}" if lines else how

@@ -49,6 +49,7 @@ class Rounds:
         self._commands = list(commands)
         self._random = random.Random(seed)
         self._memory: dict[Command, Memory] = {}  # that runs of a command have held
+        self._seconds: dict[Command, float] = {}  # that its passes have taken at the least
         self._noted: set[str] = set()
         self._device_bytes = 0  # that a GPU has for all runs together
 
@@ -85,16 +86,16 @@ class Rounds:
             if len(runs) >= 2 and not (held + self._memory_of(command)).fits(room):
                 left.append(command)
                 continue
-            try:
-                run = Run(command, hash_seed)
-            except RunFailed as failure:
-                self._note_failure(command, failure)
-                continue
+            run = Run(command)
             stack.callback(run.stop)
-            runs.append(run)
-            if command not in self._memory:  # to be seen before the next one starts
-                self._see_memory(run)
-            held += self._memory_of(command)
+            with self._noting_failure(run):
+                run.start(hash_seed)
+                if command not in self._memory:  # to be seen before the next one starts
+                    self._see_memory(run)
+                held += self._memory_of(command)
+                runs.append(run)  # one that has failed counts for nothing
+            if first in self.failures:
+                break
         return runs, left
 
     def _new_notes(self, run: Run) -> str:
@@ -114,12 +115,21 @@ class Rounds:
         return self._memory.get(command, largest)
 
     def _see_memory(self, run: Run) -> None:
-        """Wait until a run is warm, and note what memory it holds."""
-        with self._noting_failure(run):
-            run.wait_until_ready()
-            self._memory[run.command] = run.memory
-            if run.free_on_device is not None and self._device_bytes == 0:
-                self._device_bytes = run.free_on_device + run.memory.on_device - RESERVE
+        """Wait until a run is warm, and note what memory it holds. Raises RunFailed."""
+        self._wait_for(run)
+        self._memory[run.command] = run.memory
+        if run.free_on_device is not None and self._device_bytes == 0:
+            self._device_bytes = run.free_on_device + run.memory.on_device - RESERVE
+
+    def _wait_for(self, run: Run) -> None:
+        """Wait until a run is warm. Raises RunFailed."""
+        run.wait_until_ready()
+        self._see_seconds(run)
+
+    def _see_seconds(self, run: Run) -> None:
+        """Note how long its pass takes: where several get warm at once, none sees its own time."""
+        before = self._seconds.get(run.command, run.seconds)
+        self._seconds[run.command] = min(before, run.seconds)
 
     def _hand_out(self, runs: list[Run], first: Command) -> None:
         """Wait until the runs are warm, and give them turns until none has passes
@@ -128,23 +138,27 @@ class Rounds:
         for run in runs:
             if run.seconds == 0 and run.command not in self.failures:
                 with self._noting_failure(run):
-                    run.wait_until_ready()
+                    self._wait_for(run)
         taking = [run for run in runs if run.command not in self.failures]
         if not taking:
             return
-        passes = _passes_of_a_turn(max(run.seconds for run in taking))
+        passes = passes_of_a_turn(max(self._seconds[run.command] for run in taking))
         while taking and first not in self.failures:
             for run in self._order_of(taking):
                 with self._noting_failure(run):
                     run.take_turn(passes)
+                    self._see_seconds(run)
             taking = [run for run in taking if run.command not in self.failures and run.passes_left]
 
     def _order_of(self, runs: list[Run]) -> list[Run]:
-        """Runs in random order, but those of like speed side by side, so that fast ones meet the
-        same seconds: the turn of a slow one between them may take many."""
+        """Runs in random order, but those side by side whose passes take as long by powers of two,
+        so that fast ones meet the same seconds: a slow one's turn between them may take many."""
+
+        def power(run: Run) -> int:
+            return round(log2(self._seconds[run.command]))
+
         order = self._random.sample(runs, len(runs))
-        order.sort(key=lambda run: round(log2(run.seconds)), reverse=self._random.random() < 0.5)
-        return order
+        return sorted(order, key=power, reverse=self._random.random() < 0.5)
 
     @contextlib.contextmanager
     def _noting_failure(self, run: Run) -> Iterator[None]:
@@ -161,7 +175,7 @@ class Rounds:
         self.failures[command] = str(failure)
 
 
-def _passes_of_a_turn(seconds: float) -> int:
+def passes_of_a_turn(seconds: float) -> int:
     """How many are counted in it, where the slowest run's pass takes so many seconds."""
     least = LEAST_PASSES if seconds < LONG_SECONDS else LEAST_LONG_PASSES
     return max(least, ceil(TURN_SECONDS / seconds))

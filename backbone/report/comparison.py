@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backbone.record.records import Record
 from backbone.report.numbers import show_limits, show_mean, show_range
-from backbone.report.statistics import Interval, geometric_interval, speed_ups
+from backbone.report.statistics import Interval, geometric_interval, mean_of_rounds, speed_ups
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> 
         compared.append(
             Compared(
                 command=command,
-                milliseconds=geometric_interval(means),
+                milliseconds=mean_of_rounds(record),
                 speed_up=speed_up,
                 verdict=None if speed_up is None else judge(speed_up, same),
                 process_means=means,

@@ -5,7 +5,13 @@ from backbone.record.stored import Stored
 from backbone.report.comparison import judge, word_verdict
 from backbone.report.markdown import format_table
 from backbone.report.numbers import MIB, show, show_interval, show_mean, show_range
-from backbone.report.statistics import Interval, geometric_interval, per_pass, speed_ups
+from backbone.report.statistics import (
+    Interval,
+    geometric_interval,
+    mean_of_rounds,
+    per_pass,
+    speed_ups,
+)
 
 KEEP_MEMORY = "--keep-memory"
 SAME = 2  # percent within which a mode is as fast as stock
@@ -26,7 +32,7 @@ def mode_cells(mode: str, modes: Stored, over_stock: Interval) -> dict[str, str]
     """How many times as fast a mode is as stock, and as memory kept, and what a pass takes."""
     record = modes.records[mode]
     row = record.whole
-    mean = geometric_interval(row.run_means)
+    mean = mean_of_rounds(record)
     peak = record.median("peak_resident_memory", 1 / MIB)
     if peak is None:
         peak = record.median("peak_allocated_memory", 1 / MIB)

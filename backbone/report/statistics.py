@@ -1,10 +1,11 @@
 """Confidence intervals of means and of ratios."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log, sqrt
-from statistics import fmean, stdev
+from statistics import fmean, geometric_mean, stdev
 
 from scipy.special import stdtrit
 
@@ -21,8 +22,8 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The mean of independent values, such as the runs' means (passes of one process are not
-    independent, processes by turns are), by Student's t."""
+    """The mean of independent values, such as the rounds' (passes of one process are not
+    independent), by Student's t."""
     mean = fmean(values)
     if len(values) == 1:
         return Interval(mean)
@@ -65,25 +66,46 @@ def speed_ups(record: Record, other: Record, first: Record) -> list[float]:
     two groups of a round are compared by the runs of the first record, which both groups have."""
     if "round" not in record.runs[0]:
         return _speed_ups_in_order(record, other)
-    means, others, firsts = (_means_by_turns(each) for each in (record, other, first))
-    ratios = [others[key] / means[key] for key in means.keys() & others.keys()]
-    if ratios:
-        return ratios
+    means, others, firsts = (_means_by_round(each) for each in (record, other, first))
+    in_each_round = [
+        _speed_ups_in_round(means[key], others[key], firsts.get(key, {}))
+        for key in means
+        if key in others
+    ]
+    return [geometric_mean(ratios) for ratios in in_each_round if ratios]
+
+
+def _speed_ups_in_round(
+    means: dict[int, float], others: dict[int, float], firsts: dict[int, float]
+) -> list[float]:
+    """The same in one round, by the milliseconds of a pass in each group: that of the groups which
+    both have been in, or else of those that the first has been in too."""
+    shared = means.keys() & others.keys()
+    if shared:
+        return [others[group] / means[group] for group in shared]
     return [
         (others[there] / firsts[there]) * (firsts[here] / means[here])
         for here in means
         for there in others
-        if here[:2] == there[:2] and {here, there} <= firsts.keys()
+        if {here, there} <= firsts.keys()
     ]
 
 
-def _means_by_turns(record: Record) -> dict[tuple[int, int, int], float]:
-    """Milliseconds of a pass in each run, by what those have in common that took turns with it: the
-    seed of their order, which is another in each series of rounds, round and group."""
-    return {
-        (run["order_seed"], run["round"], run["group"]): mean
-        for run, mean in zip(record.runs, record.whole.run_means.tolist(), strict=True)
-    }
+def mean_of_rounds(record: Record) -> Interval:
+    """Milliseconds of a pass over the rounds; a run in each group of a round counts once."""
+    if "round" not in record.runs[0]:
+        return geometric_interval(record.whole.run_means)
+    by_round = _means_by_round(record).values()
+    return geometric_interval([geometric_mean(means.values()) for means in by_round])
+
+
+def _means_by_round(record: Record) -> dict[tuple[int, int], dict[int, float]]:
+    """Milliseconds of a pass in each run, by its round and its group there. The seed of the order
+    of turns is of the round too: it is another in each series of rounds."""
+    means: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
+    for run, mean in zip(record.runs, record.whole.run_means.tolist(), strict=True):
+        means[run["order_seed"], run["round"]][run["group"]] = mean
+    return means
 
 
 def _speed_ups_in_order(record: Record, stock: Record) -> list[float]:

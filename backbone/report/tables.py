@@ -11,7 +11,13 @@ from backbone.report.kinds import kind_blocks
 from backbone.report.markdown import format_table
 from backbone.report.modes import mode_blocks
 from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean, show_range
-from backbone.report.statistics import geometric_interval, per_pass, scatter, speed_ups
+from backbone.report.statistics import (
+    geometric_interval,
+    mean_of_rounds,
+    per_pass,
+    scatter,
+    speed_ups,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ def time_cells(times: Stored) -> dict[str, str]:
     """Mean, interval and population std in ms, images a second, what the processes were, memory."""
     record = times.records["model"]
     row = record.whole
-    mean = geometric_interval(row.run_means)
+    mean = mean_of_rounds(record)
     return {
         "Model": times.network,
         "Dataset": times.dataset,
@@ -117,7 +123,7 @@ def trials_cells(series: Trials) -> dict[str, str]:
 def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     """A network beside others: time, size by a memory report of like input, what it attains."""
     (row,) = times.rows("model")
-    mean = geometric_interval(row.run_means)
+    mean = mean_of_rounds(times.records["model"])
     cells = time_cells(times)
     for each in memory:
         alike = each.network == times.network and each.dataset == times.dataset
