@@ -16,7 +16,7 @@ from backbone.record import memory, records, trials
 from backbone.record.memory import Input, Layer, MemoryReport, Peak, Structure, TensorSize
 from backbone.record.names import number_rows
 from backbone.record.records import Record
-from backbone.record.rows import Cost, Row
+from backbone.record.rows import Cost, Kernels, Row
 from backbone.record.trials import Trial, Trials
 from backbone.report.memory_text import format_report, format_structure
 from backbone.report.text import format_rows
@@ -283,7 +283,12 @@ def with_conditions(record: Record, **conditions: str | int) -> Record:
 def with_runs(record: Record, count: int) -> Record:
     """A record of only its first runs."""
     rows = [
-        replace(row, samples=row.samples[:count], page_faults=row.page_faults[:count])
+        replace(
+            row,
+            samples=row.samples[:count],
+            page_faults=row.page_faults[:count],
+            kernels=row.kernels[:count],
+        )
         for row in record.rows
     ]
     return replace(record, rows=rows, runs=record.runs[:count])
@@ -301,7 +306,8 @@ def make_record(setting: Setting, dataset: str, target: str) -> Record:
             row = replace(_sum_row(setting, dataset, target, [operation]), level="layer")
             cost = replace(row.cost, kind=operation.kind)
             about = {"type": operation.type, "path": operation.path, "stage": number}
-            rows.append(replace(row, cost=cost, **about))
+            kernels = make_kernels(setting, dataset, operation) if target == "layer" else ()
+            rows.append(replace(row, cost=cost, kernels=kernels, **about))
     rows.append(_sum_row(setting, dataset, target, OPERATIONS))
     levels = {"model": {"model"}, "block": {"block", "model"}, "layer": {"layer", "block", "model"}}
     rows = number_rows([row for row in rows if row.level in levels[target]])
@@ -309,7 +315,7 @@ def make_record(setting: Setting, dataset: str, target: str) -> Record:
     for number in range(len(setting.runs)):
         run = {"date": f"2026-11-20 {10 + number}:00:00"}
         run |= {"round": 1 + number, "group": 0, "order_seed": 7}
-        run["system_time"] = 0.03 if number else 0.09
+        run["system_time"] = setting.page_faults * (0.03 if number else 0.09)
         run["peak_resident_memory"] = (400 if number else 900) * MIB
         if target == "layer":
             run["flops_per_second"] = 2e11 if number else 9e11
@@ -332,6 +338,16 @@ def make_record(setting: Setting, dataset: str, target: str) -> Record:
     if setting.mode:
         conditions["mode"] = setting.mode
     return Record(rows=rows, conditions=conditions, runs=runs)
+
+
+def make_kernels(setting: Setting, dataset: str, operation: Operation) -> tuple[Kernels, ...]:
+    """Of a convolution: half of its time is its kernel's, a quarter is reorders."""
+    if operation.type != "Conv2d":
+        return ()
+    time = SIZES[dataset] * setting.time * operation.time
+    kernels = Kernels("jit:avx512_core", kernel_ms=time / 2, reorder_ms=time / 4)
+    disturbed = replace(kernels, kernel_ms=2 * time, reorder_ms=2 * time)
+    return (disturbed, *[kernels] * (len(setting.runs) - 1))
 
 
 def _sum_row(setting: Setting, dataset: str, target: str, operations: list[Operation]) -> Row:

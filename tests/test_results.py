@@ -87,11 +87,11 @@ def test_stored_records_are_of_the_full_protocol():
 
 def test_update_is_repeatable_and_check_passes(checkout):
     figures, readme = read_files(checkout, "*.svg"), (checkout / "README.md").read_text()
-    assert len(figures) == 6
+    assert len(figures) == 7
     patch(checkout / "README.md", "| MobileNet-V2 | PASCAL VOC 2012 ", "| MobileNet-V2 | Atlantis ")
     assert_one_line(results(checkout, "--check"), "README.md is not what the stored files say")
     shutil.rmtree(checkout / "figures")
-    assert_one_line(results(checkout, "--check"), "No such file", "latency_cityscapes.svg")
+    assert_one_line(results(checkout, "--check"), "No such file", "parts.svg")
     assert results(checkout, "--update").returncode == 0
     assert (checkout / "README.md").read_text() == readme
     assert read_files(checkout, "*.svg") == figures
@@ -307,7 +307,7 @@ pathlib.Path.replace = interrupted
     result = results(checkout, "--update", before=interrupt)
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
     assert (checkout / "README.md").read_bytes() == before
-    assert [file.name for file in (checkout / "figures").iterdir()] == ["latency_cityscapes.svg"]
+    assert [file.name for file in (checkout / "figures").iterdir()] == ["parts.svg"]
 
 
 def test_update_on_a_full_disk_leaves_the_readme(checkout):
@@ -316,7 +316,7 @@ def test_update_on_a_full_disk_leaves_the_readme(checkout):
     before = read_files(checkout, "*")
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
     result = results(checkout, "--update", before=limit)
-    assert_one_line(result, "cannot write", "latency_cityscapes.svg: File too large")
+    assert_one_line(result, "cannot write", "parts.svg: File too large")
     assert read_files(checkout, "*") == before
 
 

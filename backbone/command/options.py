@@ -6,7 +6,8 @@ from math import ceil
 # The image sizes of semantic segmentation, (C, H, W).
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
 DEFAULT_MODEL = "mobilenet_v2"
-EXACT_MODES = ("", "--keep-memory")  # these change no arithmetic
+KEEP_MEMORY = "--keep-memory"
+EXACT_MODES = ("", KEEP_MEMORY)  # these change no arithmetic
 
 
 @dataclass(frozen=True)

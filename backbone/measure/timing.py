@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backbone.command.errors import Failure
 from backbone.command.options import TimerOptions
+from backbone.measure.kernels import collect_kernels
 from backbone.measure.passes import (
     Clock,
     Passes,
@@ -21,7 +22,7 @@ from backbone.measure.passes import (
 from backbone.network.build import Backbone
 from backbone.network.stages import Stage
 from backbone.record.names import number_rows
-from backbone.record.rows import Cost, Row
+from backbone.record.rows import Cost, Kernels, Row
 from backbone.trace.instrument import MarkedPass, mark_pass, operations_of
 from backbone.trace.recorder import Operation
 
@@ -32,16 +33,21 @@ def time_network(
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
 
     The row of the whole pass comes last; all are from the same passes. On a CPU it has its minor
-    page faults, for the target "layer" all have, counted in passes of their own. Beside the rows:
-    what a record says of the run. Raises Failure where the pass cannot be cut.
+    page faults, for the target "layer" all have, counted in passes of their own; for a record the
+    operations also have what oneDNN has run for them, collected likewise. Beside the rows: what a
+    record says of the run. Raises Failure where the pass cannot be cut.
     """
     input_shape = list(image.shape)
     target = options.target
     marked = mark_pass(backbone, input_shape, target, clock.mark)
     passes = run_passes(marked.forward, image, clock, options)
     run = _usage_of(passes, image)
-    faults = count_faults(backbone, image) if target == "layer" and not image.is_cuda else []
-    measured = _Measured(passes.samples, faults)
+    faults, kernels = [], []
+    if target == "layer" and not image.is_cuda:
+        faults = count_faults(backbone, image)
+        if options.record_file is not None:
+            kernels = collect_kernels(backbone, image)
+    measured = _Measured(passes.samples, faults, kernels)
     whole = _whole_row(backbone.name, input_shape, marked.operations, measured)
     if not image.is_cuda:
         # Of the timed passes, in which also what is between the operations may fault.
@@ -87,10 +93,12 @@ def _usage_of(passes: Passes, image: Tensor) -> dict[str, float]:
 @dataclass(frozen=True)
 class _Measured:
     """What was measured from each mark to the next: samples in milliseconds, shape (passes,
-    intervals), and page faults of a pass; none, if they were not counted."""
+    intervals), page faults of a pass, and oneDNN's kernels; none of these, if they were not counted
+    or collected."""
 
     samples: np.ndarray
     page_faults: list[int]
+    kernels: list[Kernels | None]
 
     def between(self, first: int, end: int) -> dict[str, object]:
         """The fields of one run's row that is made of the intervals from `first` to before `end`:
@@ -98,6 +106,11 @@ class _Measured:
         milliseconds = np.round(self.samples[:, first:end].sum(axis=1), 6)
         faults = (sum(self.page_faults[first:end]),) if self.page_faults else ()
         return {"samples": milliseconds[np.newaxis], "page_faults": faults}
+
+    def kernels_of(self, interval: int) -> tuple[Kernels, ...]:
+        """Those of one run's row that is one operation."""
+        kernels = self.kernels[interval] if self.kernels else None
+        return () if kernels is None else (kernels,)
 
 
 def _whole_row(
@@ -128,6 +141,7 @@ def _part_rows(marked: MarkedPass, target: str, measured: _Measured) -> list[Row
         if target == "layer":
             for interval, operation in enumerate(operations, start=first):
                 fields = measured.between(interval, interval + 1)
+                fields["kernels"] = measured.kernels_of(interval)
                 rows.append(_operation_row(number, operation, fields))
         first = end
     return rows

@@ -13,7 +13,7 @@ import pyperf
 from backbone.command.errors import Failure
 from backbone.record import schema
 from backbone.record.names import name_row, number_rows
-from backbone.record.rows import Cost, Row
+from backbone.record.rows import Cost, Kernels, Row
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
 COLLECTED = ("cpu_model_name", "python_implementation", "python_version")
@@ -57,9 +57,22 @@ def join(old: Record, new: Record, file: Path) -> Record:
     check_alike(old, new, file)
     rows = []
     for row, added in zip(old.rows, new.rows, strict=True):
-        samples = np.concatenate([row.samples, added.samples])
-        rows.append(replace(row, samples=samples, page_faults=row.page_faults + added.page_faults))
+        rows.append(
+            replace(
+                row,
+                samples=np.concatenate([row.samples, added.samples]),
+                page_faults=row.page_faults + added.page_faults,
+                kernels=_join_kernels(row, added),
+            )
+        )
     return Record(rows=rows, conditions=old.conditions, runs=old.runs + new.runs)
+
+
+def _join_kernels(*rows: Row) -> tuple[Kernels | None, ...]:
+    """Those of all runs of some rows, in some of which they may not have been collected."""
+    if not any(row.kernels for row in rows):
+        return ()
+    return tuple(kernels for row in rows for kernels in row.kernels or [None] * len(row.samples))
 
 
 def check_alike(old: Record, new: Record, file: Path) -> None:
@@ -85,6 +98,8 @@ def dumps(record: Record) -> str:
             of_run = dict(record.runs[number]) if row is record.whole else {}
             if row.page_faults:
                 of_run["page_faults"] = row.page_faults[number]
+            if row.kernels and row.kernels[number] is not None:
+                of_run |= _kernel_fields(row.kernels[number])
             seconds = [round(ms / 1e3, 9) for ms in samples]
             metadata = record.conditions | of_row | of_run
             runs.append(pyperf.Run(seconds, metadata=metadata, collect_metadata=False))
@@ -109,6 +124,15 @@ def _row_fields(row: Row, name: str) -> dict[str, str | int]:
         fields |= asdict(row.cost)
     # pyperf takes no empty text, and no None.
     return {field: value for field, value in fields.items() if value not in ("", None)}
+
+
+def _kernel_fields(kernels: Kernels) -> dict[str, str | float]:
+    fields = {
+        "implementation": kernels.implementation,
+        "kernel_time": round(kernels.kernel_ms / 1e3, 9),
+        "reorder_time": round(kernels.reorder_ms / 1e3, 9),
+    }
+    return {field: value for field, value in fields.items() if value != ""}
 
 
 def loads(text: str, file: Path) -> Record:
@@ -137,7 +161,9 @@ def load(file: Path) -> Record:
 
 def _row_of(benchmark: pyperf.Benchmark) -> Row:
     fields, runs = benchmark.get_metadata(), benchmark.get_runs()
-    faults = [run.get_metadata().get("page_faults") for run in runs]
+    of_runs = [run.get_metadata() for run in runs]
+    faults = [each.get("page_faults") for each in of_runs]
+    kernels = [_kernels_of(each) for each in of_runs]
     cost = None
     if "macs" in fields:
         cost = Cost(
@@ -152,5 +178,16 @@ def _row_of(benchmark: pyperf.Benchmark) -> Row:
         samples=np.round(np.array([run.values for run in runs]) * 1e3, 6),
         settings=json.loads(fields.get("settings", "{}")),
         page_faults=() if None in faults else tuple(faults),
+        kernels=tuple(kernels) if any(kernels) else (),
         cost=cost,
+    )
+
+
+def _kernels_of(run: dict[str, str | float]) -> Kernels | None:
+    if "kernel_time" not in run:
+        return None
+    return Kernels(
+        implementation=run.get("implementation", ""),
+        kernel_ms=round(run["kernel_time"] * 1e3, 6),
+        reorder_ms=round(run["reorder_time"] * 1e3, 6),
     )

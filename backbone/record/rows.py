@@ -24,6 +24,16 @@ class Ceilings:
     bytes_per_second: float
 
 
+@dataclass(frozen=True)
+class Kernels:
+    """What oneDNN has run for an operation: the implementation of its kernels by oneDNN's name, and
+    the milliseconds of a pass in these and in reorders between layouts in memory."""
+
+    implementation: str
+    kernel_ms: float
+    reorder_ms: float
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """One line of a report.
@@ -32,6 +42,7 @@ class Row:
     module ("": the network itself). stage: its number in the pass, from 0; None for the whole pass.
     samples: elapsed milliseconds of each pass, shape (runs, iterations). settings: what else the
     line of a stage says. page_faults: of a pass, the median of each run; none where not counted.
+    kernels: of each run, None where they were not collected; none where oneDNN has run none.
     cost: of its operations together. number: among rows that would have the same name, from 1.
     """
 
@@ -43,6 +54,7 @@ class Row:
     samples: np.ndarray
     settings: dict[str, int | float] = field(default_factory=dict)
     page_faults: tuple[int, ...] = ()
+    kernels: tuple[Kernels | None, ...] = ()
     cost: Cost | None = None
     number: int = 1
 
@@ -60,6 +72,23 @@ class Row:
     def median_faults(self) -> float | None:
         """Page faults of a pass, the median of the runs'."""
         return median(self.page_faults) if self.page_faults else None
+
+    @property
+    def implementation(self) -> str:
+        """Of oneDNN's kernels; "" where it has run none."""
+        return next((each.implementation for each in self.kernels if each is not None), "")
+
+    @property
+    def kernel_ms(self) -> float | None:
+        """Milliseconds of a pass in oneDNN's kernels, the median of the runs'."""
+        times = [each.kernel_ms for each in self.kernels if each is not None]
+        return median(times) if times else None
+
+    @property
+    def reorder_ms(self) -> float | None:
+        """Milliseconds of a pass in oneDNN's reorders, the median of the runs'."""
+        times = [each.reorder_ms for each in self.kernels if each is not None]
+        return median(times) if times else None
 
     def floor(self, ceilings: Ceilings) -> float:
         """The least milliseconds that the ceilings allow an operation: its arithmetic at the one,

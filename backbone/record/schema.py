@@ -73,6 +73,9 @@ ROW = {
     "macs": "multiply-accumulates",
     "bytes_moved": "that must be moved at the least",
     "page_faults": "of a pass, the median of the run's",
+    "implementation": "of the kernels that oneDNN has run for an operation, by its name",
+    "kernel_time": "seconds of a pass in these, the median of passes apart from the timed ones",
+    "reorder_time": "seconds of a pass in oneDNN's reorders, likewise",
 }
 
 

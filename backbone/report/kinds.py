@@ -8,6 +8,7 @@ from backbone.record.rows import Ceilings, Row
 from backbone.record.stored import Stored
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show, show_mean
+from backbone.report.parts import Parts, parts_of
 from backbone.report.statistics import Interval, interval, per_pass
 
 NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
@@ -16,19 +17,21 @@ WORST = 10  # operations that lose most, which are listed apart
 
 @dataclass(frozen=True)
 class KindSum:
-    """Operations together: how many, their time with its interval over the processes and floor in
-    ms, their MACs, bytes and page faults (None: not counted)."""
+    """Operations together: how many, their time with its interval over the processes, reorders and
+    floor in ms, their MACs, bytes and page faults (None: not collected, not counted)."""
 
     operations: int
     time: Interval
+    reorders: float | None
     floor: float
     macs: int
     bytes_moved: int
     page_faults: float | None
 
 
-def kind_blocks(times: Stored) -> list[str]:
-    """The operations by kind, and what their floor is; or why there is no such table."""
+def kind_blocks(times: Stored, all_times: list[Stored]) -> list[str]:
+    """The operations by kind, what their floor is, and what the passes of this network on this
+    input are made of, in each configuration that is stored; or why there is no such table."""
     ceilings = times.ceilings
     if ceilings is None:
         return [f"- {times.title}: {NO_CEILINGS}"]
@@ -41,7 +44,30 @@ def kind_blocks(times: Stored) -> list[str]:
         f"{times.title}. The pass takes {show_mean(whole.time)} ms, its floor is "
         f"{whole.floor:.1f} ms, by ceilings of {gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
         format_table(kind_cells(kind, total, whole) for kind, total in kinds.items()),
+        *word_parts(times, all_times),
     ]
+
+
+def word_parts(times: Stored, all_times: list[Stored]) -> list[str]:
+    """What passes of a network on an input are made of, a line each configuration, where it is
+    known of any."""
+    alike = [
+        each for each in all_times if (each.network, each.dataset) == (times.network, times.dataset)
+    ]
+    known = [(each, parts_of(each, all_times)) for each in alike]
+    lines = [_word_parts_of(each, parts) for each, parts in known if parts is not None]
+    return ["What a pass is made of:\n\n" + "\n".join(lines)] if lines else []
+
+
+def _word_parts_of(times: Stored, parts: Parts) -> str:
+    shares = {
+        "page faults (the system's time)": parts.page_faults,
+        "reorders": parts.reorders,
+        "the kernels' own time": sum(parts.kernels.values()),
+        "the rest": parts.rest,
+    }
+    named = [f"{name} {100 * ms / parts.whole:.0f} %" for name, ms in shares.items()]
+    return f"- {times.configuration}: {', '.join(named)} of {parts.whole:,.0f} ms."
 
 
 def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:
@@ -62,9 +88,11 @@ def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:
 def sum_rows(rows: list[Row], ceilings: Ceilings) -> KindSum:
     """Operations together."""
     counted = all(row.page_faults for row in rows)
+    reorders = [row.reorder_ms for row in rows if row.reorder_ms is not None]
     return KindSum(
         operations=len(rows),
         time=interval(sum(row.run_means for row in rows).tolist()),
+        reorders=sum(reorders) if reorders else None,
         floor=sum(row.floor(ceilings) for row in rows),
         macs=sum(row.cost.macs for row in rows),
         bytes_moved=sum(row.cost.bytes_moved for row in rows),
@@ -78,6 +106,7 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
         "Kind": kind,
         "Operations": str(total.operations),
         "Time (ms)": show_mean(total.time),
+        "Of it reorders (ms)": show("{:.1f}", total.reorders),
         "% of the time": f"{100 * total.time.mean / whole.time.mean:.1f}",
         "% of the MACs": f"{100 * total.macs / whole.macs:.1f}",
         "GFLOP/s": show_mean(per_pass(2e-9 * total.macs, total.time)) if total.macs else "-",
@@ -105,8 +134,12 @@ def _operation_lines(times: Stored) -> str:
         return f"{times.title}: {NO_CEILINGS}"
     lines = []
     for row in sorted(times.rows("layer"), key=lambda row: row.floor(ceilings) - row.mean):
+        reorders = row.reorder_ms or 0
         floor = row.floor(ceilings)
-        numbers = f"{row.mean - floor:9.3f} {row.mean:9.3f} {floor:9.3f}"
-        lines.append(f"{numbers}  {row.cost.kind:<22} {row.path or '-':<22} {row.input_shape}")
-    head = f" lost, ms  time, ms floor, ms  {'kind':<22} {'path':<22} input shape"
+        columns = (row.mean - floor - reorders, reorders, row.mean, floor)
+        numbers = " ".join(f"{milliseconds:9.3f}" for milliseconds in columns)
+        what = f"{row.cost.kind:<22} {row.implementation or '-':<22} {row.path or '-':<22}"
+        lines.append(f"{numbers}  {what} {row.input_shape}")
+    head = " lost, ms  reorders  time, ms floor, ms"
+    head += f"  {'kind':<22} {'implementation':<22} {'path':<22} input shape"
     return "\n".join([times.title, head, *lines[:WORST], "", *lines[WORST:]])

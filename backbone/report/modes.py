@@ -1,6 +1,6 @@
 """The modes as tables, one an input."""
 
-from backbone.command.options import EXACT_MODES
+from backbone.command.options import EXACT_MODES, KEEP_MEMORY
 from backbone.record.stored import Stored
 from backbone.report.comparison import judge, word_verdict
 from backbone.report.markdown import format_table
@@ -13,7 +13,6 @@ from backbone.report.statistics import (
     speed_ups,
 )
 
-KEEP_MEMORY = "--keep-memory"
 SAME = 2  # percent within which a mode is as fast as stock
 
 

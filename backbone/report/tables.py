@@ -61,7 +61,7 @@ def format_parts(results: Results) -> dict[str, list[str]]:
         parts["Inference time"][1] += "\n- No GPU's times are stored here yet."
     for times in results.main_network:
         if times.is_stock:
-            parts["Where the time goes"] += kind_blocks(times)
+            parts["Where the time goes"] += kind_blocks(times, results.times)
     for inputs in results.modes:
         parts["Modes"] += mode_blocks(inputs)
     if results.others:

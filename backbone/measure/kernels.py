@@ -1,0 +1,120 @@
+"""What oneDNN ran: its kernels, operation by operation, by what it prints when it is asked to.
+
+PyTorch's convolutions on a CPU are oneDNN's. In its verbose mode oneDNN prints a line for each
+primitive that it has run: kind, implementation, milliseconds. Source: "Verbose Mode" in oneDNN's
+developer guide.
+"""
+
+import contextlib
+import os
+import re
+import sys
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from backbone.command import ending
+from backbone.measure.captured import STDOUT, flush_stdout, stdout_captured, write_stdout
+from backbone.network.build import Backbone
+from backbone.record.rows import Kernels
+from backbone.trace.instrument import mark_pass
+
+KERNEL_PASSES = 3
+MARK = b"MobileNet-V2 Profile: the end of an operation\n"
+LINE = re.compile(rb"onednn_verbose,([^\n]*)\n")  # of oneDNN's, wherever it begins
+VERBOSE_VARIABLES = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # by which a user asks for them
+NOT_RUN = ("info", "create")  # fields of lines that say other things than what has run
+REORDER = "reorder"  # the kind of a primitive that changes a tensor's layout in memory
+
+
+class UnknownForm(Exception):
+    """oneDNN has printed a line that is not of the form known here."""
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One that oneDNN has run: its kind, its implementation, and how long it took."""
+
+    kind: str
+    implementation: str
+    milliseconds: float
+
+
+def collect_kernels(backbone: Backbone, image: Tensor) -> list[Kernels | None]:
+    """What oneDNN has run for each operation of a pass on an image (B, C, H, W), times as medians
+    of three passes; None for an operation that it has run nothing for.
+
+    Page faults are in these times where they are in those of the passes. The list is empty where
+    PyTorch has no oneDNN or does not use it, outside of Linux, and, with a note on stderr, where
+    oneDNN's lines are of an unknown form.
+    """
+    has_onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    if not (has_onednn and hasattr(os, "memfd_create")):
+        return []
+    try:
+        passes = [
+            [_primitives_in(text) for text in of_pass] for of_pass in _printed(backbone, image)
+        ]
+    except UnknownForm as error:
+        print(f"{ending.PROGRAM}: no kernels: oneDNN has printed {error}", file=sys.stderr)
+        return []
+    return [_kernels_of(of_operation) for of_operation in zip(*passes, strict=True)]
+
+
+def _printed(backbone: Backbone, image: Tensor) -> list[list[bytes]]:
+    """What is printed to stdout while each operation runs, pass by pass. It goes there afterwards,
+    but for oneDNN's lines that nobody has asked for."""
+
+    def mark() -> None:
+        flush_stdout()
+        os.write(STDOUT, MARK)
+
+    marked = mark_pass(backbone, list(image.shape), "layer", mark)
+    asked_by_user = any(os.environ.get(name, "0") != "0" for name in VERBOSE_VARIABLES)
+    verbose = torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON)
+    printing = contextlib.nullcontext() if asked_by_user else verbose
+    with torch.inference_mode(), stdout_captured() as captured, printing:
+        for _ in range(KERNEL_PASSES):
+            marked.forward(image)
+    texts = bytes(captured).split(MARK)
+    write_stdout(b"".join(text if asked_by_user else LINE.sub(b"", text) for text in texts))
+    marks = len(marked.operations) + 1  # of a pass; what is before its first is of no operation
+    return [texts[number * marks + 1 : (number + 1) * marks] for number in range(KERNEL_PASSES)]
+
+
+def _primitives_in(text: bytes) -> list[Primitive]:
+    """The primitives that have run, by oneDNN's lines in a text, such as
+
+        onednn_verbose,v1,primitive,exec,ENGINE,KIND,IMPLEMENTATION,...,MILLISECONDS
+
+    in which the fields before "exec" go by version and setting. Raises UnknownForm."""
+    primitives = []
+    for line in LINE.findall(text):
+        fields = line.decode("utf-8", "replace").split(",")
+        if any(field.startswith(NOT_RUN) for field in fields[:4]):
+            continue
+        try:
+            _, kind, implementation, *_, milliseconds = fields[fields.index("exec") + 1 :]
+            primitives.append(Primitive(kind, implementation, float(milliseconds)))
+        except ValueError as error:
+            raise UnknownForm(f"a line of unknown form: {','.join(fields)}") from error
+    return primitives
+
+
+def _kernels_of(passes: tuple[list[Primitive], ...]) -> Kernels | None:
+    """An operation's, by the primitives of each pass."""
+    if not any(passes):
+        return None
+    names = dict.fromkeys(
+        primitive.implementation for primitive in passes[-1] if primitive.kind != REORDER
+    )
+    times = [
+        median(
+            sum(each.milliseconds for each in of_pass if (each.kind == REORDER) is reorders)
+            for of_pass in passes
+        )
+        for reorders in (False, True)
+    ]
+    return Kernels(" + ".join(names), kernel_ms=times[0], reorder_ms=times[1])

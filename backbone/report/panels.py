@@ -1,0 +1,202 @@
+"""What pictures show: panels of bars and points, each drawn on axes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+
+from backbone.record.names import name_row
+from backbone.record.rows import Row
+from backbone.record.stored import Stored
+from backbone.report.parts import Parts
+from backbone.report.statistics import Interval, geometric_interval, speed_ups
+
+MARKERS = "osv^DPX*"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar at a place, as long as a mean, with its interval."""
+
+    place: float
+    value: Interval
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far the interval reaches below and above the mean."""
+        if self.value.low is None:
+            return 0, 0
+        return self.value.mean - self.value.low, self.value.high - self.value.mean
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point in a plane."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class SplitPass:
+    """A pass and what it is made of; None, if that is not known."""
+
+    times: Stored
+    parts: Parts | None
+
+
+def _draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> None:
+    """Bars by axes.bar or barh, the groups' side by side at each place, with the groups' labels."""
+    width = 0.8 / max(1, len(groups))
+    for index, (label, bars) in enumerate(groups.items()):
+        shift = (index + 0.5) * width - 0.4
+        below, above = zip(*(bar.reach for bar in bars), strict=True)
+        draw(
+            [bar.place + shift for bar in bars],
+            [bar.value.mean for bar in bars],
+            width,
+            label=label,
+            error_kw={"elinewidth": 1, "capsize": 2},
+            **{error_axis: (below, above)},
+        )
+
+
+def draw_latency(axes: Axes, times: list[Stored]) -> None:
+    """Bars of the stages' latency, one of each configuration at each stage."""
+    groups = {}
+    for each in times:
+        stages = enumerate(each.rows("block"))
+        groups[each.configuration] = [
+            Bar(place, geometric_interval(row.run_means)) for place, row in stages
+        ]
+    _draw_bars(axes.bar, "yerr", groups)
+    names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
+    axes.set_xticks(range(len(names)), names, rotation=60)
+    axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
+    axes.set_ylabel("ms a pass (bars: 95 % interval)")
+    axes.grid(axis="y", alpha=0.4)
+    axes.legend()
+
+
+def draw_parts(axes: Axes, passes: list[SplitPass]) -> None:
+    """Stacked bars of what passes on an input are made of, and the floor of each as a line."""
+    kinds = dict.fromkeys(kind for each in passes for kind in each.parts.kernels)
+    stacked = {
+        "page faults": [each.parts.page_faults for each in passes],
+        "reorders": [each.parts.reorders for each in passes],
+        **{kind: [each.parts.kernels.get(kind, 0) for each in passes] for kind in kinds},
+        "the rest": [each.parts.rest for each in passes],
+    }
+    places = range(len(passes))
+    lefts = [0.0] * len(passes)
+    shades = colormaps["viridis"].resampled(len(kinds) + 1).colors[:-1]  # not its yellow
+    colours = ["tab:red", "tab:orange", *shades, "lightgrey"]
+    for (label, widths), colour in zip(stacked.items(), colours, strict=True):
+        axes.barh(places, widths, left=lefts, height=0.6, label=label, color=colour)
+        lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
+    for place, each in zip(places, passes, strict=True):
+        if each.times.ceilings is not None:
+            rows = each.times.rows("layer")
+            floor = sum(row.floor(each.times.ceilings) for row in rows)
+            axes.vlines(floor, place - 0.4, place + 0.4, colors="black", linewidth=2)
+    axes.plot([], [], "k-", linewidth=2, label="floor")
+    axes.set_yticks(places, [", ".join(each.times.labels) or "stock" for each in passes])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.4)
+    axes.set(title=f"{passes[0].times.dataset}: what a pass is made of", xlabel="ms a pass")
+    axes.legend(fontsize=7, loc="lower right")
+
+
+def draw_roofline(left: Axes, right: Axes, times: Stored) -> None:
+    """Operations as points under the machine's lines: on the right by arithmetic intensity; on the
+    left those without multiply-accumulates, kind by kind, by the bytes that they move."""
+    gflops = times.ceilings.flops_per_second / 1e9
+    gbytes = times.ceilings.bytes_per_second / 1e9
+    places: dict[str, int] = {}  # on the left
+    kinds: dict[str, list[Point]] = {}
+    for row in times.rows("layer"):
+        if row.cost.bytes_moved:
+            kinds.setdefault(row.cost.kind, []).append(_roofline_point(row, places))
+    for (kind, points), marker in zip(kinds.items(), cycle(MARKERS)):
+        axes = left if kind in places else right
+        axes.scatter(
+            [point.x for point in points],
+            [point.y for point in points],
+            label=kind,
+            marker=marker,
+            s=24,
+            linewidths=0.3,
+            edgecolors="black",
+        )
+    left.axhline(gbytes, color="black", linewidth=1)
+    left.set(yscale="log", ylabel="GB/s", title="without MACs", xlim=(-0.6, len(places) - 0.4))
+    left.set_xticks(range(len(places)), places, rotation=60)
+    ridge = gflops / gbytes
+    right.plot([ridge / 100, ridge, ridge * 30], [gflops / 100, gflops, gflops], "k-")
+    ceilings = f"{gbytes:.1f} GB/s, {gflops:.0f} GFLOP/s"
+    right.annotate(ceilings, (0.03, 0.94), xycoords="axes fraction")
+    right.set(xscale="log", yscale="log", title=f"{times.title}: roofline")
+    right.set(xlabel="arithmetic intensity, FLOP a byte", ylabel="GFLOP/s")
+    right.legend(loc="lower right", fontsize=8)
+    for axes in (left, right):
+        axes.margins(y=0.1)
+        axes.grid(alpha=0.3)
+
+
+def _roofline_point(row: Row, places: dict[str, int]) -> Point:
+    """Where an operation stands: GFLOP/s over its arithmetic intensity; without arithmetic, GB/s at
+    its kind's place, which it is given if it has none."""
+    cost = row.cost
+    per_second = 1e3 / row.mean / 1e9
+    if cost.macs:
+        return Point(2 * cost.macs / cost.bytes_moved, 2 * cost.macs * per_second)
+    return Point(places.setdefault(cost.kind, len(places)), cost.bytes_moved * per_second)
+
+
+def draw_modes(axes: Axes, modes: list[Stored]) -> None:
+    """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset."""
+    names = list(dict.fromkeys(mode for each in modes for mode in each.records))
+    groups = {}
+    for each in modes:
+        bars = groups[each.dataset] = []
+        for mode, record in each.records.items():
+            stock = each.records["stock"]
+            if ratios := speed_ups(record, stock, stock):
+                bars.append(Bar(names.index(mode), geometric_interval(ratios)))
+    groups = {label: bars for label, bars in groups.items() if bars}
+    _draw_bars(axes.barh, "xerr", groups)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.4)
+    axes.set_title(f"{modes[0].network}, {modes[0].configuration}: speed-up over the stock pass")
+    axes.set_xlabel("times as fast (bars: 95 % interval)")
+    axes.legend()
+
+
+def draw_networks(axes: Axes, times: list[Stored]) -> None:
+    """Networks as points, time against MACs, a colour each configuration and dataset."""
+    groups: dict[str, list[Point]] = {}
+    for each in times:
+        if each.macs:
+            point = Point(each.macs / 1e9, each.records["model"].whole.mean)
+            groups.setdefault(each.title, []).append(point)
+            name = each.network.rpartition(", ")[2]  # of two dilated ones the output stride
+            axes.annotate(
+                name,
+                (point.x, point.y),
+                (0, 5),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+    for (label, points), marker in zip(groups.items(), cycle(MARKERS)):
+        xs = [point.x for point in points]
+        ys = [point.y for point in points]
+        axes.scatter(xs, ys, marker=marker, label=label)
+    axes.set(xlabel="MACs, G", ylabel="ms a pass", xscale="log", yscale="log")
+    axes.margins(x=0.1)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize=8)

@@ -1,0 +1,81 @@
+"""What a pass is made of: page faults, reorders, kernels, and the rest."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from backbone.command.options import KEEP_MEMORY
+from backbone.record.stored import Stored
+
+LEAST_SHARE = 0.03  # of a pass: kinds whose kernels take less are together
+OTHERS = "other"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Milliseconds of a pass, which together are all of it. kernels: by the operations' kind."""
+
+    page_faults: float
+    reorders: float
+    kernels: dict[str, float]
+    rest: float
+
+    @property
+    def whole(self) -> float:
+        """The pass."""
+        return self.page_faults + self.reorders + sum(self.kernels.values()) + self.rest
+
+
+def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
+    """The parts of a pass; None where kernels were not collected, with memory kept.
+
+    Page faults: the system's time, by the threads that share it. Reorders and kernels are of the
+    passes with memory kept, where no page faults are in their times; the kernel of an operation
+    that oneDNN has run nothing for is all of its time.
+    """
+    kept = _with_memory_kept(times, all_times)
+    layers = times.records["layer"]
+    system_seconds = layers.median("system_time")
+    if kept is None or system_seconds is None:
+        return None
+    rows = kept.rows("layer")
+    if not any(row.kernels for row in rows):
+        return None
+    by_kind: dict[str, float] = defaultdict(float)
+    for row in rows:
+        by_kind[row.cost.kind] += row.mean if row.kernel_ms is None else row.kernel_ms
+    reorders = sum(row.reorder_ms or 0 for row in rows)
+    page_faults = 1e3 * system_seconds / layers.conditions["threads"]
+    whole = layers.whole.mean
+    return Parts(
+        page_faults=page_faults,
+        reorders=reorders,
+        kernels=_largest(by_kind, LEAST_SHARE * kept.records["layer"].whole.mean),
+        rest=whole - page_faults - reorders - sum(by_kind.values()),
+    )
+
+
+def _with_memory_kept(times: Stored, all_times: list[Stored]) -> Stored | None:
+    """The same network's times under the same conditions, but with memory kept: these, or others;
+    None where there are none."""
+    for each in (times, *all_times):
+        if KEEP_MEMORY in _words_of(each) and _besides_memory(each) == _besides_memory(times):
+            return each
+    return None
+
+
+def _besides_memory(times: Stored) -> tuple[str, ...]:
+    """What times are of, but for whether memory is kept."""
+    words = [word for word in _words_of(times) if word != KEEP_MEMORY]
+    return times.network, times.device, times.dataset, *words
+
+
+def _words_of(times: Stored) -> list[str]:
+    return " ".join(times.labels).split()
+
+
+def _largest(by_kind: dict[str, float], least: float) -> dict[str, float]:
+    """The kinds that take so long at the least, the longest first, and the others together."""
+    kinds = sorted(by_kind, key=lambda kind: -by_kind[kind])
+    large = {kind: by_kind[kind] for kind in kinds if by_kind[kind] >= least}
+    small = sum(by_kind.values()) - sum(large.values())
+    return large | {OTHERS: small} if len(large) < len(by_kind) else large
