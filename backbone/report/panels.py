@@ -87,7 +87,8 @@ def draw_parts(axes: Axes, passes: list[SplitPass]) -> None:
         "page faults": [each.parts.page_faults for each in passes],
         "reorders": [each.parts.reorders for each in passes],
         **{kind: [each.parts.kernels.get(kind, 0) for each in passes] for kind in kinds},
-        "the rest": [each.parts.rest for each in passes],
+        # Kernels that met a worse minute than the passes leave less than nothing.
+        "the rest": [max(0, each.parts.rest) for each in passes],
     }
     places = range(len(passes))
     lefts = [0.0] * len(passes)
@@ -105,8 +106,9 @@ def draw_parts(axes: Axes, passes: list[SplitPass]) -> None:
     axes.set_yticks(places, [", ".join(each.times.labels) or "stock" for each in passes])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
-    axes.set(title=f"{passes[0].times.dataset}: what a pass is made of", xlabel="ms a pass")
-    axes.legend(fontsize=7, loc="lower right")
+    axes.set(title=f"{passes[0].times.dataset}: what a pass is made of")
+    axes.set(xlabel="ms a pass", xlim=(0, None))
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def draw_roofline(left: Axes, right: Axes, times: Stored) -> None:
