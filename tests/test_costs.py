@@ -177,5 +177,5 @@ def test_floors():
         for kind, total in kinds.sum_by_kind(rows, ceilings).items()
     )
     assert first[:3] == ["pointwise convolution", "2", "8.00"] and second[1:3] == ["1", "4.00"]
-    assert first[3:] == ["66.7", "100.0", "27.5", "2.50", "3.00", "0.38", "50"]
-    assert second[3:] == ["33.3", "0.0", "-", "2.50", "1.00", "0.25", "10"]
+    assert first[3:] == ["-", "66.7", "100.0", "27.5", "2.50", "3.00", "0.38", "50"]
+    assert second[3:] == ["-", "33.3", "0.0", "-", "2.50", "1.00", "0.25", "10"]
