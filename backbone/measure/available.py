@@ -20,18 +20,18 @@ def available_bytes() -> int:
 
 def _cached_bytes() -> int:
     """What of the control group's memory is files' content that is given up where it is needed."""
-    for file in (CGROUP / "memory.stat", CGROUP / "memory/memory.stat"):
-        if file.exists():
-            fields = dict(line.split() for line in file.read_text().splitlines())
-            return int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
-    return 0
+    text = _text_of(CGROUP / "memory.stat", CGROUP / "memory/memory.stat") or ""
+    fields = dict(line.split() for line in text.splitlines())
+    return int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
 
 
 def _number_in(*files: Path) -> int | None:
     """The number in the first of these files that there is; None where there is none, or it says
     that there is no limit."""
-    for file in files:
-        if file.exists():
-            text = file.read_text().strip()
-            return int(text) if text.isdigit() else None
-    return None
+    text = (_text_of(*files) or "").strip()
+    return int(text) if text.isdigit() else None
+
+
+def _text_of(*files: Path) -> str | None:
+    """The text of the first of these files that there is; None where there is none."""
+    return next((file.read_text() for file in files if file.exists()), None)

@@ -68,8 +68,8 @@ def _passes_by_input(results: Results) -> Iterator[list[SplitPass]]:
     """MobileNet-V2's passes that can be told the parts of, stock first, input by input."""
     for title in DATASET_TITLES.values():
         here = [times for times in results.main_network if times.dataset == title]
-        split = [SplitPass(times, parts_of(times, results.times)) for times in here]
-        known = [each for each in split if each.parts is not None]
+        split = [(times, parts_of(times, results.times)) for times in here]
+        known = [SplitPass(times, parts) for times, parts in split if parts is not None]
         if known:
             yield sorted(known, key=lambda each: -each.parts.whole)
 

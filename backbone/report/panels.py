@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from backbone.record.names import name_row
 from backbone.record.rows import Row
 from backbone.record.stored import Stored
+from backbone.report.kinds import sum_rows
 from backbone.report.parts import Parts
 from backbone.report.statistics import Interval, geometric_interval, speed_ups
 
@@ -41,10 +42,10 @@ class Point:
 
 @dataclass(frozen=True)
 class SplitPass:
-    """A pass and what it is made of; None, if that is not known."""
+    """A pass and what it is made of."""
 
     times: Stored
-    parts: Parts | None
+    parts: Parts
 
 
 def _draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> None:
@@ -99,8 +100,7 @@ def draw_parts(axes: Axes, passes: list[SplitPass]) -> None:
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
     for place, each in zip(places, passes, strict=True):
         if each.times.ceilings is not None:
-            rows = each.times.rows("layer")
-            floor = sum(row.floor(each.times.ceilings) for row in rows)
+            floor = sum_rows(each.times.rows("layer"), each.times.ceilings).floor
             axes.vlines(floor, place - 0.4, place + 0.4, colors="black", linewidth=2)
     axes.plot([], [], "k-", linewidth=2, label="floor")
     axes.set_yticks(places, [", ".join(each.times.labels) or "stock" for each in passes])
