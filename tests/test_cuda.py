@@ -9,7 +9,7 @@ from project import ENVIRONMENT, python
 
 from backbone.network.build import build_network
 from backbone.record import records
-from backbone.trace.instrument import mark_pass
+from backbone.trace.instrument import cut_pass
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -23,7 +23,7 @@ def test_returns_what_the_stock_network_returns(target):
     clock = CudaClock()
     backbone, image = build_network(), torch.rand(1, 3, 500, 334, device="cuda")
     backbone.network.cuda()
-    forward = mark_pass(backbone, list(image.shape), target, clock.mark).forward
+    forward = cut_pass(backbone, list(image.shape), target).with_marks(clock.mark)
     with torch.inference_mode():
         assert torch.equal(forward(image), backbone.network(image))
     intervals = clock.read()

@@ -15,6 +15,7 @@ from backbone.network.build import Backbone
 from backbone.network.stages import Stage
 from backbone.record import records
 from backbone.record.rows import Row
+from backbone.trace.instrument import cut_pass
 
 # The tests have one thread, on which PyTorch runs pointwise convolutions without oneDNN.
 INPUT = ("--i", "64x64", "--s", "2")
@@ -83,7 +84,9 @@ def test_no_record_no_kernels(tmp_path):
 def test_no_operation_of_onednn():
     network = nn.Sequential(nn.ReLU(), nn.Softmax(dim=1)).eval()
     backbone = Backbone("Small", network, lambda type, path: Stage(type, path))
-    assert collect_kernels(backbone, torch.rand(1, 3, 8, 8)) == [None, None]
+    image = torch.rand(1, 3, 8, 8)
+    cut = cut_pass(backbone, list(image.shape), "layer")
+    assert collect_kernels(cut, image) == [None, None]
 
 
 def test_a_user_who_has_asked_for_the_lines_has_them_all(tmp_path):

@@ -28,7 +28,7 @@ from backbone.record.rows import Row
 from backbone.report.memory_text import format_structure
 from backbone.report.text import format_rows
 from backbone.trace import instrument
-from backbone.trace.instrument import MarkedPass, mark_pass
+from backbone.trace.instrument import CutPass, cut_pass
 from backbone.trace.observe import check_input, tensors_in
 from backbone.trace.recorder import Operation
 
@@ -51,8 +51,8 @@ def build_on_meta(name: str, output_stride: int = 32) -> Backbone:
         return build_network(name, output_stride)
 
 
-def mark_layers(backbone: Backbone, shape: list[int]) -> MarkedPass:
-    return mark_pass(backbone, shape, "layer", lambda: None)
+def cut_layers(backbone: Backbone, shape: list[int]) -> CutPass:
+    return cut_pass(backbone, shape, "layer")
 
 
 class LiveBytes(TorchDispatchMode):
@@ -71,16 +71,17 @@ class LiveBytes(TorchDispatchMode):
 
 def compare_passes(backbone: Backbone, image: torch.Tensor) -> list[Operation]:
     """The same values, bit for bit; the same operators; the same bytes alive after each."""
-    marked = mark_layers(backbone, list(image.shape))
+    cut = cut_layers(backbone, list(image.shape))
+    forward = cut.with_marks(lambda: None)
     with torch.inference_mode():
-        assert torch.equal(backbone.network(image), marked.forward(image))
+        assert torch.equal(backbone.network(image), forward(image))
         histories = []
-        for run in (backbone.network, marked.forward):
+        for run in (backbone.network, forward):
             with LiveBytes() as live:
                 run(image)
             histories.append(live.history)
     assert histories[0] == histories[1]
-    return marked.operations
+    return cut.operations
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -98,7 +99,7 @@ def test_pass_is_the_stock_networks(name):
 
 
 def test_addition_in_place_stays_in_place():
-    operations = mark_layers(build_network("resnet18"), [1, 3, 64, 64]).operations
+    operations = cut_layers(build_network("resnet18"), [1, 3, 64, 64]).operations
     additions = [operation for operation in operations if operation.kind == "addition"]
     assert [operation.type for operation in additions] == 8 * ["add_"]
 
@@ -119,7 +120,7 @@ def test_pass_in_another_format_without_batch_norms(dtype):
 def test_pass_in_training_mode():
     backbone, image = build_network("efficientnet_b0"), torch.rand(2, 3, 64, 64)
     backbone.network.train()
-    forward = mark_layers(backbone, list(image.shape)).forward
+    forward = cut_layers(backbone, list(image.shape)).with_marks(lambda: None)
     outputs = []
     for run in (backbone.network, forward):
         torch.manual_seed(0)
@@ -155,13 +156,13 @@ def test_network_that_cannot_be_cut_is_refused(network):
     backbone = Backbone("odd", network.eval(), lambda *_: Stage(type="all", path=""))
     words = r"^odd cannot be cut into operations faithfully \(.+\); use --target model$"
     with pytest.raises(Failure, match=words):
-        mark_layers(backbone, [1, 3])
+        cut_layers(backbone, [1, 3])
 
 
 def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
     monkeypatch.setattr(instrument, "bisect_left", lambda ends, freed: 0)
     with pytest.raises(Failure, match="its operations keep tensors longer, or not as long"):
-        mark_layers(build_network(), [1, 3, 64, 64])
+        cut_layers(build_network(), [1, 3, 64, 64])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_names_are_unique_and_read_back(name, stage, operation, tmp_path):
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_output_stride(name, output_stride):
-    operations = mark_layers(build_on_meta(name, output_stride), [1, 3, 128, 192]).operations
+    operations = cut_layers(build_on_meta(name, output_stride), [1, 3, 128, 192]).operations
     last = next(each for each in reversed(operations) if each.kind == "batch norm")
     assert last.input_shape[2:] == [128 // output_stride, 192 // output_stride]
 

@@ -15,7 +15,7 @@ from backbone.network.build import Backbone, build_network
 from backbone.network.stages import Stage
 from backbone.record.names import name_row
 from backbone.report.text import format_row, format_rows
-from backbone.trace.instrument import mark_pass
+from backbone.trace.instrument import cut_pass
 from backbone.trace.recorder import operations_in, record_pass
 from cpu.timer import CpuClock
 
@@ -53,7 +53,7 @@ def measure(backbone, target, clock, warmup=0, iterations=1):
 @pytest.mark.parametrize(("target", "marks"), [("model", 2), ("block", 22), ("layer", 154)])
 def test_returns_what_the_stock_network_returns(backbone, target, marks):
     clock = FakeClock()
-    forward = mark_pass(backbone, SHAPE, target, clock.mark).forward
+    forward = cut_pass(backbone, SHAPE, target).with_marks(clock.mark)
     image = torch.rand(SHAPE)
     with torch.inference_mode():
         assert torch.equal(forward(image), backbone.network(image))
@@ -78,7 +78,7 @@ class LiveBytes(TorchDispatchMode):
 
 @pytest.mark.parametrize("target", ["block", "layer"])
 def test_holds_tensors_as_long_as_the_stock_network(backbone, target):
-    forward = mark_pass(backbone, SHAPE, target, lambda: None).forward
+    forward = cut_pass(backbone, SHAPE, target).with_marks(lambda: None)
     histories = []
     for run in (backbone.network, forward):
         with torch.inference_mode(), LiveBytes() as live:
@@ -115,7 +115,7 @@ def test_modules_of_like_names_are_not_taken_for_each_other():
 
     network = Like().eval()
     like = Backbone("Like", network, lambda *_: Stage(type="AvgPool", path=""))
-    forward = mark_pass(like, [1, 3], "layer", lambda: None).forward
+    forward = cut_pass(like, [1, 3], "layer").with_marks(lambda: None)
     image = torch.rand(1, 3)
     with torch.inference_mode():
         assert torch.equal(forward(image), network(image))
@@ -130,14 +130,15 @@ def test_time_goes_to_the_row_that_spends_it_and_none_is_lost(target):
     network, slow = backbone.network, "features.5.conv.1.1"
     network.get_submodule(slow).register_forward_hook(lambda *_: time.sleep(SLEEP))
     clock = CpuClock()
-    marked = mark_pass(backbone, SHAPE, target, clock.mark)
+    cut = cut_pass(backbone, SHAPE, target)
+    forward = cut.with_marks(clock.mark)
     with torch.inference_mode():
-        marked.forward(torch.rand(SHAPE)), clock.read()
+        forward(torch.rand(SHAPE)), clock.read()
         start = time.perf_counter()
-        marked.forward(torch.rand(SHAPE))
+        forward(torch.rand(SHAPE))
         outside = (time.perf_counter() - start) * 1e3
     intervals = clock.read()
-    paths = [operation.path for operation in marked.operations]
+    paths = [operation.path for operation in cut.operations]
     expected = paths.index(slow) if target == "layer" else 5
     assert [i for i, ms in enumerate(intervals) if ms >= SLEEP * 1e3] == [expected]
     # The image is made outside the marks, and that is all.

@@ -74,16 +74,17 @@ def make_passes(backbone, image, clock) -> dict[str, Callable[[], float]]:
     import torch
     from torch.utils.benchmark import Timer
 
-    from backbone.trace.instrument import mark_pass
+    from backbone.trace.instrument import cut_pass
 
     network = backbone.network
     training = replace(backbone, network=deepcopy(network).train())
 
     def timed(target: str, backbone=backbone) -> Callable[[], float]:
-        marked = mark_pass(backbone, list(image.shape), target, clock.mark)
+        cut = cut_pass(backbone, list(image.shape), target)
+        forward = cut.with_marks(clock.mark)
 
         def one_pass() -> float:
-            marked.forward(image)
+            forward(image)
             return sum(clock.read())
 
         return one_pass

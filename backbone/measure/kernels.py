@@ -17,9 +17,8 @@ from torch import Tensor
 
 from backbone.command import ending
 from backbone.measure.captured import STDOUT, flush_stdout, stdout_captured, write_stdout
-from backbone.network.build import Backbone
 from backbone.record.rows import Kernels
-from backbone.trace.instrument import mark_pass
+from backbone.trace.instrument import CutPass
 
 KERNEL_PASSES = 3
 MARK = b"MobileNet-V2 Profile: the end of an operation\n"
@@ -42,9 +41,9 @@ class Primitive:
     milliseconds: float
 
 
-def collect_kernels(backbone: Backbone, image: Tensor) -> list[Kernels | None]:
-    """What oneDNN has run for each operation of a pass on an image (B, C, H, W), times as medians
-    of three passes; None for an operation that it has run nothing for.
+def collect_kernels(cut: CutPass, image: Tensor) -> list[Kernels | None]:
+    """What oneDNN has run for each operation of a pass on an image (B, C, H, W), cut into these,
+    times as medians of three passes; None for an operation that it has run nothing for.
 
     Page faults are in these times where they are in those of the passes. The list is empty where
     PyTorch has no oneDNN or does not use it, outside of Linux, and, with a note on stderr, where
@@ -54,16 +53,14 @@ def collect_kernels(backbone: Backbone, image: Tensor) -> list[Kernels | None]:
     if not (has_onednn and hasattr(os, "memfd_create")):
         return []
     try:
-        passes = [
-            [_primitives_in(text) for text in of_pass] for of_pass in _printed(backbone, image)
-        ]
+        passes = [[_primitives_in(text) for text in of_pass] for of_pass in _printed(cut, image)]
     except UnknownForm as error:
         print(f"{ending.PROGRAM}: no kernels: oneDNN has printed {error}", file=sys.stderr)
         return []
     return [_kernels_of(of_operation) for of_operation in zip(*passes, strict=True)]
 
 
-def _printed(backbone: Backbone, image: Tensor) -> list[list[bytes]]:
+def _printed(cut: CutPass, image: Tensor) -> list[list[bytes]]:
     """What is printed to stdout while each operation runs, pass by pass. It goes there afterwards,
     but for oneDNN's lines that nobody has asked for."""
 
@@ -71,16 +68,16 @@ def _printed(backbone: Backbone, image: Tensor) -> list[list[bytes]]:
         flush_stdout()
         os.write(STDOUT, MARK)
 
-    marked = mark_pass(backbone, list(image.shape), "layer", mark)
+    forward = cut.with_marks(mark)
     asked_by_user = any(os.environ.get(name, "0") != "0" for name in VERBOSE_VARIABLES)
     verbose = torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON)
     printing = contextlib.nullcontext() if asked_by_user else verbose
     with torch.inference_mode(), stdout_captured() as captured, printing:
         for _ in range(KERNEL_PASSES):
-            marked.forward(image)
+            forward(image)
     texts = bytes(captured).split(MARK)
     write_stdout(b"".join(text if asked_by_user else LINE.sub(b"", text) for text in texts))
-    marks = len(marked.operations) + 1  # of a pass; what is before its first is of no operation
+    marks = len(cut.operations) + 1  # of a pass; what is before its first is of no operation
     return [texts[number * marks + 1 : (number + 1) * marks] for number in range(KERNEL_PASSES)]
 
 

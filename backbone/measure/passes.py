@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from backbone.command.options import TimerOptions
 from backbone.measure.turns import Turns
-from backbone.network.build import Backbone
-from backbone.trace.instrument import mark_pass
+from backbone.trace.instrument import CutPass
 
 FAULT_PASSES = 3  # in which the page faults of each operation are counted
 CONTEXT_BYTES = 2**29  # that a process has on a GPU beside its tensors, about
@@ -141,18 +140,18 @@ class _Series:
         self._bar.update()
 
 
-def count_faults(backbone: Backbone, image: Tensor) -> list[int]:
-    """The minor page faults of each operation in a pass on an image (B, C, H, W), the medians of
-    three passes whose marks count them."""
+def count_faults(cut: CutPass, image: Tensor) -> list[int]:
+    """The minor page faults of each part of a pass on an image (B, C, H, W), the medians of three
+    passes whose marks count them."""
     counts: list[int] = []
 
     def mark() -> None:
         counts.append(getrusage(RUSAGE_SELF).ru_minflt)
 
-    marked = mark_pass(backbone, list(image.shape), "layer", mark)
+    forward = cut.with_marks(mark)
     with torch.inference_mode():
         for _ in range(FAULT_PASSES):
-            marked.forward(image)
+            forward(image)
     faults = np.diff(np.reshape(counts, (FAULT_PASSES, -1)))
     return np.median(faults, axis=0).astype(int).tolist()
 

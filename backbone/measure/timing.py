@@ -23,7 +23,7 @@ from backbone.network.build import Backbone
 from backbone.network.stages import Stage
 from backbone.record.names import number_rows
 from backbone.record.rows import Cost, Kernels, Row
-from backbone.trace.instrument import MarkedPass, mark_pass, operations_of
+from backbone.trace.instrument import CutPass, cut_pass, operations_of
 from backbone.trace.recorder import Operation
 
 
@@ -39,20 +39,20 @@ def time_network(
     """
     input_shape = list(image.shape)
     target = options.target
-    marked = mark_pass(backbone, input_shape, target, clock.mark)
-    passes = run_passes(marked.forward, image, clock, options)
+    cut = cut_pass(backbone, input_shape, target)
+    passes = run_passes(cut.with_marks(clock.mark), image, clock, options)
     run = _usage_of(passes, image)
     faults, kernels = [], []
     if target == "layer" and not image.is_cuda:
-        faults = count_faults(backbone, image)
+        faults = count_faults(cut, image)
         if options.record_file is not None:
-            kernels = collect_kernels(backbone, image)
+            kernels = collect_kernels(cut, image)
     measured = _Measured(passes.samples, faults, kernels)
-    whole = _whole_row(backbone.name, input_shape, marked.operations, measured)
+    whole = _whole_row(backbone.name, input_shape, cut.operations, measured)
     if not image.is_cuda:
         # Of the timed passes, in which also what is between the operations may fault.
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
-    return number_rows([*_part_rows(marked, target, measured), whole]), run
+    return number_rows([*_part_rows(cut, target, measured), whole]), run
 
 
 def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
@@ -128,12 +128,12 @@ def _whole_row(
     )
 
 
-def _part_rows(marked: MarkedPass, target: str, measured: _Measured) -> list[Row]:
+def _part_rows(cut: CutPass, target: str, measured: _Measured) -> list[Row]:
     """The rows of the stages and, for "layer", of the operations behind each. What was measured is
     of the stages, or of the operations."""
     rows: list[Row] = []
     first = 0  # interval of the stage
-    parts = zip(marked.stages, marked.operations, strict=True)
+    parts = zip(cut.stages, cut.operations, strict=True)
     for number, (stage, group) in enumerate(groupby(parts, key=lambda part: part[0])):
         operations = [operation for _, operation in group]
         end = first + (len(operations) if target == "layer" else 1)

@@ -5,6 +5,7 @@ import operator
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from torch import Tensor, fx, nn
@@ -17,28 +18,27 @@ from backbone.trace.recorder import Operation, operation_nodes, operations_in, r
 
 
 @dataclass(frozen=True)
-class MarkedPass:
-    """A pass with marks, its operations in order, and the stage of each; for the target "model" it
-    has none of these."""
+class CutPass:
+    """A pass cut into the parts of a target: its operations in order, and the stage of each; for
+    the target "model" it has none of these. with_marks: the pass that calls what it is given, a
+    mark, before the first part and after each."""
 
-    forward: Callable[[Tensor], Tensor]
     operations: list[Operation]
     stages: list[Stage]
+    with_marks: Callable[[Callable[[], object]], Callable[[Tensor], Tensor]]
 
 
-def mark_pass(
-    backbone: Backbone, input_shape: list[int], target: str, mark: Callable[[], object]
-) -> MarkedPass:
-    """The pass with the marks of a target, for an input of a shape (B, C, H, W).
+def cut_pass(backbone: Backbone, input_shape: list[int], target: str) -> CutPass:
+    """The pass for an input of a shape (B, C, H, W), cut into the parts of a target.
 
-    For "model" it is the stock pass between two marks. Otherwise a mark comes first and after each
-    stage ("block") or operation ("layer"). The pass runs the network's own modules, returns what it
-    returns, bit for bit, and keeps every tensor as long: when memory is given back decides what the
-    next operation finds, and so its time. Raises Failure where it cannot be cut so.
+    For "model" it is the stock pass, in one part. Otherwise the parts are its stages ("block") or
+    operations ("layer"). With marks it runs the network's own modules, returns what they return,
+    bit for bit, and keeps every tensor as long: when memory is given back decides what the next
+    operation finds, and so its time. Raises Failure where it cannot be cut so.
     """
     network = backbone.network
     if target == "model":
-        return MarkedPass(_mark_whole(network, mark), operations=[], stages=[])
+        return CutPass([], [], with_marks=partial(_mark_whole, network))
     with _refused_if_it_fails(backbone):
         graph = record_pass(network, input_shape)
         stock = observe(network, input_shape)
@@ -47,7 +47,7 @@ def mark_pass(
     operations = operations_in(graph)
     stages = [backbone.stage_of(operation.type, operation.path) for operation in operations]
     parts = stages if target == "block" else range(len(operations))
-    return MarkedPass(_insert_marks(network, graph, parts, mark), operations, stages)
+    return CutPass(operations, stages, with_marks=partial(_insert_marks, network, graph, parts))
 
 
 def operations_of(backbone: Backbone, input_shape: list[int]) -> list[Operation]:
