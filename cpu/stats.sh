@@ -12,17 +12,21 @@ name_results cpu/timer.py --target layer --keep-memory "$@"
 kept=cpu/${network}_stats$conditions
 for input in cityscapes pascal; do
   case $input in
-    cityscapes) times=1 passes='--iterations 240 --warmup 20' ;; # three turns a process
-    pascal) times=2 passes='--iterations 400 --warmup 40' ;;     # its rounds are cheap
+    cityscapes) # two turns a process, and three of the faster ones
+      times=1 passes='--iterations 160 --warmup 20' kept_passes='--iterations 240 --warmup 20'
+      ;;
+    pascal) # cheap: more rounds and more passes make its intervals narrower
+      times=2 passes='--iterations 1000 --warmup 40' kept_passes=$passes
+      ;;
   esac
   for target in model block layer; do
     file=$(folder_of "$target")${network}_$input
-    flags="--i $input --target $target $passes"
+    flags="--i $input --target $target"
     # shellcheck disable=SC2086 # words
-    plan_run "$input" $((times * rounds)) "$stock/$file" cpu/timer.py $flags "$@"
+    plan_run "$input" $((times * rounds)) "$stock/$file" cpu/timer.py $flags $passes "$@"
     # shellcheck disable=SC2086 # words
     ! can_keep_memory || plan_run "$input" $((times * rounds)) "$kept/$file" \
-      cpu/timer.py $flags --keep-memory "$@"
+      cpu/timer.py $flags --keep-memory $kept_passes "$@"
   done
 done
 run_rounds --need-all || exit

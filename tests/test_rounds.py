@@ -25,15 +25,15 @@ def test_rounds(checkout, stand_in):
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     lines = [line.removeprefix("cpu/stats.sh: ") for line in result.stderr.splitlines()]
     expected = [
-        f"cpu/timer.py --i {dataset} --target {target} {passes}{kept} --iterations 31 --warmup=6 "
+        f"cpu/timer.py --i {dataset} --target {target}{kept} {passes} --iterations 31 --warmup=6 "
         f"--rounds {rounds} -> "
         f"cpu/mobilenetv2_stats{kept.replace(' --', '_')}/{folder}mobilenetv2_{dataset}.txt"
-        for dataset, rounds, passes in (
-            ("cityscapes", 3, "--iterations 240 --warmup 20"),
-            ("pascal", 6, "--iterations 400 --warmup 40"),
+        for dataset, rounds, stock_passes, kept_passes in (
+            ("cityscapes", 3, "--iterations 160 --warmup 20", "--iterations 240 --warmup 20"),
+            ("pascal", 6, *["--iterations 1000 --warmup 40"] * 2),
         )
         for target, folder in (("model", ""), ("block", "blocks/"), ("layer", "layers/"))
-        for kept in ("", " --keep-memory")
+        for kept, passes in (("", stock_passes), (" --keep-memory", kept_passes))
     ]
     assert lines[:12] == expected
     rounds = [line.partition(":")[0].partition(", about")[0] for line in lines[12:21]]
@@ -70,7 +70,7 @@ def test_ten_rounds_unless_said_otherwise(checkout, stand_in):
         env = {**stand_in, "ROUNDS": rounds, "STAND_IN_FAILS": "--i pascal"}
         result = run(checkout / "cpu/stats.sh", "--s", "1", env=env)
         assert result.returncode == 1
-        command = "cpu/timer.py --i cityscapes --target model --iterations 240 --warmup 20 --s 1"
+        command = "cpu/timer.py --i cityscapes --target model --iterations 160 --warmup 20 --s 1"
         assert result.stderr.startswith(f"cpu/stats.sh: {command} --rounds {number} -> ")
         assert f"cpu/stats.sh: round 1 of {2 * number}, pascal: 6 runs by turns\n" in result.stderr
 
