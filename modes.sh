@@ -5,41 +5,78 @@ wrapper=modes.sh root=$(dirname -- "$0")
 [ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/shell/wrapper.sh" || exit
 
-# A mode a line: the flags as one would type them. Stock twice, so that noise shows.
+# A mode a line: a variable of the environment, if any, and flags, as one would type them.
+# Stock twice, so that noise shows.
 modes='stock
 stock again
 --channels-last
---fold
 --channels-last --fold
 --compile
 --train'
-cuda_modes='--dtype bfloat16
+cuda_modes='--fold
+--dtype bfloat16
 --dtype float16
 --channels-last --fold --dtype float16
 --channels-last --fold --dtype float16 --compile'
-glibc_modes='--keep-memory
+runtime_modes='--runtime onnxruntime
+--runtime openvino'
+glibc_modes='THP_MEM_ALLOC_ENABLE=1
+--keep-memory
 --keep-memory --channels-last
 --keep-memory --fold
 --keep-memory --channels-last --fold
 --keep-memory --compile
+--keep-memory --compile --freeze
 --keep-memory --channels-last --fold --compile'
-bfloat16_modes='--keep-memory --channels-last --fold --dtype bfloat16'
+bfloat16_modes='--runtime openvino --dtype bfloat16'
+glibc_bfloat16_modes='--keep-memory --channels-last --fold --dtype bfloat16
+--keep-memory --channels-last --fold --compile --freeze --dtype bfloat16'
+huge_pages='GLIBC_TUNABLES=glibc.malloc.hugetlb=1'
+tcmalloc='LD_PRELOAD=libtcmalloc_minimal.so.4'
+jemalloc='LD_PRELOAD=libjemalloc.so.2'
+all_together='--channels-last --fold --compile --freeze'
+
+# add MODE...: to the list, a line each.
+add() {
+  for mode; do
+    modes="$modes
+$mode"
+  done
+}
+
+# can_preload VARIABLE=LIBRARY: whether the loader finds it, which else warns on stderr.
+can_preload() { [ -z "$(env "$1" sh -c : 2>&1)" ]; }
+
+# has_bfloat16: whether the CPU has instructions for it, without which it takes ten times as long as
+# all else.
+has_bfloat16() { grep -qs -e avx512_bf16 -e amx_bf16 -e ' bf16' /proc/cpuinfo; }
+
+# add_cpu_modes: those that this CPU, this C library and what is installed here have.
+add_cpu_modes() {
+  add "$runtime_modes"
+  ! can_keep_memory || add "$glibc_modes"
+  if has_bfloat16; then
+    add "$bfloat16_modes"
+    ! can_keep_memory || add "$glibc_bfloat16_modes"
+    all_together="$all_together --dtype bfloat16"
+  fi
+  case $(getconf GNU_LIBC_VERSION 2>/dev/null) in
+    'glibc 2.3'[5-9] | 'glibc 2.'[4-9]?) add "$huge_pages" ;;
+  esac
+  ! can_preload "$jemalloc" || add "$jemalloc"
+  ! can_preload "$tcmalloc" || add "$tcmalloc" "$tcmalloc $all_together"
+}
 
 begin timer.py "--i --input --target --w --json --append --rounds \
---channels-last --fold --dtype --compile --train --keep-memory" "$@"
+--channels-last --fold --dtype --compile --freeze --train --keep-memory --runtime" "$@"
 if has_cuda "measuring the CPU"; then
   script=timer.py folder=''
-  modes="$modes
-$cuda_modes"
+  add "$cuda_modes"
 else
   script=cpu/timer.py folder=cpu/
-  if can_keep_memory; then
-    modes="$modes
-$glibc_modes"
-    # Without the CPU's instructions for it, bfloat16 takes ten times as long as all others.
-    ! grep -qs -e avx512_bf16 -e amx_bf16 -e ' bf16' /proc/cpuinfo || modes="$modes
-$bfloat16_modes"
-  fi
+  # In an interpreter of one's own a runtime may be missing: its modes then say so, and are left out.
+  [ -n "${PYTHON-}" ] || use_python "$modules, onnxruntime, onnxscript, openvino" requirements-modes.txt
+  add_cpu_modes
 fi
 name_results "$script" "$@"
 stored_modes=$folder${network}_stats$conditions/modes
@@ -49,10 +86,14 @@ for input in cityscapes pascal; do
     pascal) passes='--iterations 150 --warmup 20' ;;
   esac
   while read -r mode; do
-    case $mode in stock*) flags='' ;; *) flags=$mode ;; esac
+    case $mode in
+      stock*) variable='' flags='' ;;
+      *=*) variable=${mode%% *} flags=${mode#"$variable"} ;;
+      *) variable='' flags=$mode ;;
+    esac
     # shellcheck disable=SC2086 # words
     plan_run "$input" "$rounds" "$stored_modes/${network}_${input}_$(file_of_mode "$mode")" \
-      "$script" --i "$input" $flags $passes "$@"
+      $variable "$script" --i "$input" $flags $passes "$@"
   done <<EOF
 $modes
 EOF

@@ -54,7 +54,7 @@ def main() -> None:
     from backbone.measure.timing import time_network, with_cost
     from backbone.measure.yardsticks import measure_yardsticks
     from backbone.network.build import build
-    from backbone.network.modes import apply_mode, compile_network
+    from backbone.network.modes import apply_mode, make_ready
     from backbone.report.text import format_rows
     from backbone.trace.observe import check_input
 
@@ -70,11 +70,11 @@ def main() -> None:
 
         conditions = machine.describe_software() | machine.describe_cuda()
         record = open_record(options, backbone.name, conditions)
-    compiled = compile_network(backbone.network, image) if options.mode.compile else {}
-    rows, run = time_network(backbone, image, clock, options)
+    ready, made = make_ready(backbone, image, options.mode)
+    rows, run = time_network(ready, image, clock, options)
     if record is not None:
-        rows = record.store(with_cost(rows, backbone), compiled | run)
-        record.amend(measure_yardsticks(options, backbone, image, clock))
+        rows = record.store(with_cost(rows, backbone), made | run)
+        record.amend(measure_yardsticks(options, ready, image, clock, record.known))
     print(format_rows(rows), end="")
 
 

@@ -1,6 +1,5 @@
 """Inference times of MobileNet-V2, or another network, on the CPU, by time.perf_counter."""
 
-import ctypes
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,8 +10,7 @@ from time import perf_counter
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backbone.command import ending, flags
-from backbone.command.errors import Failure
-from backbone.command.options import TimerOptions
+from backbone.command.options import PYTORCH, TimerOptions
 from backbone.network import catalog
 
 
@@ -33,23 +31,16 @@ class CpuClock:
         return [(end - start) * 1e3 for start, end in pairwise(marks)]
 
 
-def keep_freed_memory() -> None:
-    """Have the C library keep what is freed for the next allocation, however large: to give it back
-    and ask for it anew costs a page fault a page. Source: mallopt(3) of glibc. Raises
-    Failure where there is none."""
-    M_TRIM_THRESHOLD = -1
-    M_MMAP_MAX = -4
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if not (mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1)):
-        raise Failure("--keep-memory needs glibc's mallopt, which the C library here lacks")
-
-
 def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
     """The options of the command line, or of these words."""
     parser = flags.timer_parser(__doc__)
     parser.add_argument("--threads", type=flags.positive, help="intra-op; None: PyTorch's choice")
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory to use again")
+    parser.add_argument(
+        "--runtime", choices=flags.RUNTIMES, default=PYTORCH, help="what runs the network"
+    )
     options = flags.timer_options(parser, words)
+    flags.check_runtime(options, parser.error)
     catalog.check_named(options.workload, parser.error)
     return replace(
         options,
@@ -60,6 +51,9 @@ def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
 
 def main() -> None:
     options = parse_options()
+    from backbone.measure.allocator import check_environment, keep_freed_memory
+
+    check_environment()
     if options.mode.keep_memory:
         keep_freed_memory()
     import torch
@@ -68,12 +62,14 @@ def main() -> None:
     from backbone.measure.timing import time_network, with_cost
     from backbone.measure.yardsticks import measure_yardsticks
     from backbone.network.build import build
-    from backbone.network.modes import apply_mode, compile_network
+    from backbone.network.modes import apply_mode, make_ready
+    from backbone.network.runtimes import describe_runtime
     from backbone.report.text import format_rows
     from backbone.trace.observe import check_input
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    runtime = describe_runtime(options.mode.runtime)
     clock = CpuClock()
     backbone, image = build(options.workload, torch.device("cpu"))
     check_input(backbone, options.workload.input_shape, training=options.mode.train)
@@ -82,14 +78,14 @@ def main() -> None:
     if options.record_file is not None:
         from backbone.record.run_record import open_record  # it imports pyperf
 
-        conditions = machine.describe_software() | machine.describe_cpu()
+        conditions = machine.describe_software() | machine.describe_cpu() | runtime
         conditions["keep_memory"] = str(options.mode.keep_memory)
         record = open_record(options, backbone.name, conditions)
-    compiled = compile_network(backbone.network, image) if options.mode.compile else {}
-    rows, run = time_network(backbone, image, clock, options)
+    ready, made = make_ready(backbone, image, options.mode)
+    rows, run = time_network(ready, image, clock, options)
     if record is not None:
-        rows = record.store(with_cost(rows, backbone), compiled | run)
-        record.amend(measure_yardsticks(options, backbone, image, clock))
+        rows = record.store(with_cost(rows, backbone), made | run)
+        record.amend(measure_yardsticks(options, ready, image, clock, record.known))
     print(format_rows(rows), end="")
 
 

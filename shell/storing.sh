@@ -88,5 +88,5 @@ folder_of() {
   esac
 }
 
-# file_of_mode MODE: its flags as a part of a file's name: --dtype bfloat16 -> dtype_bfloat16
-file_of_mode() { printf '%s\n' "$1" | sed -e 's/--//g' -e 's/ /_/g'; }
+# file_of_mode MODE: as a part of a file's name: --dtype bfloat16 -> dtype_bfloat16
+file_of_mode() { printf '%s\n' "$1" | sed -e 's/--//g' -e 's/[ =]/_/g'; }

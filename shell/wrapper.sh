@@ -4,6 +4,7 @@
 : "${wrapper:?}" "${root:?}"
 
 # Set here:
+#   modules   what scripts import
 #   results   what stands before a folder of results: nothing, or $RESULTS/
 # By functions:
 #   base      an interpreter that need not have any library (shell/interpreter.sh)
@@ -54,6 +55,9 @@ attend() {
 . shell/locks.sh
 . shell/storing.sh
 
+# What scripts import, of this project and of requirements.txt.
+modules='backbone.network.library, calmsize, numpy, pyperf, psutil, pytorch_memlab, tqdm'
+
 # begin SCRIPT OWN ARGUMENT...: what a wrapper does first. The arguments are the script's, but none
 # of the OWN flags, which the wrapper sets itself.
 begin() {
@@ -61,8 +65,7 @@ begin() {
   rounds=${ROUNDS:-10}
   case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
   [ -n "${HANDED_OVER-}" ] || { one_at_a_time && one_at_a_time_here "$results"; }
-  use_python 'backbone.network.library, calmsize, numpy, pyperf, psutil, pytorch_memlab, tqdm' \
-    requirements.txt
+  use_python "$modules" requirements.txt
   start_results
 }
 

@@ -4,7 +4,7 @@ wrapper=tests/run.sh
 root=$(dirname -- "$0")/..
 . "$root/shell/wrapper.sh"
 one_at_a_time
-use_python 'backbone.network.library, calmsize, matplotlib, numpy, pyperf, pytest, pytorch_memlab, ruff, scipy, torchsummary, tqdm, xdist' \
+use_python 'backbone.network.library, calmsize, matplotlib, numpy, onnxruntime, onnxscript, openvino, pyperf, pytest, pytorch_memlab, ruff, scipy, torchsummary, tqdm, xdist' \
   tests/requirements.txt
 scripts=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 "$python" -m ruff check || exit

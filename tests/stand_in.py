@@ -14,7 +14,9 @@ parser.add_argument("--json", type=Path)
 parser.add_argument("--append", type=Path)
 parser.add_argument("--turns", type=int, nargs=2)
 own, others = parser.parse_known_args()
-words = " ".join(others) + os.environ.get("STAND_IN_ADDS", "")
+variables = ("THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "LD_PRELOAD")
+environment = [f"{name}={os.environ[name]}" for name in variables if name in os.environ]
+words = " ".join([*environment, *others]) + os.environ.get("STAND_IN_ADDS", "")
 runs = own.append.read_text().splitlines() if own.append and own.append.exists() else []
 at_round = int(os.environ.get("STAND_IN_ROUND", len(runs) + 1)) == len(runs) + 1
 if at_round and os.environ.get("STAND_IN_FAILS", "never") in words:

@@ -3,10 +3,12 @@
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -20,6 +22,7 @@ from backbone.report.comparison import compare, is_slower_by, judge
 from backbone.report.statistics import Interval, mean_of_rounds, speed_ups
 
 TIMER = "cpu/timer.py --i 64x96"
+STAND_IN = shlex.join([sys.executable, "tests/stand_in.py"])
 QUICK = ("--rounds", "2", "--iterations", "6", "--warmup", "2")
 
 
@@ -95,23 +98,38 @@ def test_wrong_flags(words, text):
     assert text in result.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
-def test_interrupted_in_mid_turn(tmp_path, name):
+def in_mid_turn(runs: list[psutil.Process], asleep: Path) -> bool:
+    """Whether two runs are at work, by the time that they have computed, or by a file of theirs."""
+    return len(runs) == 2 and (sum(run.cpu_times().user for run in runs) > 6 or asleep.exists())
+
+
+@pytest.mark.parametrize(
+    ("name", "timer"),
+    [
+        ("SIGINT", TIMER),
+        ("SIGINT", STAND_IN),
+        ("SIGTERM", STAND_IN),
+        ("SIGHUP", STAND_IN),
+        ("SIGQUIT", STAND_IN),
+    ],
+)
+def test_interrupted_in_mid_turn(tmp_path, name, timer):
+    asleep = tmp_path / "asleep"
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     file = tmp_path / "comparison.json"
     file.write_text("as it was")
     command = [sys.executable, "compare.py", "--json", str(file), "--iterations", "100000"]
     with subprocess.Popen(
-        [*command, TIMER, TIMER],
+        [*command, timer, timer],
         cwd=ROOT,
-        env=ENVIRONMENT | {"TMPDIR": str(temporary)},
+        env=ENVIRONMENT | {"TMPDIR": str(temporary), "STAND_IN_SLEEPS": str(asleep)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         runs: list[psutil.Process] = []
-        while len(runs) < 2 or sum(run.cpu_times().user for run in runs) < 6:
+        while not in_mid_turn(runs, asleep):
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
             runs = psutil.Process(process.pid).children()

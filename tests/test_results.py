@@ -87,7 +87,7 @@ def test_stored_records_are_of_the_full_protocol():
 
 def test_update_is_repeatable_and_check_passes(checkout):
     figures, readme = read_files(checkout, "*.svg"), (checkout / "README.md").read_text()
-    assert len(figures) == 7
+    assert len(figures) == 8
     patch(checkout / "README.md", "| MobileNet-V2 | PASCAL VOC 2012 ", "| MobileNet-V2 | Atlantis ")
     assert_one_line(results(checkout, "--check"), "README.md is not what the stored files say")
     shutil.rmtree(checkout / "figures")
@@ -102,7 +102,7 @@ def test_update_is_repeatable_and_check_passes(checkout):
 def test_readme_has_what_is_printed_between_its_markers(checkout):
     readme = (checkout / "README.md").read_text()
     parts = results(checkout).stdout.split("#### ")[1:]
-    assert len(parts) == 7
+    assert len(parts) == 8
     pages = readme + (checkout / "METHOD.md").read_text()
     for title, _, text in (part.partition("\n\n") for part in parts):
         marked = f"<!-- results.py: {title} -->\n{text.rstrip()}\n<!-- results.py: end -->\n"

@@ -7,14 +7,17 @@ its own, 10 % from the next, and a table has 4.3027 as Student's t for three run
 import shutil
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import small_results
+from matplotlib.figure import Figure
 from project import assert_one_line
 from small_results import (
     MIB,
     STOCK,
+    TCMALLOC,
     change_records,
     make_report,
     make_structure,
@@ -27,6 +30,8 @@ from small_results import (
 from backbone.record.memory import TensorSize
 from backbone.record.names import number_rows
 from backbone.record.records import Record
+from backbone.report.panels import SplitPass, colour_kinds, draw_parts
+from backbone.report.parts import Parts
 
 updated, checkout = small_results.updated, small_results.checkout  # fixtures
 
@@ -212,6 +217,22 @@ def test_what_a_pass_is_made_of(checkout):
     assert first < second and "parts.svg" not in result.stdout
 
 
+def test_a_kind_has_the_same_colour_in_every_panel():
+    times = SimpleNamespace(ceilings=None, labels=[], dataset=VOC)
+    kinds = [("linear", "addition", "pooling"), ("pooling", "linear")]
+    panels = [[SplitPass(times, Parts(1, 1, dict.fromkeys(each, 1), 1))] for each in kinds]
+    colours = colour_kinds(each for panel in panels for each in panel)
+    found = []
+    for panel in panels:
+        axes = Figure().subplots()
+        draw_parts(colours, axes, panel)
+        bars = {bar.get_label(): bar.patches[0].get_facecolor() for bar in axes.containers}
+        assert len(set(bars.values())) == len(bars)
+        found.append(bars)
+    first, second = found
+    assert len(second) == 5 and second.items() <= first.items()
+
+
 def test_layers_by_the_time_that_they_lose(checkout):
     def doubled(record: Record) -> Record:
         """Every operation twice: so there are more than the ten that are listed apart."""
@@ -293,12 +314,16 @@ def test_modes_are_compared_round_by_round(updated):
     # / sqrt(3) is log(5.596). Those of the stock pass are 0.9, 1 and 1 / 0.9.
     result = results(updated)
     assert table(result, f"MobileNet-V2, {VOC}, AMD EPYC:") == cells(
+        f"`{TCMALLOC} --fold --dtype bfloat16` | 8.00 (8.00 to 8.00) | 4.00 (4.00 to 4.00)"
+        " | faster | 12.5 | 80 | 3: 11.2 to 13.8 | 1,000 to 3,000 | 2e-06 | 400",
         "`--channels-last --fold` | 4.00 (4.00 to 4.00) | 2.00 (2.00 to 2.00) | faster"
         " | 24.9 | 40 | 3: 22.5 to 27.5 | 1,000 to 3,000 | 2e-06 | 400",
         "`--keep-memory` | 2.00 (2.00 to 2.00) | 1 | faster"
         " | 50 | 20.1 | 3: 45.0 to 55.0 | 1,000 to 3,000 | none | 400",
         "`--fold` | 2.0 (0.4 to 11.2) | 1.0 (0.2 to 5.6) | undecided"
         " | 50 | 20 | 3: 27.5 to 90.0 | 1,000 to 3,000 | 2e-06 | 400",
+        f"`{TCMALLOC}` | 1.25 (1.25 to 1.25) | 0.625 (0.625 to 0.625) | faster"
+        " | 80 | 12.5 | 3: 72.0 to 88.0 | 1,000 to 3,000 | none | 400",
         "stock | 1 | 0.500 (0.500 to 0.500) | -"
         " | 100 | 10.0 | 3: 90 to 110 | 1,000 to 3,000 | none | 400",
         "stock again | 1.00 (0.77 to 1.30) | 0.50 (0.38 to 0.65) | undecided"
@@ -309,6 +334,34 @@ def test_modes_are_compared_round_by_round(updated):
     cityscapes = table(result, f"MobileNet-V2, {CITYSCAPES}, AMD EPYC:")
     assert rest_of(cityscapes, "`--keep-memory` | 3.00 (3.00 to 3.00) | 1 | faster | 133")
     assert "](figures/modes.svg)" in result.stdout
+
+
+def test_what_to_try_first(updated):
+    result = results(updated)
+    timer = "python cpu/timer.py --i"
+    assert table(result, "#### What to try first\n\nMobileNet-V2, AMD EPYC:") == cells(
+        f"Cityscapes | that changes no arithmetic | `{TCMALLOC} {timer} cityscapes`"
+        " | 5.00 (5.00 to 5.00) | none | 400 | 400",
+        f"Cityscapes | in float32 | `{TCMALLOC} {timer} cityscapes`"
+        " | 5.00 (5.00 to 5.00) | none | 400 | 400",
+        f"Cityscapes | of all | `{TCMALLOC} {timer} cityscapes --fold --dtype bfloat16`"
+        " | 10.0 (10.0 to 10.0) | 2e-06 | 400 | 400",
+        f"PASCAL VOC 2012 | that changes no arithmetic | `{timer} pascal --keep-memory`"
+        " | 2.00 (2.00 to 2.00) | none | 400 | 400",
+        f"PASCAL VOC 2012 | in float32 | `{timer} pascal --channels-last --fold`"
+        " | 4.00 (4.00 to 4.00) | 2e-06 | 400 | 400",
+        f"PASCAL VOC 2012 | of all | `{TCMALLOC} {timer} pascal --fold --dtype bfloat16`"
+        " | 8.00 (8.00 to 8.00) | 2e-06 | 400 | 400",
+    )
+    assert "](figures/allocators.svg)" in result.stdout
+
+
+def test_without_allocators_no_picture_of_them(checkout):
+    for file in (checkout / TIMES / "modes").glob("*LD_PRELOAD*"):
+        file.unlink()
+    result = results(checkout)
+    assert result.returncode == 0 and "modes.svg" in result.stdout
+    assert "allocators.svg" not in result.stdout
 
 
 def test_mode_of_other_rounds_is_not_compared(checkout):

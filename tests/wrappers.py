@@ -37,7 +37,7 @@ def checkout(tmp_path: Path) -> Path:
     """The project's own files in a folder with spaces, an old result for each wrapper, and images
     and ceilings so small that they take no time."""
     copy = tmp_path / "a check out"
-    names = ("backbone", "cpu", "shell", "*.py", "*.sh", "requirements.txt")
+    names = ("backbone", "cpu", "shell", "*.py", "*.sh", "requirements*.txt")
     for path in (path for name in names for path in ROOT.glob(name)):
         if path.is_dir():
             ignore = shutil.ignore_patterns("__pycache__", "*_stats*")

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import TypeVar
@@ -11,6 +11,7 @@ from backbone.command.ending import PROGRAM
 from backbone.command.options import (
     DATASETS,
     DEFAULT_MODEL,
+    PYTORCH,
     MemoryOptions,
     Mode,
     TimerOptions,
@@ -23,10 +24,22 @@ Form = TypeVar("Form")
 TARGETS = ("model", "block", "layer")
 OLD_TARGETS = {"yes": "model", "no": "layer", "False": "layer"}
 DTYPES = ("float32", "bfloat16", "float16")
+RUNTIMES = {  # and the precisions that each has on a CPU
+    PYTORCH: DTYPES,
+    "onnxruntime": ("float32",),
+    "openvino": ("float32", "bfloat16"),
+}
+NOT_WITH_RUNTIME = {
+    "compile": "it is PyTorch's compiler, and the runtime has its own",
+    "fold": "the runtime folds batch norms itself",
+    "channels_last": "the runtime chooses memory formats itself",
+    "train": "what is exported is the network in eval mode",
+}
 MODES = {
     "channels_last": "weights and image in channels_last memory format",
     "fold": "batch norm folded into the convolution before it",
     "compile": "compiled by torch.compile, with its default settings",
+    "freeze": "with --compile: weights as constants (Inductor's freezing)",
     "train": "the network left in training mode",
 }
 
@@ -125,11 +138,32 @@ def timer_options(
         parser.error(
             "--compile fuses operations, and leaves none to time; use --target model, or modes.sh"
         )
-    if parsed.fold and parsed.train:
-        parser.error("--fold fixes the statistics that --train computes anew; use one of the two")
+    if parsed.freeze and not parsed.compile:
+        parser.error("--freeze has torch.compile take weights as constants; use it with --compile")
+    for flag in ("fold", "freeze"):
+        if getattr(parsed, flag) and parsed.train:
+            parser.error(
+                f"--{flag} fixes the statistics that --train computes anew; use one of the two"
+            )
     workload = fill(Workload, parsed)
     mode = fill(Mode, parsed)
     return fill(TimerOptions, parsed, workload=workload, mode=mode)
+
+
+def check_runtime(options: TimerOptions, refuse: Callable[[str], None]) -> None:
+    """Refuse, by a parser's error(), what does not go with another runtime than PyTorch."""
+    mode = options.mode
+    if mode.runtime == PYTORCH:
+        return
+    runtime = f"--runtime {mode.runtime}"
+    if options.target != "model":
+        refuse(f"{runtime} fuses operations, and leaves none to time; use --target model")
+    for name, reason in NOT_WITH_RUNTIME.items():
+        if getattr(mode, name):
+            refuse(f"{flag_of(name)} does not go with {runtime}: {reason}")
+    if mode.dtype not in RUNTIMES[mode.runtime]:
+        known = " or ".join(RUNTIMES[mode.runtime])
+        refuse(f"--dtype {mode.dtype} does not go with {runtime}, which has {known} on a CPU")
 
 
 def memory_options(

@@ -6,6 +6,7 @@ from math import ceil
 # The image sizes of semantic segmentation, (C, H, W).
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
 DEFAULT_MODEL = "mobilenet_v2"
+PYTORCH = "torch"  # the runtime that is not asked for by a flag
 KEEP_MEMORY = "--keep-memory"
 EXACT_MODES = ("", KEEP_MEMORY)  # these change no arithmetic
 
@@ -50,8 +51,10 @@ class Mode:
     channels_last: bool = False
     fold: bool = False
     compile: bool = False
+    freeze: bool = False
     train: bool = False
     dtype: str = "float32"
+    runtime: str = PYTORCH
 
     @property
     def flags(self) -> str:
@@ -59,6 +62,8 @@ class Mode:
         words = [flag_of(field.name) for field in fields(self) if getattr(self, field.name) is True]
         if self.dtype != "float32":
             words.append(f"--dtype {self.dtype}")
+        if self.runtime != PYTORCH:
+            words.append(f"--runtime {self.runtime}")
         return " ".join(words)
 
     @property

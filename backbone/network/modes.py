@@ -1,24 +1,27 @@
 """The modes that a network can run in, and how far each changes its output."""
 
 import contextlib
+from dataclasses import replace
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
 from backbone.command.errors import Failure, is_out_of_memory
-from backbone.command.options import Mode, Workload
+from backbone.command.options import PYTORCH, Mode, Workload
 from backbone.network.build import Backbone, build
+from backbone.network.runtimes import export_network
 
 
 def apply_mode(backbone: Backbone, image: Tensor, mode: Mode) -> Tensor:
     """Put a stock network into a mode, in place, and return the image (B, C, H, W) in the mode's
-    dtype and memory format. Compiling is left to compile_network, and kept memory to the script."""
+    dtype and memory format. Compiling and exporting are left to make_ready, and kept memory to the
+    script; what is exported stays in float32, from which the runtime changes it."""
     network = backbone.network
     if mode.fold:
         fold_batch_norm(network)
     layout = torch.channels_last if mode.channels_last else torch.preserve_format
-    dtype = getattr(torch, mode.dtype)
+    dtype = getattr(torch, mode.dtype) if mode.runtime == PYTORCH else torch.float32
     network.train(mode.train).to(dtype=dtype, memory_format=layout)
     return image.to(dtype=dtype, memory_format=layout)
 
@@ -41,11 +44,27 @@ def fold_batch_norm(network: nn.Module) -> None:
         network.set_submodule(path, nn.Identity())
 
 
-def compile_network(network: nn.Module, image: Tensor) -> dict[str, float]:
-    """Compile a network in place; what a record says of it: the seconds that it takes with the
-    first pass, torch's caches as they are found. Raises Failure where torch.compile fails."""
+def make_ready(backbone: Backbone, image: Tensor, mode: Mode) -> tuple[Backbone, dict[str, float]]:
+    """What will run of a network that is in a mode: it is compiled in place, or exported, where the
+    mode says so; and what a record says of that. Raises Failure where it fails."""
+    if mode.runtime != PYTORCH:
+        network, run = export_network(backbone.network, image, mode)
+        return replace(backbone, network=network), run
+    if mode.compile:
+        return backbone, compile_network(backbone.network, image, freeze=mode.freeze)
+    return backbone, {}
+
+
+def compile_network(network: nn.Module, image: Tensor, freeze: bool = False) -> dict[str, float]:
+    """Compile a network in place, its weights as constants if they are to be frozen; what a record
+    says of it: the seconds that it takes with the first pass, torch's caches as they are found.
+    Raises Failure where torch.compile fails."""
     start = perf_counter()
     try:
+        if freeze:
+            from torch._inductor import config
+
+            config.freezing = True  # as an option of compile() Dynamo would not see it
         network.compile()
         with torch.inference_mode():
             network(image)

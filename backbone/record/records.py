@@ -11,6 +11,7 @@ import numpy as np
 import pyperf
 
 from backbone.command.errors import Failure
+from backbone.command.options import EXACT_MODES
 from backbone.record import schema
 from backbone.record.names import name_row, number_rows
 from backbone.record.rows import Cost, Kernels, Row
@@ -30,6 +31,16 @@ class Record:
     rows: list[Row]
     conditions: dict[str, str | int]
     runs: list[dict[str, str | int | float]]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the output is stock's, bit for bit, by the mode."""
+        return self.conditions.get("mode", "") in EXACT_MODES
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether the network was in training mode, which makes it another function."""
+        return "--train" in self.conditions.get("mode", "").split()
 
     @property
     def whole(self) -> Row:
@@ -81,6 +92,16 @@ def check_alike(old: Record, new: Record, file: Path) -> None:
         here, there = new.conditions.get(field, "unset"), old.conditions.get(field, "unset")
         if here != there:
             raise Failure(f"cannot add to {file}: {field} is {there} there, {here} here")
+
+
+def mode_of(record: Record, stock: Record) -> str:
+    """A record's mode as one would type it: the variables of the environment that stock did not
+    have so, and flags; nothing for stock."""
+    fields = sorted(record.conditions.items() - stock.conditions.items())
+    words = [f"{name}={value}" for name, value in fields if schema.is_of_environment(name)]
+    if "mode" in record.conditions:
+        words.append(record.conditions["mode"])
+    return " ".join(words)
 
 
 def dumps(record: Record) -> str:

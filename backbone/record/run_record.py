@@ -26,9 +26,12 @@ class RunRecord:
         self.append = append
         self.record = records.start(conditions)
         self._position: int | None = None  # of this run among those in the file, once it is there
+        self.known: frozenset[str] = frozenset()  # fields of the runs before this one
         check_writable(path)
         if append and Path(path).exists():
-            records.check_alike(records.load(Path(path)), self.record, Path(path))
+            before = records.load(Path(path))
+            records.check_alike(before, self.record, Path(path))
+            self.known = frozenset(field for run in before.runs for field in run)
 
     def store(self, rows: list[Row], run: dict[str, str | int | float]) -> list[Row]:
         """Write the run; its rows with the samples of all runs in the file. A device or a pipe

@@ -6,6 +6,8 @@ it. The fields of a run differ from process to process, and stand with the row o
 The fields of a row stand with each row.
 """
 
+import re
+
 CONDITIONS = {
     "network": "its name in reports",
     "output_stride": "where it is not 32",
@@ -13,13 +15,14 @@ CONDITIONS = {
     "batch_size": "images in a pass",
     "target": "model, block or layer",
     "mode": "its flags, as one would type them; stock has none",
-    "dtype": "of network and image",
+    "dtype": "of network and image; where another runtime runs it, what that computes in",
     "warmup": "passes before the timed ones, of each process",
     "iterations": "timed passes of each process",
     "torch_version": "",
     "torchvision_version": "",
     "python_version": "",
     "python_implementation": "",
+    "runtime_version": "of the runtime, where that is not PyTorch",
     "fixed_addresses": "True where the process has its memory at addresses that are not random",
     "device": "the model of the GPU or of the CPU",
     "cpu_model_name": "",
@@ -55,7 +58,8 @@ RUN = {
     "peak_resident_memory": "the most bytes that the process has had",
     "peak_allocated_memory": "the most bytes that CUDA's allocator has held",
     "compile_time": "seconds of compiling, with the first pass",
-    "output_difference": "largest difference from stock's output, over stock's largest value",
+    "export_time": "seconds of the export to another runtime",
+    "output_difference": "of the first run: largest from stock's, over stock's largest value",
     "flops_per_second": "the machine's ceiling of arithmetic",
     "bytes_per_second": "the machine's ceiling of memory",
 }
@@ -77,6 +81,11 @@ ROW = {
     "kernel_time": "seconds of a pass in these, the median of passes apart from the timed ones",
     "reorder_time": "seconds of a pass in oneDNN's reorders, likewise",
 }
+
+
+def is_of_environment(field: str) -> bool:
+    """Whether a field is a variable of the environment."""
+    return bool(re.fullmatch(f"{CPU_ENVIRONMENT}|{CUDA_ENVIRONMENT}", field))
 
 
 def is_of_conditions(field: str) -> bool:

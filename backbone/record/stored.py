@@ -123,8 +123,8 @@ def of_main_network(times: list[Stored]) -> list[Stored]:
 
 
 def load_modes() -> list[list[Stored]]:
-    """The modes of all inputs, for each network and configuration: records by the flags of the
-    mode, the fastest first; before it "stock", which there must be, and "stock again"."""
+    """The modes of all inputs, for each network and configuration: records by the mode as one
+    would type it, the fastest first; before it "stock", which there must be, and "stock again"."""
     groups: dict[tuple[str, str], list[Stored]] = {}
     for dataset, folder in product(DATASET_TITLES, _folders_of(*MODES)):
         start = f"{folder.parent.name.rpartition('_stats')[0]}_{dataset}_"
@@ -134,7 +134,7 @@ def load_modes() -> list[list[Stored]]:
         for file in [stock, *(file for file in _records_in(folder, f"{start}*") if file != stock)]:
             record = records.load(file)
             again = "stock again" if "stock" in loaded else "stock"
-            mode = record.conditions.get("mode", again)
+            mode = records.mode_of(record, loaded.get("stock", record)) or again
             if mode in loaded:
                 raise Failure(f"{file} is of the same mode as {files[mode].name}: {mode}")
             loaded[mode] = record

@@ -4,15 +4,17 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
 from backbone.record.stored import DATASET_TITLES
+from backbone.report.mode_panels import draw_allocators, draw_modes, has_allocators
 from backbone.report.panels import (
     SplitPass,
+    colour_kinds,
     draw_latency,
-    draw_modes,
     draw_networks,
     draw_parts,
     draw_roofline,
@@ -42,7 +44,8 @@ def list_pictures(results: Results) -> Iterator[Picture]:
     part = "Inference time"  # where the README begins: one picture
     passes = list(_passes_by_input(results))
     if passes:
-        draw = partial(_draw, draw_parts, passes, 2.4)
+        colours = colour_kinds(chain.from_iterable(passes))
+        draw = partial(_draw, partial(draw_parts, colours), passes, 2.4)
         yield Picture(part, "parts.svg", "What a pass is made of", draw)
         part = "Where the time goes"
     for dataset, title in DATASET_TITLES.items():
@@ -58,6 +61,11 @@ def list_pictures(results: Results) -> Iterator[Picture]:
     if results.modes:
         draw = partial(_draw, draw_modes, results.modes, 4.8)
         yield Picture("Modes", "modes.svg", "Speed-up of the modes over the stock pass", draw)
+        with_variables = [inputs for inputs in results.modes if has_allocators(inputs)]
+        if with_variables:
+            draw = partial(_draw, draw_allocators, with_variables, 3.2, widths=(3, 2))
+            shows = "Allocators: speed-up and peak memory"
+            yield Picture("Modes", "allocators.svg", shows, draw)
     if results.others:
         draw = partial(_draw, draw_networks, [results.times], 4.4)
         shows = "Time of the networks against their MACs"

@@ -1,6 +1,10 @@
 """The modes as tables, one an input."""
 
-from backbone.command.options import EXACT_MODES, KEEP_MEMORY
+from collections.abc import Iterator
+
+from backbone.command.options import KEEP_MEMORY
+from backbone.record import schema
+from backbone.record.records import Record
 from backbone.record.stored import Stored
 from backbone.report.comparison import judge, word_verdict
 from backbone.report.markdown import format_table
@@ -14,6 +18,11 @@ from backbone.report.statistics import (
 )
 
 SAME = 2  # percent within which a mode is as fast as stock
+KINDS = {
+    "that changes no arithmetic": lambda record: record.is_exact,
+    "in float32": lambda record: record.conditions["dtype"] == "float32",
+    "of all": lambda record: True,
+}
 
 
 def mode_blocks(inputs: list[Stored]) -> list[str]:
@@ -32,14 +41,9 @@ def mode_cells(mode: str, modes: Stored, over_stock: Interval) -> dict[str, str]
     record = modes.records[mode]
     row = record.whole
     mean = mean_of_rounds(record)
-    peak = record.median("peak_resident_memory", 1 / MIB)
-    if peak is None:
-        peak = record.median("peak_allocated_memory", 1 / MIB)
-    exact = record.conditions.get("mode", "") in EXACT_MODES
-    difference = show("{:.0e}", record.median("output_difference"))
     over_kept = _speed_up(modes, mode, KEEP_MEMORY)
     cells = {
-        "Mode": f"`{mode}`" if mode.startswith("-") else mode,
+        "Mode": mode if mode.startswith("stock") else f"`{mode}`",
         "Times as fast as stock": "1" if mode == "stock" else _show_speed_up(over_stock),
         "As memory kept": "1" if mode == KEEP_MEMORY else _show_speed_up(over_kept),
         "Verdict": "-" if mode == "stock" else word_verdict(judge(over_stock, SAME), SAME),
@@ -47,12 +51,59 @@ def mode_cells(mode: str, modes: Stored, over_stock: Interval) -> dict[str, str]
         "FPS": show_mean(per_pass(row.input_shape[0], mean)),
         "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
         "Page faults": show_range(row.page_faults) if row.page_faults else "-",
-        "Output difference": "none" if exact else difference,
-        "Peak (MB)": show("{:.0f}", peak),
+        "Output difference": _show_difference(record),
+        "Peak (MB)": _show_peak(record),
     }
     if KEEP_MEMORY not in modes.records:
         del cells["As memory kept"]
     return cells
+
+
+def first_cells(inputs: list[Stored]) -> Iterator[dict[str, str]]:
+    """What to try first, input by input: the fastest modes of some kinds, with their command and
+    their price."""
+    for each in inputs:
+        for kind, is_of_kind in KINDS.items():
+            speed_ups_of_kind = {
+                mode: _speed_up(each, mode, "stock")
+                for mode, record in each.records.items()
+                if is_of_kind(record) and not record.is_of_training
+            }
+            mode = max(speed_ups_of_kind, key=lambda mode: speed_ups_of_kind[mode].mean)
+            speed_up = speed_ups_of_kind[mode]
+            if speed_up.mean > 1:
+                record = each.records[mode]
+                yield {
+                    "Dataset": each.dataset,
+                    "The fastest": kind,
+                    "Command": f"`{_command_of(mode, record)}`",
+                    "Times as fast as stock": _show_speed_up(speed_up),
+                    "Output difference": _show_difference(record),
+                    "Peak (MB)": _show_peak(record),
+                    "Stock's peak (MB)": _show_peak(each.records["stock"]),
+                }
+
+
+def _command_of(mode: str, record: Record) -> str:
+    """The command line that runs a mode."""
+    words = mode.split()
+    flags = [word for word in words if not schema.is_of_environment(word.partition("=")[0])]
+    variables = words[: len(words) - len(flags)]
+    script = "timer.py" if "cuda_version" in record.conditions else "cpu/timer.py"
+    return " ".join([*variables, "python", script, "--i", record.conditions["dataset"], *flags])
+
+
+def _show_difference(record: Record) -> str:
+    """How far the output is from stock's."""
+    return "none" if record.is_exact else show("{:.0e}", record.median("output_difference"))
+
+
+def _show_peak(record: Record) -> str:
+    """MB, of the process, or of a GPU's allocator."""
+    peak = record.median("peak_resident_memory", 1 / MIB)
+    if peak is None:
+        peak = record.median("peak_allocated_memory", 1 / MIB)
+    return show("{:.0f}", peak)
 
 
 def _show_speed_up(speed_up: Interval) -> str:

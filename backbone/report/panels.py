@@ -1,6 +1,6 @@
 """What pictures show: panels of bars and points, each drawn on axes."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -10,26 +10,12 @@ from matplotlib.axes import Axes
 from backbone.record.names import name_row
 from backbone.record.rows import Row
 from backbone.record.stored import Stored
+from backbone.report.bars import Bar, draw_bars
 from backbone.report.kinds import sum_rows
 from backbone.report.parts import Parts
-from backbone.report.statistics import Interval, geometric_interval, speed_ups
+from backbone.report.statistics import geometric_interval
 
 MARKERS = "osv^DPX*"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A bar at a place, as long as a mean, with its interval."""
-
-    place: float
-    value: Interval
-
-    @property
-    def reach(self) -> tuple[float, float]:
-        """How far the interval reaches below and above the mean."""
-        if self.value.low is None:
-            return 0, 0
-        return self.value.mean - self.value.low, self.value.high - self.value.mean
 
 
 @dataclass(frozen=True)
@@ -48,22 +34,6 @@ class SplitPass:
     parts: Parts
 
 
-def _draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> None:
-    """Bars by axes.bar or barh, the groups' side by side at each place, with the groups' labels."""
-    width = 0.8 / max(1, len(groups))
-    for index, (label, bars) in enumerate(groups.items()):
-        shift = (index + 0.5) * width - 0.4
-        below, above = zip(*(bar.reach for bar in bars), strict=True)
-        draw(
-            [bar.place + shift for bar in bars],
-            [bar.value.mean for bar in bars],
-            width,
-            label=label,
-            error_kw={"elinewidth": 1, "capsize": 2},
-            **{error_axis: (below, above)},
-        )
-
-
 def draw_latency(axes: Axes, times: list[Stored]) -> None:
     """Bars of the stages' latency, one of each configuration at each stage."""
     groups = {}
@@ -72,7 +42,7 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
         groups[each.configuration] = [
             Bar(place, geometric_interval(row.run_means)) for place, row in stages
         ]
-    _draw_bars(axes.bar, "yerr", groups)
+    draw_bars(axes.bar, "yerr", groups)
     names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
     axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
@@ -81,9 +51,20 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
     axes.legend()
 
 
-def draw_parts(axes: Axes, passes: list[SplitPass]) -> None:
+def colour_kinds(passes: Iterable[SplitPass]) -> dict[str, Sequence[float]]:
+    """A colour for each kind of kernels that passes have."""
+    kinds = dict.fromkeys(kind for each in passes for kind in each.parts.kernels)
+    shades = colormaps["viridis"].resampled(len(kinds) + 1).colors[:-1]  # not its yellow
+    return dict(zip(kinds, shades, strict=True))
+
+
+def draw_parts(
+    kind_colours: dict[str, Sequence[float]], axes: Axes, passes: list[SplitPass]
+) -> None:
     """Stacked bars of what passes on an input are made of, and the floor of each as a line."""
     kinds = dict.fromkeys(kind for each in passes for kind in each.parts.kernels)
+    colours = {"page faults": "tab:red", "reorders": "tab:orange", "the rest": "lightgrey"}
+    colours |= kind_colours
     stacked = {
         "page faults": [each.parts.page_faults for each in passes],
         "reorders": [each.parts.reorders for each in passes],
@@ -93,10 +74,8 @@ def draw_parts(axes: Axes, passes: list[SplitPass]) -> None:
     }
     places = range(len(passes))
     lefts = [0.0] * len(passes)
-    shades = colormaps["viridis"].resampled(len(kinds) + 1).colors[:-1]  # not its yellow
-    colours = ["tab:red", "tab:orange", *shades, "lightgrey"]
-    for (label, widths), colour in zip(stacked.items(), colours, strict=True):
-        axes.barh(places, widths, left=lefts, height=0.6, label=label, color=colour)
+    for label, widths in stacked.items():
+        axes.barh(places, widths, left=lefts, height=0.6, label=label, color=colours[label])
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
     for place, each in zip(places, passes, strict=True):
         if each.times.ceilings is not None:
@@ -155,27 +134,6 @@ def _roofline_point(row: Row, places: dict[str, int]) -> Point:
     if cost.macs:
         return Point(2 * cost.macs / cost.bytes_moved, 2 * cost.macs * per_second)
     return Point(places.setdefault(cost.kind, len(places)), cost.bytes_moved * per_second)
-
-
-def draw_modes(axes: Axes, modes: list[Stored]) -> None:
-    """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset."""
-    names = list(dict.fromkeys(mode for each in modes for mode in each.records))
-    groups = {}
-    for each in modes:
-        bars = groups[each.dataset] = []
-        for mode, record in each.records.items():
-            stock = each.records["stock"]
-            if ratios := speed_ups(record, stock, stock):
-                bars.append(Bar(names.index(mode), geometric_interval(ratios)))
-    groups = {label: bars for label, bars in groups.items() if bars}
-    _draw_bars(axes.barh, "xerr", groups)
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.4)
-    axes.set_title(f"{modes[0].network}, {modes[0].configuration}: speed-up over the stock pass")
-    axes.set_xlabel("times as fast (bars: 95 % interval)")
-    axes.legend()
 
 
 def draw_networks(axes: Axes, times: list[Stored]) -> None:

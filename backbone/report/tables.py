@@ -9,7 +9,7 @@ from backbone.record.stored import Stored, StoredMemory, count
 from backbone.record.trials import Trials
 from backbone.report.kinds import kind_blocks
 from backbone.report.markdown import format_table
-from backbone.report.modes import mode_blocks
+from backbone.report.modes import first_cells, mode_blocks
 from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean, show_range
 from backbone.report.statistics import (
     geometric_interval,
@@ -50,6 +50,7 @@ def format_parts(results: Results) -> dict[str, list[str]]:
         ],
         "Where the time goes": [],
         "Modes": [],
+        "What to try first": [],
         "Networks": [],
         "Memory": [],
         "Sums of the rows": [format_table(map(closure_cells, results.main_network))],
@@ -64,6 +65,10 @@ def format_parts(results: Results) -> dict[str, list[str]]:
             parts["Where the time goes"] += kind_blocks(times, results.times)
     for inputs in results.modes:
         parts["Modes"] += mode_blocks(inputs)
+        parts["What to try first"] += [
+            f"{inputs[0].network}, {inputs[0].configuration}:",
+            format_table(first_cells(inputs)),
+        ]
     if results.others:
         rows = [network_cells(times, results.memory) for times in results.times]
         parts["Networks"] = [format_table(rows), format_conditions(results.others)]

@@ -1,0 +1,168 @@
+"""Runtimes other than PyTorch, to which a network is exported, and which then run it.
+
+A runtime is imported only where it is asked for. Sources: torch.onnx.export with dynamo=True; "I/O
+Binding" in ONNX Runtime's documentation; "High-level Performance Hints" and "Shared Memory on
+Inputs and Outputs" in OpenVINO's.
+"""
+
+import contextlib
+import logging
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import import_module, metadata
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from backbone.command.errors import Failure, is_out_of_memory
+from backbone.command.interrupts import interrupts_raised
+from backbone.command.options import Mode
+
+NEEDED = {"onnxruntime": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}  # to import
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}  # as OpenVINO calls them
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class RuntimeNetwork(nn.Module):
+    """A network that a runtime runs, float32 (B, C, H, W) -> float32."""
+
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.run = run
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The runtime's output, in memory that its next pass writes to."""
+        return self.run(image)
+
+
+def describe_runtime(runtime: str) -> dict[str, str]:
+    """What a record says of a runtime, which is its version. Raises Failure where it, or what a
+    network is exported by, cannot be imported."""
+    if runtime == "torch":
+        return {}
+    try:
+        for module in NEEDED[runtime]:
+            import_module(module)
+    except ImportError as error:
+        advice = "pip install -r requirements-modes.txt installs what is needed"
+        raise Failure(f"--runtime {runtime}: {error}; {advice}") from error
+    return {"runtime_version": metadata.version(runtime)}
+
+
+def export_network(
+    network: nn.Module, image: Tensor, mode: Mode
+) -> tuple[RuntimeNetwork, dict[str, float]]:
+    """A stock network in the runtime of a mode, for images of one shape (B, C, H, W), with as many
+    threads as PyTorch has; what a record says of it: the seconds that its export took, and those of
+    the runtime's own compiling with the first pass. Raises Failure where the runtime cannot do it.
+    """
+    threads = torch.get_num_threads()
+    with _told_as_failure(mode.runtime), torch.inference_mode():
+        if mode.runtime == "onnxruntime":
+            return _in_onnxruntime(network, image, threads)
+        return _in_openvino(network, image, threads, PRECISIONS[mode.dtype])
+
+
+def _in_onnxruntime(
+    network: nn.Module, image: Tensor, threads: int
+) -> tuple[RuntimeNetwork, dict[str, float]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors alone
+    # A signal is an exception here, so that the folder goes with it.
+    with interrupts_raised(), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "network.onnx")
+        start = perf_counter()
+        with _quiet():
+            torch.onnx.export(network, (image,), file, dynamo=True, verbose=False)
+        exported = perf_counter()
+        session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    output = torch.empty(made.shape)
+    binding = session.io_binding()
+    float32 = output.numpy().dtype.type
+
+    def run(image: Tensor) -> Tensor:
+        binding.bind_input(given.name, "cpu", 0, float32, image.shape, image.data_ptr())
+        binding.bind_output(made.name, "cpu", 0, float32, output.shape, output.data_ptr())
+        session.run_with_iobinding(binding)
+        return output
+
+    run(image)
+    times = {"export_time": exported - start, "compile_time": perf_counter() - exported}
+    return RuntimeNetwork(run), times
+
+
+def _in_openvino(
+    network: nn.Module, image: Tensor, threads: int, precision: str
+) -> tuple[RuntimeNetwork, dict[str, float]]:
+    import openvino
+
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise Failure("this CPU has no instructions for it (avx512_bf16, amx_bf16): use float32")
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": str(threads),
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    start = perf_counter()
+    with _quiet():
+        model = openvino.convert_model(network, example_input=image, input=list(image.shape))
+    exported = perf_counter()
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def run(image: Tensor) -> Tensor:
+        request.set_input_tensor(openvino.Tensor(image.numpy(), shared_memory=True))
+        request.infer()
+        return torch.from_numpy(request.get_output_tensor().data)
+
+    run(image)
+    times = {"export_time": exported - start, "compile_time": perf_counter() - exported}
+    return RuntimeNetwork(run), times
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what exporters say of what they do."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+@contextlib.contextmanager
+def _told_as_failure(runtime: str) -> Iterator[None]:
+    """What exporters and runtimes raise, which may be anything, as a Failure with its reason."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = _reason_of(error)
+        if isinstance(error, OSError):
+            reason = f"cannot write the network to a temporary folder ({reason}; see TMPDIR)"
+        raise Failure(f"--runtime {runtime} ({metadata.version(runtime)}): {reason}") from error
+
+
+def _reason_of(error: BaseException) -> str:
+    """The line that tells most of what an error comes from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip("- ") for line in COLOURS.sub("", str(error)).splitlines()]
+    # OpenVINO says first where in its own source it has noticed something, and under which heading.
+    telling = [line for line in lines if "No conversion rule" in line]
+    others = [line for line in lines if line and not line.endswith(":")]
+    return [*telling, *others, repr(error)][0]

@@ -1,0 +1,37 @@
+"""Bars with their intervals, side by side in groups."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backbone.report.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar at a place, as long as a mean, with its interval."""
+
+    place: float
+    value: Interval
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far the interval reaches below and above the mean."""
+        if self.value.low is None:
+            return 0, 0
+        return self.value.mean - self.value.low, self.value.high - self.value.mean
+
+
+def draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> None:
+    """Bars by axes.bar or barh, the groups' side by side at each place, with the groups' labels."""
+    width = 0.8 / max(1, len(groups))
+    for index, (label, bars) in enumerate(groups.items()):
+        shift = (index + 0.5) * width - 0.4
+        below, above = zip(*(bar.reach for bar in bars), strict=True)
+        draw(
+            [bar.place + shift for bar in bars],
+            [bar.value.mean for bar in bars],
+            width,
+            label=label,
+            error_kw={"elinewidth": 1, "capsize": 2},
+            **{error_axis: (below, above)},
+        )

@@ -1,0 +1,84 @@
+"""What the pictures of modes show: panels of bars, drawn on axes."""
+
+from matplotlib.axes import Axes
+
+from backbone.command.options import KEEP_MEMORY
+from backbone.record.stored import Stored
+from backbone.report.bars import Bar, draw_bars
+from backbone.report.numbers import MIB
+from backbone.report.statistics import Interval, geometric_interval, speed_ups
+
+REFERENCES = ("stock", "stock again", KEEP_MEMORY)  # which both pictures have
+
+
+def has_allocators(modes: list[Stored]) -> bool:
+    """Whether there is more among the modes that changes no arithmetic than the references."""
+    return bool(set(_allocators(modes)) - set(REFERENCES))
+
+
+def draw_modes(axes: Axes, modes: list[Stored]) -> None:
+    """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset; of
+    what changes no arithmetic the references alone."""
+    left_out = set(_allocators(modes)) - set(REFERENCES)
+    names = dict.fromkeys(mode for each in modes for mode in each.records if mode not in left_out)
+    _draw_speed_ups(axes, modes, list(names))
+    axes.set_title(f"{modes[0].network}, {modes[0].configuration}: modes")
+
+
+def draw_allocators(left: Axes, right: Axes, modes: list[Stored]) -> None:
+    """Bars of what changes no arithmetic, but where memory comes from: on the left the speed-up
+    over the stock pass, on the right the most memory that the process has had; one of each
+    dataset."""
+    names = _allocators(modes)
+    _draw_speed_ups(left, modes, names)
+    groups = {}
+    for each in modes:
+        peaks = {
+            mode: record.median("peak_resident_memory", 1 / MIB)
+            for mode, record in each.records.items()
+            if mode in names
+        }
+        groups[each.dataset] = [
+            Bar(names.index(mode), Interval(peak))
+            for mode, peak in peaks.items()
+            if peak is not None
+        ]
+    draw_bars(right.barh, "xerr", {label: bars for label, bars in groups.items() if bars})
+    right.set_yticks(range(len(names)), [""] * len(names))
+    right.invert_yaxis()
+    right.grid(axis="x", alpha=0.4)
+    right.set_xlabel("peak resident, MB")
+    left.set_title(f"{modes[0].network}, {modes[0].configuration}: allocators")
+
+
+def _allocators(modes: list[Stored]) -> list[str]:
+    """The modes that change no arithmetic, but where memory comes from; stock among them."""
+    return list(
+        dict.fromkeys(
+            mode for each in modes for mode, record in each.records.items() if record.is_exact
+        )
+    )
+
+
+def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
+    """Bars of the speed-up of named modes over the stock pass, from top to bottom."""
+    groups = {}
+    for each in modes:
+        stock = each.records["stock"]
+        ratios = {
+            mode: speed_ups(record, stock, stock)
+            for mode, record in each.records.items()
+            if mode in names
+        }
+        groups[each.dataset] = [
+            Bar(names.index(mode), geometric_interval(of_mode))
+            for mode, of_mode in ratios.items()
+            if of_mode
+        ]
+    draw_bars(axes.barh, "xerr", {label: bars for label, bars in groups.items() if bars})
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.4)
+    axes.set_xlabel("times as fast as stock (bars: 95 % interval)")
+    axes.legend()
