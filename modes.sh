@@ -9,11 +9,11 @@ wrapper=modes.sh root=$(dirname -- "$0")
 # Stock twice, so that noise shows.
 modes='stock
 stock again
---channels-last
 --channels-last --fold
---compile
 --train'
-cuda_modes='--fold
+cuda_modes='--channels-last
+--fold
+--compile
 --dtype bfloat16
 --dtype float16
 --channels-last --fold --dtype float16
@@ -82,7 +82,7 @@ name_results "$script" "$@"
 stored_modes=$folder${network}_stats$conditions/modes
 for input in cityscapes pascal; do
   case $input in
-    cityscapes) passes='--iterations 30 --warmup 10' ;; # one turn a round
+    cityscapes) passes='--iterations 30 --warmup 10' ;; # one turn a process
     pascal) passes='--iterations 150 --warmup 20' ;;
   esac
   while read -r mode; do

@@ -226,21 +226,21 @@ def test_modes_by_rounds(checkout, stand_in, device, timer):
 def test_a_mode_that_fails_is_named_and_the_others_are_stored(checkout, stand_in):
     folder = checkout / "cpu/mobilenetv2_stats/modes"
     folder.mkdir()
-    old = [folder / f"mobilenetv2_pascal_compile.{kind}" for kind in ("txt", "json")]
+    old = [folder / f"mobilenetv2_pascal_train.{kind}" for kind in ("txt", "json")]
     for file in old:
         file.write_text("old")
-    fails = {"STAND_IN_FAILS": "--i pascal --compile", "STAND_IN_ROUND": "2", "ROUNDS": "3"}
+    fails = {"STAND_IN_FAILS": "--i pascal --train", "STAND_IN_ROUND": "2", "ROUNDS": "3"}
     result = run(checkout / "modes.sh", env={**stand_in, **fails})
     assert (result.returncode, result.stdout) == (1, "")
     last = result.stderr.splitlines()[-1]
     assert last == "modes.sh: some modes have failed, and are not stored"
     (said,) = re.findall("modes.sh: (.*) failed, and is left out: exit status 3", result.stderr)
-    assert said.startswith("cpu/timer.py --i pascal --compile ")
+    assert said.startswith("cpu/timer.py --i pascal --train ")
     assert [file.read_text() for file in old] == ["old", "old"]
     found = modes_in(folder)
     assert len(found) >= 26
     for name, lines in found.items():
-        if name != "mobilenetv2_pascal_compile":
+        if name != "mobilenetv2_pascal_train":
             assert len(lines) == 3
     assert not list(checkout.rglob(".new"))
 

@@ -1,10 +1,18 @@
-"""How much memory is to be had here."""
+"""What is to be had here: processors and memory."""
 
+import os
 from pathlib import Path
 
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_processors() -> int:
+    """How many logical processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def available_bytes() -> int:

@@ -11,6 +11,7 @@ import torch
 from torch.utils import collect_env
 
 from backbone.measure.addresses import has_fixed_addresses
+from backbone.measure.available import available_processors
 from backbone.record import schema
 
 
@@ -57,10 +58,9 @@ def describe_cuda() -> dict[str, str | int]:
 
 def describe_cpu() -> dict[str, str | int]:
     """What decides a CPU's time beside the code: threads, allocator, and their environment."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
     conditions: dict[str, str | int] = {
         "threads": torch.get_num_threads(),
-        "cpus": len(allowed),
+        "cpus": available_processors(),
     }
     with contextlib.suppress(OSError):  # on Linux alone: "always [madvise] never"
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from backbone.command.errors import Failure
-from backbone.measure.available import available_bytes
+from backbone.measure.available import available_bytes, available_processors
 from backbone.measure.process import Command, Memory, Run, RunFailed
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes at the least
@@ -52,6 +52,8 @@ class Rounds:
         self._seconds: dict[Command, float] = {}  # that its passes have taken at the least
         self._noted: set[str] = set()
         self._device_bytes = 0  # that a GPU has for all runs together
+        # More processes than processors hinder each other: their threads spin while they wait.
+        self._starts_at_once = available_processors()
 
     def run(self, number: int) -> Iterator[RunEnded]:
         """One round, the number of which is from 1: the runs that end as they should. It ends
@@ -80,6 +82,7 @@ class Rounds:
         available = available_bytes() - RESERVE
         runs: list[Run] = []
         left: list[Command] = []
+        starting: list[Run] = []
         held = Memory()
         for command in (first, *others):
             room = Memory(available, self._device_bytes)
@@ -92,8 +95,14 @@ class Rounds:
                 run.start(hash_seed)
                 if command not in self._memory:  # to be seen before the next one starts
                     self._see_memory(run)
+                else:
+                    starting.append(run)
                 held += self._memory_of(command)
                 runs.append(run)  # one that has failed counts for nothing
+            if len(starting) >= self._starts_at_once:
+                earliest = starting.pop(0)
+                with self._noting_failure(earliest):
+                    self._wait_for(earliest)
             if first in self.failures:
                 break
         return runs, left
