@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 import psutil
@@ -43,6 +44,10 @@ def at(here):
         print({"start": "ready 0.001", "turn": "ended"}[here], file=writer)
     if fault == "notes":
         print("a note", file=sys.stderr)
+    if fault == "tells":
+        for sign in "+-":
+            os.write(os.open("starts", os.O_WRONLY | os.O_APPEND | os.O_CREAT), sign.encode())
+            time.sleep(0.3)
 at("start")
 print("ready SECONDS BYTES", file=writer)
 left = 6
@@ -197,6 +202,24 @@ def test_memory_that_does_not_hold_all_makes_groups_with_the_first_in_each(
         assert [len(group) for group in groups.values()] == [3, 3]
         assert all(group[0] is commands[0] for group in groups.values())
         assert {command for group in groups.values() for command in group} == set(commands)
+
+
+def test_as_many_runs_start_at_once_as_there_are_processors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rounds, "available_processors", lambda: 2)
+    commands = []
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        commands.append(stand_in(tmp_path / str(number), "tells:start"))
+    all_rounds = Rounds(commands, seed=7)
+    most = []
+    for number in (1, 2):
+        assert len(list(all_rounds.run(number))) == 5
+        starts = (tmp_path / "starts").read_text()
+        (tmp_path / "starts").unlink()
+        at_once = accumulate(1 if sign == "+" else -1 for sign in starts)
+        most.append(max(at_once))
+    assert most == [1, 2]  # in the first round each is seen to hold its memory before the next
 
 
 def test_turns_are_in_random_order_and_those_of_like_speed_side_by_side(tmp_path):

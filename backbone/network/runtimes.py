@@ -11,7 +11,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 
@@ -50,7 +50,7 @@ def describe_runtime(runtime: str) -> dict[str, str]:
     except ImportError as error:
         advice = "pip install -r requirements-modes.txt installs what is needed"
         raise Failure(f"--runtime {runtime}: {error}; {advice}") from error
-    return {"runtime_version": metadata.version(runtime)}
+    return {"runtime_version": _version_of(runtime)}
 
 
 def export_network(
@@ -130,6 +130,11 @@ def _in_openvino(
     return RuntimeNetwork(run), times
 
 
+def _version_of(runtime: str) -> str:
+    """A runtime's version, whichever of its packages has brought it."""
+    return import_module(runtime).__version__.partition("-")[0]
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without what exporters say of what they do."""
@@ -154,7 +159,7 @@ def _told_as_failure(runtime: str) -> Iterator[None]:
         reason = _reason_of(error)
         if isinstance(error, OSError):
             reason = f"cannot write the network to a temporary folder ({reason}; see TMPDIR)"
-        raise Failure(f"--runtime {runtime} ({metadata.version(runtime)}): {reason}") from error
+        raise Failure(f"--runtime {runtime} ({_version_of(runtime)}): {reason}") from error
 
 
 def _reason_of(error: BaseException) -> str:
