@@ -118,6 +118,17 @@ def test_what_others_print_is_not_lost(tmp_path, line):
     assert all(row.kernels for row in depthwise(file))
 
 
+def test_a_line_in_cs_own_buffer_is_of_the_operation_that_printed_it(tmp_path):
+    file = tmp_path / "layers.json"
+    line = b"onednn_verbose,v1,primitive,exec,cpu,eltwise,mine,a,b,c,0.5\n"
+    result = script(*LAYERS, file, before=CEILINGS + PRINTING.format(line=line))
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = [row for row in records.load(file).rows if row.level == "layer"]
+    found = {row.path: row.kernels for row in rows if row.kernels}
+    mine = [path for path, (kernels,) in found.items() if kernels.implementation == "mine"]
+    assert mine == ["features.18.2"]
+
+
 def test_lines_of_another_form(tmp_path):
     file = tmp_path / "layers.json"
     line = b"onednn_verbose,v2,ran,cpu,convolution,brgconv:avx512_core,0.5\n"
