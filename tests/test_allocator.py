@@ -53,7 +53,7 @@ def test_a_library_that_is_not_there(tmp_path):
     assert result.returncode == 1 and not file.exists()
     last = result.stderr.splitlines()[-1]  # those before it are the loader's
     assert last == (
-        "cpu/timer.py: LD_PRELOAD=libnone.so.4: the loader has not found it; is it installed?"
+        "cpu/timer.py: LD_PRELOAD=libnone.so.4: the loader has not loaded it; is it installed?"
     )
 
 
@@ -105,8 +105,11 @@ def test_tunables_that_glibc_ignores(tunables, said):
 
 
 @pytest.mark.skipif(not lists_tunables(), reason="glibc before 2.33, or none")
-def test_tunables_that_glibc_takes(tmp_path):
+@pytest.mark.parametrize(
+    "tunables", ["glibc.malloc.mmap_max=7", "glibc.malloc.mmap_max=1:glibc.malloc.mmap_max=010"]
+)
+def test_tunables_that_glibc_takes(tmp_path, tunables):
     file = tmp_path / "record.json"
-    result = timer("--json", file, GLIBC_TUNABLES="glibc.malloc.mmap_max=7")
+    result = timer("--json", file, GLIBC_TUNABLES=tunables)
     assert (result.returncode, result.stderr) == (0, "")
-    assert records.load(file).conditions["GLIBC_TUNABLES"] == "glibc.malloc.mmap_max=7"
+    assert records.load(file).conditions["GLIBC_TUNABLES"] == tunables

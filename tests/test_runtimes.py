@@ -80,6 +80,11 @@ def test_bfloat16_in_openvino(tmp_path):
     assert 1e-3 < record.median("output_difference") < 0.2
 
 
+def test_more_threads_than_openvino_takes():
+    result = script(*SMALL, "--runtime", "openvino", "--threads", "4096")
+    assert_one_line(result, "--runtime openvino (", "of 4096 threads; use --threads ")
+
+
 def test_cpu_without_bfloat16():
     before = "import openvino; openvino.Core.get_property = lambda *_: ['FP32', 'INT8']"
     result = script(*QUICK, "--runtime", "openvino", "--dtype", "bfloat16", before=before)

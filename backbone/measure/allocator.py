@@ -48,11 +48,12 @@ def check_environment() -> None:
     GLIBC_TUNABLES that this glibc lacks. Source: ld.so(8)."""
     for library in re.split("[ :]+", os.environ.get("LD_PRELOAD", "")):
         if library and not _is_loaded(library):
-            raise Failure(f"LD_PRELOAD={library}: the loader has not found it; is it installed?")
+            raise Failure(f"LD_PRELOAD={library}: the loader has not loaded it; is it installed?")
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     known = _tunables_of_loader() if tunables else {}
-    for setting in filter(None, tunables.split(":")):
-        name, _, value = setting.partition("=")
+    settings = dict(setting.partition("=")[::2] for setting in filter(None, tunables.split(":")))
+    for name, value in settings.items():  # of one that is set twice the last
+        setting = f"{name}={value}"
         if known and name not in known:
             raise Failure(f"GLIBC_TUNABLES={setting}: this glibc has no such tunable")
         if known and _number(value) != _number(known[name]):
@@ -86,6 +87,6 @@ def _tunables_of_loader() -> dict[str, str]:
 def _number(text: str) -> int | str:
     """A tunable's value, which may be written in several ways; if it is no number, as it is."""
     try:
-        return int(text, 0)
+        return int(text, 8 if re.fullmatch("0[0-7]+", text) else 0)
     except ValueError:
         return text
