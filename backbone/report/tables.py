@@ -65,10 +65,9 @@ def format_parts(results: Results) -> dict[str, list[str]]:
             parts["Where the time goes"] += kind_blocks(times, results.times)
     for inputs in results.modes:
         parts["Modes"] += mode_blocks(inputs)
-        parts["What to try first"] += [
-            f"{inputs[0].network}, {inputs[0].configuration}:",
-            format_table(first_cells(inputs)),
-        ]
+        if first := list(first_cells(inputs)):
+            title = f"{inputs[0].network}, {inputs[0].configuration}:"
+            parts["What to try first"] += [title, format_table(first)]
     if results.others:
         rows = [network_cells(times, results.memory) for times in results.times]
         parts["Networks"] = [format_table(rows), format_conditions(results.others)]
