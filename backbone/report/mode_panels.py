@@ -43,10 +43,7 @@ def draw_allocators(left: Axes, right: Axes, modes: list[Stored]) -> None:
             for mode, peak in peaks.items()
             if peak is not None
         ]
-    draw_bars(right.barh, "xerr", {label: bars for label, bars in groups.items() if bars})
-    right.set_yticks(range(len(names)), [""] * len(names))
-    right.invert_yaxis()
-    right.grid(axis="x", alpha=0.4)
+    _draw_from_top(right, groups, [""] * len(names))
     right.set_xlabel("peak resident, MB")
     left.set_title(f"{modes[0].network}, {modes[0].configuration}: allocators")
 
@@ -75,10 +72,15 @@ def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
             for mode, of_mode in ratios.items()
             if of_mode
         ]
-    draw_bars(axes.barh, "xerr", {label: bars for label, bars in groups.items() if bars})
+    _draw_from_top(axes, groups, [mode.replace("--", "") for mode in names])
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_yticks(range(len(names)), [mode.replace("--", "") for mode in names])
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.4)
     axes.set_xlabel("times as fast as stock (bars: 95 % interval)")
     axes.legend()
+
+
+def _draw_from_top(axes: Axes, groups: dict[str, list[Bar]], names: list[str]) -> None:
+    """Bars in groups, from top to bottom at the places of these names."""
+    draw_bars(axes.barh, "xerr", {label: bars for label, bars in groups.items() if bars})
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.4)

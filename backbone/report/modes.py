@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from backbone.command.options import KEEP_MEMORY
-from backbone.record import schema
 from backbone.record.records import Record
 from backbone.record.stored import Stored
 from backbone.report.comparison import judge, word_verdict
@@ -64,19 +63,15 @@ def first_cells(inputs: list[Stored]) -> Iterator[dict[str, str]]:
     their price."""
     for each in inputs:
         for kind, is_of_kind in KINDS.items():
-            speed_ups_of_kind = {
-                mode: _speed_up(each, mode, "stock")
+            choices = [
+                (_speed_up(each, mode, "stock"), mode)
                 for mode, record in each.records.items()
                 if is_of_kind(record) and _is_choice(mode, record)
-            }
-            faster = {
-                mode: speed_up
-                for mode, speed_up in speed_ups_of_kind.items()
-                if judge(speed_up, SAME) == "faster"
-            }
+            ]
+            faster = [choice for choice in choices if judge(choice[0], SAME) == "faster"]
             if faster:
-                mode = max(faster, key=lambda mode: faster[mode].mean)
-                record, speed_up = each.records[mode], faster[mode]
+                speed_up, mode = max(faster, key=lambda choice: choice[0].mean)
+                record = each.records[mode]
                 yield {
                     "Dataset": each.dataset,
                     "The fastest": kind,
@@ -95,11 +90,11 @@ def _is_choice(mode: str, record: Record) -> bool:
 
 def _command_of(mode: str, record: Record) -> str:
     """The command line that runs a mode."""
-    words = mode.split()
-    flags = [word for word in words if not schema.is_of_environment(word.partition("=")[0])]
-    variables = words[: len(words) - len(flags)]
+    flags = record.conditions.get("mode", "")
+    variables = mode.removesuffix(flags)
     script = "timer.py" if "cuda_version" in record.conditions else "cpu/timer.py"
-    return " ".join([*variables, "python", script, "--i", record.conditions["dataset"], *flags])
+    words = [variables, "python", script, "--i", record.conditions["dataset"], flags]
+    return " ".join(word.strip() for word in words if word)
 
 
 def _show_difference(record: Record) -> str:
