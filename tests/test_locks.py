@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from project import ROOT
 from wrappers import CPU_TIMES, WRAPPERS, every_shell, files_in, run, start, wait_for
 
 
@@ -91,6 +92,27 @@ def test_interrupted(checkout, wrapper, name, ready):
 def test_interrupted_in_every_shell(checkout, shell, name, stand_in):
     env = {**stand_in, "STAND_IN_SLEEPS": str(checkout.parent / "asleep")}
     assert_interrupted(checkout, "cpu/stats.sh", name, shell=shell, env=env)
+
+
+def test_signals_that_come_together_interrupt_once():
+    # As where a terminal hangs up: its SIGHUP, and the SIGTERM of the wrapper that had it too.
+    together = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from backbone.command.interrupts import Interrupted, interrupts_raised
+signals = (signal.SIGHUP, signal.SIGTERM)
+try:
+    with interrupts_raised():
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        for each in signals:
+            os.kill(os.getpid(), each)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+except Interrupted as interrupted:
+    print("interrupted by", interrupted.number)
+"""
+    command = [sys.executable, "-c", together, str(ROOT)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "interrupted by 1\n", "")
 
 
 @every_shell

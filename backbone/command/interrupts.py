@@ -21,8 +21,8 @@ def interrupts_raised() -> Iterator[None]:
     closed."""
 
     def interrupt(number: int) -> None:
-        for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)
+        for each in ENDING:  # of a second signal that has come already, SIG_IGN would complain
+            signal.signal(each, lambda *_: None)
         raise Interrupted(number)
 
     with signals_handled(interrupt):
