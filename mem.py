@@ -71,6 +71,7 @@ def report_memory(options: MemoryOptions) -> MemoryReport:
     import torch
 
     from backbone.measure import machine, memory
+    from backbone.measure.denormal import Denormals, count_denormals
     from backbone.network.build import build
     from backbone.trace.observe import check_input
 
@@ -85,6 +86,9 @@ def report_memory(options: MemoryOptions) -> MemoryReport:
     network = backbone.network
     predicted = memory.predict_peak(network, image)
     measured = memory.measure_peak(network, image)
+    denormals = Denormals(weights=0, activations=0)  # as of random weights
+    if options.workload.has_given_values:
+        denormals = count_denormals(network, image)
     return MemoryReport(
         input=describe_input(options.workload, backbone.name),
         device="cpu" if on_cpu else torch.cuda.get_device_name(device),
@@ -94,6 +98,8 @@ def report_memory(options: MemoryOptions) -> MemoryReport:
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         predicted_peak=predicted,
         measured_peak=measured,
+        denormal_weights=denormals.weights,
+        denormal_activations=denormals.activations,
     )
 
 

@@ -6,7 +6,7 @@ wrapper=mem_report.sh root=$(dirname -- "$0")
 
 begin mem.py "--i --input --struct --json" "$@"
 name_results mem.py "$@"
-for input in cityscapes pascal; do
+for input in $inputs; do
   run_script "memory_reports$conditions/${network}_$input" mem.py --i "$input" "$@" || exit "$status"
 done
 store_results

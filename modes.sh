@@ -51,7 +51,12 @@ can_preload() { [ -z "$(env "$1" sh -c : 2>&1)" ]; }
 # all else.
 has_bfloat16() { grep -qs -e avx512_bf16 -e amx_bf16 -e ' bf16' /proc/cpuinfo; }
 
-# add_cpu_modes: those that this CPU, this C library and what is installed here have.
+# has_given_weights ARGUMENT...: whether they are a user's, who may have denormal values among them.
+has_given_weights() {
+  case " $*" in *' --weights'* | *.py:*) ;; *) return 1 ;; esac
+}
+
+# add_cpu_modes ARGUMENT...: those that this CPU, this C library and what is installed here have.
 add_cpu_modes() {
   add "$runtime_modes"
   ! can_keep_memory || add "$glibc_modes"
@@ -64,11 +69,12 @@ add_cpu_modes() {
     'glibc 2.3'[5-9] | 'glibc 2.'[4-9]?) add "$huge_pages" ;;
   esac
   ! can_preload "$jemalloc" || add "$jemalloc"
+  ! has_given_weights "$@" || add --flush-denormal
   ! can_preload "$tcmalloc" || add "$tcmalloc" "$tcmalloc $all_together"
 }
 
 begin timer.py "--i --input --target --w --json --append --rounds \
---channels-last --fold --dtype --compile --freeze --train --keep-memory --runtime" "$@"
+--channels-last --fold --dtype --compile --freeze --train --flush-denormal --keep-memory --runtime" "$@"
 if has_cuda "measuring the CPU"; then
   script=timer.py folder=''
   add "$cuda_modes"
@@ -76,14 +82,14 @@ else
   script=cpu/timer.py folder=cpu/
   # In an interpreter of one's own a runtime may be missing: its modes then say so, and are left out.
   [ -n "${PYTHON-}" ] || use_python "$modules, onnxruntime, onnxscript, openvino" requirements-modes.txt
-  add_cpu_modes
+  add_cpu_modes "$@"
 fi
 name_results "$script" "$@"
 stored_modes=$folder${network}_stats$conditions/modes
-for input in cityscapes pascal; do
+for input in $inputs; do
   case $input in
     cityscapes) passes='--iterations 30 --warmup 10' ;; # one turn a process
-    pascal) passes='--iterations 150 --warmup 20' ;;
+    *) passes='--iterations 150 --warmup 20' ;;
   esac
   while read -r mode; do
     case $mode in

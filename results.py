@@ -39,6 +39,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     from backbone.record import stored, trials
+    from backbone.record.titles import DATASET_TITLES
     from backbone.report.checks import check_texts
     from backbone.report.kinds import list_operations
     from backbone.report.tables import Results
@@ -46,7 +47,7 @@ def main() -> None:
     if arguments.layers:
         times = Results(stored.load_times())
         check_texts(times)
-        title = stored.DATASET_TITLES[arguments.layers]
+        title = DATASET_TITLES[arguments.layers]
         print(list_operations([each for each in times.main_network if each.dataset == title]))
         return
     results = Results(stored.load_times(), stored.load_modes(), stored.load_memory(), trials.load())

@@ -9,12 +9,15 @@ begin timer.py "--i --input --target --w --json --append --rounds" "$@"
 has_cuda "handing over to cpu/stats.sh, which measures the CPU" || hand_over cpu/stats.sh "$@"
 name_results timer.py --target layer "$@"
 stats=${network}_stats$conditions
-for input in cityscapes pascal; do
+shown=''
+for input in $inputs; do
   for target in model block layer; do
     file=$(folder_of "$target")${network}_$input
     plan_run "$input" "$rounds" "$stats/$file" timer.py --i "$input" --target "$target" "$@"
   done
+  shown="$shown $stats/${network}_$input"
 done
 run_rounds --need-all || exit
 store_results
-show_stored "$stats/${network}_cityscapes" "$stats/${network}_pascal"
+# shellcheck disable=SC2086 # words
+show_stored $shown

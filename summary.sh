@@ -6,7 +6,7 @@ wrapper=summary.sh root=$(dirname -- "$0")
 
 begin mem.py "--i --input --struct --json" "$@"
 name_results mem.py --struct True "$@"
-for input in cityscapes pascal; do
+for input in $inputs; do
   run_script "model_structures$conditions/${network}_$input" mem.py --struct True --i "$input" "$@" || exit "$status"
 done
 store_results

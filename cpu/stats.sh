@@ -10,12 +10,13 @@ name_results cpu/timer.py --target layer "$@"
 stock=cpu/${network}_stats$conditions
 name_results cpu/timer.py --target layer --keep-memory "$@"
 kept=cpu/${network}_stats$conditions
-for input in cityscapes pascal; do
+shown=''
+for input in $inputs; do
   case $input in
     cityscapes) # two turns a process, and three of the faster ones
       times=1 passes='--iterations 160 --warmup 20' kept_passes='--iterations 240 --warmup 20'
       ;;
-    pascal) # cheap: more rounds and more passes make its intervals narrower
+    *) # cheap: more rounds and more passes make its intervals narrower
       times=2 passes='--iterations 1000 --warmup 40' kept_passes=$passes
       ;;
   esac
@@ -28,7 +29,9 @@ for input in cityscapes pascal; do
     ! can_keep_memory || plan_run "$input" $((times * rounds)) "$kept/$file" \
       cpu/timer.py $flags --keep-memory $kept_passes "$@"
   done
+  shown="$shown $stock/${network}_$input"
 done
 run_rounds --need-all || exit
 store_results
-show_stored "$stock/${network}_cityscapes" "$stock/${network}_pascal"
+# shellcheck disable=SC2086 # words
+show_stored $shown

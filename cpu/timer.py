@@ -35,6 +35,11 @@ def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
     """The options of the command line, or of these words."""
     parser = flags.timer_parser(__doc__)
     parser.add_argument("--threads", type=flags.positive, help="intra-op; None: PyTorch's choice")
+    parser.add_argument(
+        "--flush-denormal",
+        action="store_true",
+        help="denormal values taken for 0, by torch.set_flush_denormal",
+    )
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory to use again")
     parser.add_argument(
         "--runtime", choices=flags.RUNTIMES, default=PYTORCH, help="what runs the network"
@@ -62,11 +67,13 @@ def main() -> None:
     from backbone.measure.timing import time_network, with_cost
     from backbone.measure.yardsticks import measure_yardsticks
     from backbone.network.build import build
-    from backbone.network.modes import apply_mode, make_ready
+    from backbone.network.modes import apply_mode, flush_denormals, make_ready
     from backbone.network.runtimes import describe_runtime
     from backbone.report.text import format_rows
     from backbone.trace.observe import check_input
 
+    if options.mode.flush_denormal:
+        flush_denormals()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     runtime = describe_runtime(options.mode.runtime)

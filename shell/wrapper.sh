@@ -9,7 +9,7 @@
 # By functions:
 #   base      an interpreter that need not have any library (shell/interpreter.sh)
 #   python    the one that runs the scripts (use_python)
-#   rounds    how many rounds are wanted (begin)
+#   inputs, rounds  which inputs, and how many rounds, are wanted (begin)
 #   network   what the network's files are named by (name_results)
 #   conditions  what a folder's name says of the conditions: _keep-memory, or nothing (name_results)
 #   planned_input, planned_file, planned_rounds  what is planned just now (plan_run)
@@ -26,7 +26,10 @@ fail() {
   exit "${2:-1}"
 }
 
-case ${PYTHON-} in [!/]*/*) PYTHON=$PWD/$PYTHON ;; esac # from the caller's folder, which is left
+# The caller's folder is left, and what is relative to it is named from there.
+[ -n "${HANDED_OVER-}" ] || CALLERS_FOLDER=$PWD
+export CALLERS_FOLDER
+case ${PYTHON-} in [!/]*/*) PYTHON=$PWD/$PYTHON ;; esac
 CDPATH='' cd -- "$root" || exit 1
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk its cache could be cut short, and break later runs
 results=${RESULTS:+${RESULTS%/}/}
@@ -63,6 +66,8 @@ modules='backbone.network.library, calmsize, numpy, pyperf, psutil, pytorch_meml
 begin() {
   refuse_own_flags "$@"
   rounds=${ROUNDS:-10}
+  # shellcheck disable=SC2034 # wrappers use it
+  inputs=${INPUTS:-cityscapes pascal}
   case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
   [ -n "${HANDED_OVER-}" ] || { one_at_a_time && one_at_a_time_here "$results"; }
   use_python "$modules" requirements.txt
@@ -84,7 +89,7 @@ refuse_own_flags() {
 
 # show_help: the script's flags, and what a wrapper makes of them.
 show_help() {
-  say "takes the flags below, but sets these itself:$own; variables: ROUNDS, RESULTS, PYTHON"
+  say "takes the flags below, but sets these itself:$own; variables: INPUTS, ROUNDS, RESULTS, PYTHON"
   exec "$base" "$script" --help
 }
 

@@ -22,7 +22,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 # The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
-for name in ("RESULTS", "ROUNDS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+OURS = ("RESULTS", "ROUNDS", "INPUTS", "CALLERS_FOLDER")
+for name in (*OURS, "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     ENVIRONMENT.pop(name, None)
 
 # Most of a short run is the import of libraries. A fork of a process that has imported them, and

@@ -110,16 +110,17 @@ def test_batch_size_is_the_inputs():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "batch_size", "tensors"),
+    ("model", "dataset", "batch_size", "tensors"),
     [
-        ("pascal", 1, contextlib.nullcontext),
-        ("pascal", 4, FAKE),
-        ("cityscapes", 1, FAKE),
-        ("cityscapes", 4, FAKE),
+        ("mobilenet_v2", "pascal", 1, contextlib.nullcontext),
+        ("mobilenet_v2", "pascal", 4, FAKE),
+        ("mobilenet_v2", "cityscapes", 1, FAKE),
+        ("mobilenet_v2", "cityscapes", 4, FAKE),
+        ("lraspp_mobilenet_v3_large", "pascal", 1, contextlib.nullcontext),
     ],
 )
-def test_predicted_peak_is_what_torchs_own_tracker_finds(dataset, batch_size, tensors):
-    network, tracker = build_network().network, MemTracker()
+def test_predicted_peak_is_what_torchs_own_tracker_finds(model, dataset, batch_size, tensors):
+    network, tracker = build_network(model).network, MemTracker()
     with tensors():  # fake tensors have sizes, and no values: the first pass is a real one
         image = torch.rand(batch_size, *DATASETS[dataset])
         tracker.track_external(network, image)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import weakref
 from dataclasses import replace
+from itertools import groupby
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from backbone.measure import memory, timing
 from backbone.measure.structure import list_layers
 from backbone.network import catalog
 from backbone.network.build import Backbone, build_network
+from backbone.network.outputs import tensors_in
 from backbone.network.stages import Stage, by_module
 from backbone.record import records
 from backbone.record.memory import Input, Layer, Structure
@@ -29,7 +31,7 @@ from backbone.report.memory_text import format_structure
 from backbone.report.text import format_rows
 from backbone.trace import instrument
 from backbone.trace.instrument import CutPass, cut_pass
-from backbone.trace.observe import check_input, tensors_in
+from backbone.trace.observe import check_input
 from backbone.trace.recorder import Operation
 
 FAMILIES = (
@@ -43,6 +45,8 @@ FAMILIES = (
     "regnet_y_400mf",
     "convnext_tiny",
     "swin_t",
+    "lraspp_mobilenet_v3_large",
+    "deeplabv3_mobilenet_v3_large",
 )
 
 
@@ -74,7 +78,8 @@ def compare_passes(backbone: Backbone, image: torch.Tensor) -> list[Operation]:
     cut = cut_layers(backbone, list(image.shape))
     forward = cut.with_marks(lambda: None)
     with torch.inference_mode():
-        assert torch.equal(backbone.network(image), forward(image))
+        outputs = [tensors_in(run(image)) for run in (backbone.network, forward)]
+        assert all(torch.equal(*pair) for pair in zip(*outputs, strict=True))
         histories = []
         for run in (backbone.network, forward):
             with LiveBytes() as live:
@@ -304,6 +309,23 @@ def test_no_two_networks_have_the_same_files():
     assert len(workloads) > 200
     names = [workload.network_name for workload in workloads]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("lraspp_mobilenet_v3_large", "LRASPPHead"),
+        ("deeplabv3_mobilenet_v3_large", "DeepLabHead"),
+        ("deeplabv3_resnet50", "DeepLabHead"),
+        ("fcn_resnet50", "FCNHead"),
+    ],
+)
+def test_stages_of_a_segmentation_network_are_its_backbone_and_its_head(name, head):
+    cut = cut_pass(build_on_meta(name), [1, 3, 64, 96], "block")
+    stages = [stage for stage, _ in groupby(cut.stages)]
+    assert [(stage.type, stage.path) for stage in stages] == [
+        *(("IntermediateLayerGetter", "backbone"), (head, "classifier"), ("interpolate", "")),
+    ]
 
 
 def test_classes_named_like_stages_of_mobilenet_v2_keep_their_paths():

@@ -30,7 +30,7 @@ QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
         (["--i", "0x5"], "'0x5' is none of"),
         (["--i", "5"], "'5' is none of"),
         (["--i", "5x"], "'5x' is none of"),
-        (["--i", "5x5x5"], "'5x5x5' is none of"),
+        (["--i", "1x5x5x5"], "'1x5x5x5' is none of"),
         (["--model", "resnet51"], "'resnet51' is none of torchvision's; near it: resnet50"),
         (["--model", "resnet18", "--output-stride", "8"], "resnet18 has no output stride"),
         (["--output-stride", "4"], "invalid choice: 4"),

@@ -123,7 +123,7 @@ def test_frames_a_second_of_a_batch_are_images(checkout):
     assert stock[4] == "40"
     # The memory reports are of one image: none is of this batch.
     networks = table(result, "#### Networks")
-    assert rest_of(networks, start) == cells("100 | 78 to 128 | 40 | - | - | - | 40 | 3 x 4")
+    assert rest_of(networks, start) == cells("100 | 78 to 128 | 40 | - | - | - | 40 | - | 3 x 4")
 
 
 def test_device_says_how_many_threads_where_they_were_chosen(checkout):
@@ -450,10 +450,10 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     assert [row[0] for row in rows] == ["MobileNet-V2", "MobileNet-V2", "resnet18"] * 2
     # The runs' means are 160 to 240 ms, 20 apart: 2.7764 * 0.1602 / sqrt(5) is log(1.220).
     assert rest_of(rows, "resnet18 | PASCAL VOC 2012 | AMD EPYC") == cells(
-        "198 | 162 to 242 | 5.1 | 10.486 | 6.000 | 62.0 | 61 | 5 x 2"
+        "198 | 162 to 242 | 5.1 | 10.486 | 6.000 | 62.0 | 61 | - | 5 x 2"
     )
     assert rest_of(rows, "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory") == cells(
-        "199 | 155 to 256 | 5.0 | 2.621 | 8.000 | 95.0 | 80 | 3 x 4"
+        "199 | 155 to 256 | 5.0 | 2.621 | 8.000 | 95.0 | 80 | - | 3 x 4"
     )
     assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
     for title in ("#### Inference time", "#### Memory"):
@@ -481,8 +481,44 @@ def test_titles_are_those_of_the_records_whatever_the_files_are_called(checkout)
     rows = table(results(checkout), "#### Networks")
     # It is another network than that of the memory report now.
     start = "resnet50, output stride 16 | PASCAL VOC 2012 | AMD EPYC"
-    expected = "198 | 162 to 242 | 5.1 | - | - | - | 61 | 5 x 2"
+    expected = "198 | 162 to 242 | 5.1 | - | - | - | 61 | - | 5 x 2"
     assert rest_of(rows, start) == cells(expected)
+
+
+def test_the_backbones_share_of_a_segmentation_network(checkout):
+    def with_backbone(record: Record) -> Record:
+        paths = {"features.0": "backbone", "features.1": "backbone.more", "features.2": "backbones"}
+        rows = [replace(row, path=paths.get(row.path, row.path)) for row in record.rows]
+        return replace(record, rows=number_rows(rows))
+
+    change_records(checkout / "cpu/resnet18_stats/blocks", with_backbone)
+    rows = table(results(checkout), "#### Networks")
+    # The first two of the four stages, 39 and 40 of 100 ms.
+    assert [row[-2] for row in rows if row[0] == "resnet18"] == ["79", "79"]
+
+
+def test_a_users_own_network_is_never_taken_for_torchvisions(checkout):
+    own = {"network": "MobileNetV2", "file_id": "0123456789ab"}
+    change_records(checkout / "cpu/resnet18_stats", lambda record: with_conditions(record, **own))
+    result = results(checkout)
+    networks = [row[0] for row in table(result, "#### Networks")]
+    assert networks.count("MobileNetV2 (own)") == 2 and networks.count("MobileNet-V2") == 4
+    assert {row[0] for row in table(result, "#### Inference time")} == {"MobileNet-V2"}
+
+
+def test_weights_of_a_file_are_of_the_configuration(checkout):
+    given = {"weights": "trained.pt 0123456789ab"}
+    change_records(checkout / "cpu/resnet18_stats", lambda record: with_conditions(record, **given))
+    rows = table(results(checkout), "#### Networks")
+    expected = "AMD EPYC, weights trained.pt 0123456789ab"
+    assert [row[2] for row in rows if row[0] == "resnet18"] == [expected] * 2
+
+
+def test_a_network_may_be_stored_at_one_size_alone(checkout):
+    for file in checkout.glob("cpu/resnet18_stats/**/*cityscapes*"):
+        file.unlink()
+    rows = table(results(checkout), "#### Networks")
+    assert [row[1] for row in rows if row[0] == "resnet18"] == ["PASCAL VOC 2012"]
 
 
 def test_each_device_has_its_rows(checkout):

@@ -18,8 +18,11 @@ def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path, r
     files, quick = WRAPPERS[wrapper]
     patch(checkout / "cpu/stats.sh", "times=2", "times=1")  # which saves time
     before = files_in(checkout)
-    env = ENVIRONMENT if wrapper == "summary.sh" else ready  # one for all
-    result = run(checkout / wrapper, *quick, cwd=tmp_path, env={**env, "ROUNDS": "1"})
+    env = {**(ENVIRONMENT if wrapper == "summary.sh" else ready), "ROUNDS": "1"}  # one for all
+    if wrapper == "cpu/stats.sh":  # whose other input the stand-in has too
+        env["INPUTS"] = "pascal"
+        files = [file for file in files if "pascal" in file]
+    result = run(checkout / wrapper, *quick, cwd=tmp_path, env=env)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     after = files_in(checkout)
     assert after.keys() == before.keys()
@@ -47,6 +50,20 @@ def test_every_shell_and_a_folder_for_another_device(checkout, shell, stand_in):
         assert {f"devices/a b/{file}" for file in files} <= new
     assert len(new) == len(CPU_TIMES) + 2 * len(REPORTS)
     assert before.items() <= files_in(checkout).items()
+
+
+@every_wrapper
+def test_inputs_may_be_other_ones(checkout, stand_in, wrapper):
+    files, _ = WRAPPERS[wrapper]
+    before = files_in(checkout)
+    result = run(checkout / wrapper, env={**stand_in, "INPUTS": "pascal 6x64x96"})
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    after = files_in(checkout)
+    expected = {file.replace("cityscapes", "6x64x96") for file in files}
+    assert {name for name in after if after[name] != before.get(name)} == expected
+    if wrapper == "cpu/stats.sh":  # which ends with the whole pass of each, of two rounds
+        last = [line.partition("--i ")[2].split() for line in result.stderr.splitlines()[-5:-1]]
+        assert [words[0] for words in last] == ["pascal", "pascal", "6x64x96", "6x64x96"]
 
 
 @every_shell

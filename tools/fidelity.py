@@ -56,7 +56,7 @@ def main() -> None:
     ratios = compare(passes, arguments.rounds)
     workload = arguments.workload
     print(
-        f"{workload.model}, {workload.dataset} on {arguments.device}, {arguments.rounds} rounds, "
+        f"{backbone.name}, {workload.dataset} on {arguments.device}, {arguments.rounds} rounds, "
         "ratio to the stock pass:"
     )
     for name in list(passes)[1:]:

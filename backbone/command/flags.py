@@ -1,10 +1,12 @@
 """Flags that scripts share, and how they become options."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from backbone.command.ending import PROGRAM
@@ -34,7 +36,9 @@ NOT_WITH_RUNTIME = {
     "fold": "the runtime folds batch norms itself",
     "channels_last": "the runtime chooses memory formats itself",
     "train": "what is exported is the network in eval mode",
+    "flush_denormal": "it is PyTorch's setting, and the runtime has its own",
 }
+NUMBER = "[1-9][0-9]{0,8}"
 MODES = {
     "channels_last": "weights and image in channels_last memory format",
     "fold": "batch norm folded into the convolution before it",
@@ -45,11 +49,44 @@ MODES = {
 
 
 def image_size(text: str) -> str:
-    """A flag's type: a dataset's name, which stands for the size of its images, or HxW."""
-    if text in DATASETS or re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", text):
+    """A flag's type: a dataset's name, which stands for the size of its images, or that size, HxW
+    or CxHxW."""
+    if text in DATASETS or re.fullmatch(f"({NUMBER}x)?{NUMBER}x{NUMBER}", text):
         return text
     known = ", ".join(DATASETS)
-    raise argparse.ArgumentTypeError(f"{text!r} is none of {known}, and no HxW such as 512x1024")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is none of {known}, and no HxW or CxHxW such as 512x1024"
+    )
+
+
+def model(text: str) -> str:
+    """A flag's type: torchvision's name of a network, or FILE.py:NAME, the file as a whole path."""
+    if text.endswith(".py"):
+        raise argparse.ArgumentTypeError(f"which of its networks? {text}:NAME says it")
+    if ":" not in text:
+        return text
+    file, _, name = text.rpartition(":")
+    if not file.endswith(".py"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no FILE.py:NAME")
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):  # files are named by it
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no NAME of letters, digits and _, which results are named by"
+        )
+    return f"{callers_file(file)}:{name}"
+
+
+def weights(text: str) -> str:
+    """A flag's type: a file of weights, as a whole path."""
+    return str(callers_file(text))
+
+
+def callers_file(text: str) -> Path:
+    """A file that a user has named, as a whole path. A wrapper leaves the folder that it is called
+    from, and passes that on."""
+    path = Path(os.environ.get("CALLERS_FOLDER", ""), text).resolve()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path
 
 
 def whole_number(text: str, least: int = 0) -> int:
@@ -77,11 +114,15 @@ def script_parser(description: str) -> argparse.ArgumentParser:
         dest="dataset",
         type=image_size,
         default="cityscapes",
-        help=f"image size: {', '.join(DATASETS)}, or HxW, height first",
+        help=f"image size: {', '.join(DATASETS)}, HxW, height first, or CxHxW",
     )
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a classification network of torchvision's"
+        "--model",
+        type=model,
+        default=DEFAULT_MODEL,
+        help="a classification or segmentation network of torchvision's, or your own: FILE.py:NAME",
     )
+    parser.add_argument("--weights", type=weights, metavar="FILE", help="a state dictionary for it")
     parser.add_argument(
         "--output-stride",
         type=int,

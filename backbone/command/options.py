@@ -1,7 +1,9 @@
 """What a run is asked for: a network and its input, the mode that it runs in, how many passes."""
 
+import hashlib
 from dataclasses import dataclass, fields
 from math import ceil
+from pathlib import Path
 
 # The image sizes of semantic segmentation, (C, H, W).
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
@@ -15,32 +17,57 @@ EXACT_MODES = ("", KEEP_MEMORY)  # these change no arithmetic
 class Workload:
     """A network and its input.
 
-    model: torchvision's name of the network. output_stride: how much smaller than the input its
-    last feature map is, by dilations in place of strides; 32 is the network as it is. dataset: a
-    name in DATASETS, or a size, HxW. batch_size: images in a pass.
+    model: torchvision's name of the network, or FILE.py:NAME. output_stride: how much smaller than
+    the input its last feature map is, by dilations in place of strides; 32 is the network as it is.
+    dataset: a name in DATASETS, or a size, HxW or CxHxW. batch_size: images in a pass. weights: a
+    file of them; None: random ones, or those that a user's own network comes with.
     """
 
     model: str = DEFAULT_MODEL
     output_stride: int = 32
     dataset: str = "cityscapes"
     batch_size: int = 1
+    weights: str | None = None
 
     @property
     def input_shape(self) -> list[int]:
         """(B, C, H, W)."""
-        image = DATASETS.get(self.dataset) or (3, *map(int, self.dataset.split("x")))
-        return [self.batch_size, *image]
+        *channels, height, width = DATASETS.get(self.dataset) or map(int, self.dataset.split("x"))
+        return [self.batch_size, *(channels or [3]), height, width]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the network is a user's own, FILE.py:NAME."""
+        return ":" in self.model
+
+    @property
+    def has_given_values(self) -> bool:
+        """Whether its weights are, or may be, a user's, and not random ones of this project's."""
+        return self.is_own or self.weights is not None
+
+    @property
+    def file_id(self) -> str | None:
+        """What tells the file of a user's own network from others, and says nothing of where it
+        stands: of its path, by SHA-256. None of torchvision's."""
+        if not self.is_own:
+            return None
+        file = self.model.rpartition(":")[0]
+        return hashlib.sha256(file.encode()).hexdigest()[:12]
 
     @property
     def network_name(self) -> str:
         """What the network's files are named by: no two networks have the same."""
-        name = "mobilenetv2" if self.model == DEFAULT_MODEL else self.model
+        name = self.model.rpartition(":")[2]
+        name = "mobilenetv2" if name == DEFAULT_MODEL else name
         return name if self.output_stride == 32 else f"{name}_os{self.output_stride}"
 
     @property
     def flags(self) -> str:
         """What is not the default of an input of this size, as one would type it."""
-        return "" if self.batch_size == 1 else f"--s {self.batch_size}"
+        words = [] if self.batch_size == 1 else [f"--s {self.batch_size}"]
+        if self.weights is not None:
+            words.append(f"--weights {Path(self.weights).stem}")
+        return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -53,6 +80,7 @@ class Mode:
     compile: bool = False
     freeze: bool = False
     train: bool = False
+    flush_denormal: bool = False
     dtype: str = "float32"
     runtime: str = PYTORCH
 

@@ -1,4 +1,5 @@
-"""What a run is held against: the machine's ceilings, and the stock network's output.
+"""What a run is held against: the machine's ceilings, and the stock network's output; and whether
+values are denormal.
 
 They are measured when the passes are stored, since they need memory of their own.
 """
@@ -9,8 +10,9 @@ from dataclasses import asdict
 from torch import Tensor
 
 from backbone.command.errors import is_out_of_memory
-from backbone.command.options import TimerOptions
+from backbone.command.options import PYTORCH, TimerOptions
 from backbone.measure.ceilings import measure_ceilings
+from backbone.measure.denormal import count_denormals
 from backbone.measure.passes import Clock
 from backbone.network.build import Backbone
 from backbone.network.modes import output_difference
@@ -20,21 +22,29 @@ def measure_yardsticks(
     options: TimerOptions, backbone: Backbone, image: Tensor, clock: Clock, known: Collection[str]
 ) -> dict[str, float]:
     """What a record says further of a run: of layers the machine's ceilings, of a mode that changes
-    arithmetic how far the output is from stock's, unless that is known, of a run before: it is the
-    same in all. What memory does not suffice for is left out."""
+    arithmetic how far the output is from stock's; of weights that a user has given how many values
+    are denormal, if any. What is the same in all runs is not measured where fields of a run before
+    are known. What memory does not suffice for is left out."""
 
     def ceilings() -> dict[str, float]:
         return asdict(measure_ceilings(image.device, image.dtype, clock))
 
     def difference() -> dict[str, float]:
-        value = output_difference(options.workload, backbone.network, image)
+        value = output_difference(options.workload, backbone.network, image, options.mode)
         return {} if value is None else {"output_difference": value}
+
+    def denormals() -> dict[str, float]:
+        found = asdict(count_denormals(backbone.network, image))
+        return {f"denormal_{name}": count for name, count in found.items() if count}
 
     fields = {}
     if options.target == "layer":
         fields |= _if_memory_suffices(ceilings)
     if not options.mode.is_exact and "output_difference" not in known:
         fields |= _if_memory_suffices(difference)
+    eager = options.mode.runtime == PYTORCH and not options.mode.compile  # others do not tell
+    if eager and options.workload.has_given_values and not known:
+        fields |= _if_memory_suffices(denormals)
     return fields
 
 

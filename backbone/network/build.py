@@ -10,32 +10,45 @@ from torch.optim.swa_utils import update_bn
 from backbone.command.options import DEFAULT_MODEL, Workload
 from backbone.network import stages
 from backbone.network.library import models
+from backbone.network.own import load_own
 from backbone.network.stages import Stage
+from backbone.network.weights import load_weights
+
+# What torchvision's networks have for training alone is not built, and its weights are not loaded.
+FOR_TRAINING = ("aux", "AuxLogits")
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network, its name in reports, and what tells the stage of an operation by the operation's
-    type and its module's path."""
+    """A network, its name in reports, what tells the stage of an operation by the operation's type
+    and its module's path, and whether it comes from a user's own file."""
 
     name: str
     network: nn.Module
     stage_of: Callable[[str, str], Stage]
+    is_own: bool = False
 
 
 def build(workload: Workload, device: torch.device | str) -> tuple[Backbone, Tensor]:
-    """The stock network and an image (B, C, H, W) on a device."""
-    backbone = build_network(workload.model, workload.output_stride)
+    """The stock network and an image (B, C, H, W) on a device. Raises Failure where a file, of a
+    network or of weights, gives none."""
+    if workload.is_own:
+        backbone = _build_own(workload.model, workload.weights)
+    else:
+        backbone = build_network(workload.model, workload.output_stride, workload.weights)
     backbone.network.to(device)
     return backbone, torch.rand(workload.input_shape, device=device)
 
 
-def build_network(name: str = DEFAULT_MODEL, output_stride: int = 32) -> Backbone:
-    """One of torchvision's classification networks, (B, 3, H, W) -> (B, 1000), in eval mode and
-    without classifiers for training; weights, and what torch draws next, are always the same. For
-    the output stride see Workload; sources: Chen et al., "Rethinking Atrous Convolution for
-    Semantic Image Segmentation", 2017, as torchvision has it for ResNets; Sandler et al.,
-    "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018."""
+def build_network(
+    name: str = DEFAULT_MODEL, output_stride: int = 32, weights: str | None = None
+) -> Backbone:
+    """One of torchvision's networks, of classification, (B, 3, H, W) -> (B, 1000), or of
+    segmentation, (B, 3, H, W) -> {"out": (B, 21, H, W)}, in eval mode and without classifiers for
+    training. Weights are those of a file, or random; these, and what torch draws next, are always
+    the same. For the output stride see Workload; sources: Chen et al., "Rethinking Atrous
+    Convolution for Semantic Image Segmentation", 2017, as torchvision has it for ResNets; Sandler
+    et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018."""
     torch.manual_seed(0)
     device = torch.get_default_device()
     # RegNets work out their widths with tensors, which the meta device has no values of.
@@ -47,6 +60,8 @@ def build_network(name: str = DEFAULT_MODEL, output_stride: int = 32) -> Backbon
         _dilate(network, output_stride)
     if device.type == "meta":
         network.to(device)
+    elif weights is not None:
+        load_weights(network, weights, without=FOR_TRAINING)
     else:
         _settle_batch_norms(name, network)
     if name == DEFAULT_MODEL:
@@ -54,8 +69,21 @@ def build_network(name: str = DEFAULT_MODEL, output_stride: int = 32) -> Backbon
     return Backbone(name, network, stages.by_module(network))
 
 
+def _build_own(model: str, weights: str | None) -> Backbone:
+    """A network from a user's own file, in eval mode, with the weights that it comes with, or with
+    those of a file; what torch draws next is always the same."""
+    network = load_own(model).eval()
+    if weights is not None:
+        load_weights(network, weights)
+    torch.manual_seed(0)
+    name = model.rpartition(":")[2]
+    return Backbone(name, network, stages.by_module(network), is_own=True)
+
+
 def _builder_arguments(name: str, output_stride: int) -> dict[str, object]:
     """What torchvision's builder of a network is told."""
+    if name in models.list_models(module=models.segmentation):
+        return {"weights_backbone": None}  # which it would download
     if name in ("googlenet", "inception_v3"):  # their own initialisation is slow, and warns of it
         return {"aux_logits": False, "init_weights": False}
     if output_stride != 32 and name != DEFAULT_MODEL:

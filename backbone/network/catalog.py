@@ -10,10 +10,10 @@ DILATED = (DEFAULT_MODEL, "resnet50", "resnet101", "resnet152", "resnext", "wide
 
 
 def names() -> list[str]:
-    """The names of torchvision's classification networks."""
+    """The names of torchvision's classification and segmentation networks."""
     from backbone.network.library import models
 
-    return models.list_models(module=models)
+    return [*models.list_models(module=models), *models.list_models(module=models.segmentation)]
 
 
 def check_named(workload: Workload, refuse: Callable[[str], None]) -> None:
@@ -22,6 +22,10 @@ def check_named(workload: Workload, refuse: Callable[[str], None]) -> None:
     name = workload.model
     if name == DEFAULT_MODEL:
         return  # to import torch takes seconds
+    if workload.is_own:
+        if workload.output_stride != 32:
+            refuse("--output-stride is for torchvision's networks; FILE.py decides it for yours")
+        return
     known = names()
     if name not in known:
         near = ", ".join(get_close_matches(name, known, cutoff=0.5)) or "see torchvision.models"

@@ -1,6 +1,7 @@
 """The modes that a network can run in, and how far each changes its output."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from backbone.command.errors import Failure, is_out_of_memory
 from backbone.command.options import PYTORCH, Mode, Workload
 from backbone.network.build import Backbone, build
+from backbone.network.outputs import tensors_in
 from backbone.network.runtimes import export_network
 
 
@@ -97,14 +99,45 @@ def _reason_of_compiler(error: Exception) -> str:
     return reason
 
 
-def output_difference(workload: Workload, network: nn.Module, image: Tensor) -> float | None:
-    """How far a network's output for an image is from that of the stock network in float32: the
-    largest difference over the largest value. None where that value is 0, as of a ViT, whose last
-    layer starts at zero."""
+def output_difference(
+    workload: Workload, network: nn.Module, image: Tensor, mode: Mode
+) -> float | None:
+    """How far a network's output for an image, in a mode, is from that of the stock network in
+    float32: the largest difference over the largest value, of the tensor where that is the most.
+    None where all values of the stock network's are 0, as of a ViT, whose last layer starts so."""
     with torch.inference_mode():
-        output = network(image).float()
+        outputs = [output.float() for output in tensors_in(network(image))]
         stock, stock_image = build(workload, image.device)
-        expected = stock.network(stock_image)
-    largest = float(expected.abs().max())
-    difference = float((output - expected).abs().max())
-    return difference / largest if largest else None
+        with _denormals_as_stock(mode):
+            stock_outputs = [each.float() for each in tensors_in(stock.network(stock_image))]
+    differences = [
+        float((output - stock_output).abs().max() / stock_output.abs().max())
+        for output, stock_output in zip(outputs, stock_outputs, strict=True)
+        if stock_output.any()
+    ]
+    return max(differences, default=None)
+
+
+def flush_denormals() -> None:
+    """Have this process take denormal values for 0. It comes before the first computation: threads
+    that this one starts later do as it does, those that are there do not. Raises Failure where the
+    CPU cannot do it."""
+    if not torch.set_flush_denormal(True):
+        raise Failure("--flush-denormal: PyTorch cannot do it on this CPU")
+
+
+@contextlib.contextmanager
+def _denormals_as_stock(mode: Mode) -> Iterator[None]:
+    """Denormal values are themselves inside, also where a mode flushes them: on this thread alone,
+    since the others cannot be told."""
+    if not mode.flush_denormal:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(False)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(True)
+        torch.set_num_threads(threads)

@@ -15,28 +15,42 @@ from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from backbone.command.errors import Failure, is_out_of_memory
 from backbone.command.interrupts import interrupts_raised
 from backbone.command.options import Mode
+from backbone.network.outputs import tensors_in
 
 NEEDED = {"onnxruntime": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}  # to import
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}  # as OpenVINO calls them
+LONG_NAMES = {"float": "float32", "double": "float64"}  # of ONNX's types; others are as torch's
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RuntimeNetwork(nn.Module):
-    """A network that a runtime runs, float32 (B, C, H, W) -> float32."""
+    """A network that a runtime runs, float32 (B, C, H, W) -> its outputs."""
 
-    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, run: Callable[[Tensor], list[Tensor]]) -> None:
         super().__init__()
         self.run = run
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The runtime's output, in memory that its next pass writes to."""
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """The runtime's outputs, in memory that its next pass writes to."""
         return self.run(image)
+
+
+class _Outputs(nn.Module):
+    """A network whose outputs are a tuple, which all exporters take."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensors_in(self.network(image)))
 
 
 def describe_runtime(runtime: str) -> dict[str, str]:
@@ -61,6 +75,7 @@ def export_network(
     the runtime's own compiling with the first pass. Raises Failure where the runtime cannot do it.
     """
     threads = torch.get_num_threads()
+    network = _Outputs(network).eval()
     with _told_as_failure(mode.runtime), torch.inference_mode():
         if mode.runtime == "onnxruntime":
             return _in_onnxruntime(network, image, threads)
@@ -84,16 +99,17 @@ def _in_onnxruntime(
             torch.onnx.export(network, (image,), file, dynamo=True, verbose=False)
         exported = perf_counter()
         session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
-    (given,), (made,) = session.get_inputs(), session.get_outputs()
-    output = torch.empty(made.shape)
+    (given,), made = session.get_inputs(), session.get_outputs()
+    outputs = [torch.empty(each.shape, dtype=_dtype_of(each.type)) for each in made]
+    types = [output.numpy().dtype.type for output in outputs]
     binding = session.io_binding()
-    float32 = output.numpy().dtype.type
 
-    def run(image: Tensor) -> Tensor:
-        binding.bind_input(given.name, "cpu", 0, float32, image.shape, image.data_ptr())
-        binding.bind_output(made.name, "cpu", 0, float32, output.shape, output.data_ptr())
+    def run(image: Tensor) -> list[Tensor]:
+        binding.bind_input(given.name, "cpu", 0, np.float32, image.shape, image.data_ptr())
+        for each, output, type_ in zip(made, outputs, types, strict=True):
+            binding.bind_output(each.name, "cpu", 0, type_, output.shape, output.data_ptr())
         session.run_with_iobinding(binding)
-        return output
+        return outputs
 
     run(image)
     times = {"export_time": exported - start, "compile_time": perf_counter() - exported}
@@ -125,14 +141,20 @@ def _in_openvino(
         raise Failure(f"it takes {taken} of {threads} threads; use --threads {taken}")
     request = compiled.create_infer_request()
 
-    def run(image: Tensor) -> Tensor:
+    def run(image: Tensor) -> list[Tensor]:
         request.set_input_tensor(openvino.Tensor(image.numpy(), shared_memory=True))
         request.infer()
-        return torch.from_numpy(request.get_output_tensor().data)
+        return [torch.from_numpy(output.data) for output in request.output_tensors]
 
     run(image)
     times = {"export_time": exported - start, "compile_time": perf_counter() - exported}
     return RuntimeNetwork(run), times
+
+
+def _dtype_of(onnx_type: str) -> torch.dtype:
+    """tensor(float) -> torch.float32"""
+    name = onnx_type.removeprefix("tensor(").removesuffix(")")
+    return getattr(torch, LONG_NAMES.get(name, name))
 
 
 def _version_of(runtime: str) -> str:

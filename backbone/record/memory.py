@@ -1,7 +1,7 @@
 """What mem.py finds, as records: the memory report of a pass, and the structure of a network."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,16 @@ from backbone.command.options import Workload
 
 @dataclass(frozen=True)
 class Input:
-    """The network by its name in reports, and its input; for the fields see Workload."""
+    """The network by its name in reports, and its input; for the fields see Workload. weights: the
+    name of their file."""
 
     network: str
     output_stride: int
     dataset: str
     batch_size: int
     input_shape: list[int]
+    weights: str | None = None
+    file_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class MemoryReport:
     device: "cpu", or the name of the GPU. storage: torch's name of the device. tensors: all that
     are left after a pass. allocator_bytes: what CUDA's allocator says of them; None on a CPU.
     parameters: how many. predicted_peak: of a pass, from shapes. measured_peak: the most bytes that
-    CUDA's allocator held in it; None on a CPU.
+    CUDA's allocator held in it; None on a CPU. denormal_weights, denormal_activations: how many
+    values are denormal, where weights are a user's.
     """
 
     input: Input
@@ -71,6 +75,8 @@ class MemoryReport:
     parameters: int
     predicted_peak: Peak
     measured_peak: int | None
+    denormal_weights: int = 0
+    denormal_activations: int = 0
 
     @property
     def elements(self) -> int:
@@ -114,6 +120,8 @@ def describe_input(workload: Workload, network: str) -> Input:
         dataset=workload.dataset,
         batch_size=workload.batch_size,
         input_shape=workload.input_shape,
+        weights=None if workload.weights is None else Path(workload.weights).name,
+        file_id=workload.file_id,
     )
 
 
@@ -148,7 +156,9 @@ def _load(file: Path, form: type, parts: dict[str, type]) -> Any:
             value = values[name]
             is_list = isinstance(value, list)
             values[name] = [part(**item) for item in value] if is_list else part(**value)
-        if values.keys() != {field.name for field in fields(form)}:
+        known = fields(form)
+        needed = {field.name for field in known if field.default is MISSING}
+        if not needed <= values.keys() <= {field.name for field in known}:
             raise KeyError("its fields are others")
         return form(**values)
     except (ValueError, TypeError, KeyError) as error:

@@ -1,7 +1,6 @@
 """The stored files, read back as one collection. What is not what it should be is a Failure."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from backbone.record import memory, records
 from backbone.record.memory import MemoryReport, Structure
 from backbone.record.records import Record
 from backbone.record.rows import Ceilings, Row
+from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK, labels_of, network_title
 
-DATASET_TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
-NETWORK_TITLES = {"MobileNetV2": "MobileNet-V2"}
-MAIN_NETWORK = "MobileNet-V2"  # most tables and pictures are of it
 TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
 TIMES = ("*_stats*", "cpu/*_stats*")
 MODES = ("*_stats*/modes", "cpu/*_stats*/modes")
@@ -51,6 +48,12 @@ class Stored:
         """Whether the times are of no mode."""
         return "mode" not in self.records["model"].conditions
 
+    def share_of(self, path: str) -> float | None:
+        """The part of the stages' time that is spent in a module; None where there is none."""
+        rows = self.rows("block")
+        inside = [row.mean for row in rows if f"{row.path}.".startswith(f"{path}.")]
+        return sum(inside) / sum(row.mean for row in rows) if inside else None
+
     @property
     def macs(self) -> int:
         """Of a pass; 0 where its record does not say."""
@@ -85,14 +88,15 @@ class StoredMemory:
 
 
 def load_times() -> list[Stored]:
-    """The timers' records by target, checked to be of the same run; by dataset and MACs."""
+    """The timers' records by target, checked to be of the same run; by dataset and MACs. A folder
+    may have those of one dataset alone."""
     times = []
     for dataset, folder in product(DATASET_TITLES, _folders_of(*TIMES)):
-        network = folder.name.rpartition("_stats")[0]
-        files = {
-            target: folder / subfolder / f"{network}_{dataset}.json"
-            for target, subfolder in TARGET_FOLDERS.items()
-        }
+        name = f"{folder.name.rpartition('_stats')[0]}_{dataset}"
+        folders = {target: folder / subfolder for target, subfolder in TARGET_FOLDERS.items()}
+        if not any(_records_in(each, name) for each in folders.values()):
+            continue
+        files = {target: each / f"{name}.json" for target, each in folders.items()}
         loaded = {target: records.load(file) for target, file in files.items()}
         for target, record in loaded.items():
             _check_same_run(files[target], record, loaded["model"], target, dataset)
@@ -128,6 +132,8 @@ def load_modes() -> list[list[Stored]]:
     groups: dict[tuple[str, str], list[Stored]] = {}
     for dataset, folder in product(DATASET_TITLES, _folders_of(*MODES)):
         start = f"{folder.parent.name.rpartition('_stats')[0]}_{dataset}_"
+        if not _records_in(folder, f"{start}*"):
+            continue
         stock = folder / f"{start}stock.json"
         loaded: dict[str, Record] = {}
         files: dict[str, Path] = {}
@@ -166,7 +172,10 @@ def load_memory() -> list[StoredMemory]:
             device = report.device + _device_folder(folder)
             if any(pair.report.input == report.input and pair.device == device for pair in pairs):
                 continue  # made with --device, on a machine where that is the default
-            alike = [pair for pair in structures if pair[1].input == report.input]
+            unweighted = replace(report.input, weights=None)
+            alike = [
+                pair for pair in structures if replace(pair[1].input, weights=None) == unweighted
+            ]
             if not alike:
                 raise Failure(
                     f"{file} has no structure of the same input; "
@@ -175,7 +184,11 @@ def load_memory() -> list[StoredMemory]:
             structure_file, structure = alike[0]
             pairs.append(
                 StoredMemory(
-                    network=_network_title(report.input.network, report.input.output_stride),
+                    network=network_title(
+                        report.input.network,
+                        report.input.output_stride,
+                        is_own=report.input.file_id is not None,
+                    ),
                     device=device,
                     dataset=DATASET_TITLES[dataset],
                     report=report,
@@ -185,12 +198,6 @@ def load_memory() -> list[StoredMemory]:
                 )
             )
     return pairs
-
-
-def _network_title(network: str, output_stride: int) -> str:
-    """The name in tables of a network."""
-    title = NETWORK_TITLES.get(network, network)
-    return title if output_stride == 32 else f"{title}, output stride {output_stride}"
 
 
 def _stored(
@@ -203,28 +210,17 @@ def _stored(
     if missing := {"network", "device", "batch_size"} - conditions.keys():
         raise Failure(f"{next(iter(files.values()))} does not say its {min(missing)}")
     return Stored(
-        network=_network_title(conditions["network"], conditions.get("output_stride", 32)),
+        network=network_title(
+            conditions["network"],
+            conditions.get("output_stride", 32),
+            is_own="file_id" in conditions,
+        ),
         device=conditions["device"] + _device_folder(folder),
-        labels=list(_labels_of(conditions)),
+        labels=list(labels_of(conditions)),
         dataset=DATASET_TITLES[dataset],
         records=loaded,
         files=files,
     )
-
-
-def _labels_of(conditions: dict[str, str | int]) -> Iterator[str]:
-    """What tables say of conditions beside the device, where it is not the default."""
-    if "mode" in conditions:
-        yield conditions["mode"]
-    if conditions["batch_size"] != 1:
-        yield f"batch size {conditions['batch_size']}"
-    if "threads_chosen" in conditions:
-        yield count(conditions["threads_chosen"], "thread")
-
-
-def count(number: int, noun: str) -> str:
-    """1 thread, 2 threads."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _records_in(folder: Path, pattern: str = "*_*") -> list[Path]:

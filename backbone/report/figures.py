@@ -9,7 +9,7 @@ from itertools import chain
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from backbone.record.stored import DATASET_TITLES
+from backbone.record.titles import DATASET_TITLES
 from backbone.report.mode_panels import draw_allocators, draw_modes, has_allocators
 from backbone.report.panels import (
     SplitPass,

@@ -29,6 +29,12 @@ def format_report(report: MemoryReport) -> str:
                 "Memory differs due to the matrix alignment or invisible gradient buffer tensors"
             )
     lines += [LINE, f"Parameters: {report.parameters}", *_peak_lines(report)]
+    if report.denormal_weights or report.denormal_activations:
+        lines.append(
+            f"Denormal values: {report.denormal_weights} of the weights, "
+            f"{report.denormal_activations} of the activations; "
+            "see --flush-denormal of cpu/timer.py"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,8 @@ from statistics import median
 
 from backbone.record import stored
 from backbone.record.records import Record
-from backbone.record.stored import Stored, StoredMemory, count
+from backbone.record.stored import Stored, StoredMemory
+from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.trials import Trials
 from backbone.report.kinds import kind_blocks
 from backbone.report.markdown import format_table
@@ -38,7 +39,7 @@ class Results:
     @property
     def others(self) -> list[Stored]:
         """All other networks' times."""
-        return [each for each in self.times if each.network != stored.MAIN_NETWORK]
+        return [each for each in self.times if each.network != MAIN_NETWORK]
 
 
 def format_parts(results: Results) -> dict[str, list[str]]:
@@ -71,7 +72,7 @@ def format_parts(results: Results) -> dict[str, list[str]]:
     if results.others:
         rows = [network_cells(times, results.memory) for times in results.times]
         parts["Networks"] = [format_table(rows), format_conditions(results.others)]
-    reports = [each for each in results.memory if each.network == stored.MAIN_NETWORK]
+    reports = [each for each in results.memory if each.network == MAIN_NETWORK]
     if reports:
         parts["Memory"] = [format_table(map(memory_cells, reports))]
     return parts
@@ -138,9 +139,11 @@ def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
         *("Model", "Dataset", "Device", "Inference Time (ms)", "95 % interval", "FPS"),
         *("# Params (M)", "MACs (G)", "Predicted Peak (MB)"),
     )
+    share = times.share_of("backbone")
     runs, passes = row.samples.shape
     return {head: cells.get(head, "-") for head in heads} | {
         "GFLOP/s": show_mean(per_pass(2e-9 * times.macs, mean)) if times.macs else "-",
+        "Backbone's share (%)": show("{:.0f}", share and 100 * share),
         "Passes": f"{runs} x {passes}",
     }
 
@@ -148,12 +151,14 @@ def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
 def memory_cells(memory: StoredMemory) -> dict[str, str]:
     """What a memory report and its structure say, in the units of the head."""
     report = memory.report
-    batch_size = report.input.batch_size
+    batch_size, weights = report.input.batch_size, report.input.weights
+    further = [] if batch_size == 1 else [f"batch {batch_size}"]
+    further += [] if weights is None else [f"weights {weights}"]
     measured = None if report.measured_peak is None else report.measured_peak / MIB
     return {
         "Model": memory.network,
         "Dataset": memory.dataset,
-        "Reported on": memory.device + ("" if batch_size == 1 else f", batch {batch_size}"),
+        "Reported on": ", ".join([memory.device, *further]),
         "Allocated Memory (MB)": f"{report.allocated_bytes / MIB:.2f}",
         "# Params (M)": f"{report.parameters / 1e6:.3f}",
         "# Tensors (M)": f"{report.elements / 1e6:.3f}",

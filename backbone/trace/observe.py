@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from backbone.command.errors import Failure, is_out_of_memory
 from backbone.network.build import Backbone
+from backbone.network.outputs import tensors_in
 
 
 class Operator(NamedTuple):
@@ -128,16 +128,25 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
 
 def check_input(backbone: Backbone, input_shape: list[int], training: bool = False) -> None:
     """Raise Failure if a network cannot take an input of a shape (B, C, H, W), in training mode or
-    in eval mode; it is left in eval mode."""
+    in eval mode; it is left in eval mode. A user's own is refused too where it runs nothing, or
+    where a pass leaves something to the next one, which then is another."""
+    network = backbone.network.train(training)
     try:
-        observe(backbone.network.train(training), input_shape)
+        observed = observe(network, input_shape)
+        again = observe(network, input_shape) if backbone.is_own else observed
     except Exception as error:  # whatever its forward runs into
         if is_out_of_memory(error):
             raise
         message = f"{backbone.name} cannot take an input of shape {input_shape}: {error}"
         raise Failure(message) from error
     finally:
-        backbone.network.eval()
+        network.eval()
+    if not observed.operators:
+        raise Failure(f"{backbone.name} runs no operators: there is nothing to measure")
+    if observed.operators != again.operators:
+        raise Failure(f"{backbone.name} keeps state: its second pass runs other operators")
+    if any(storage.freed is None for storage in again.storages):
+        raise Failure(f"{backbone.name} keeps state: tensors of a pass are still there after it")
 
 
 def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tensor], Tensor]:
@@ -146,8 +155,3 @@ def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tenso
     state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), None)
     return state, torch.empty(input_shape, device="meta", dtype=dtype)
-
-
-def tensors_in(values: object) -> list[Tensor]:
-    """The tensors in nested tuples, lists and dictionaries, in order."""
-    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]

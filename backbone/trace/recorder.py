@@ -10,8 +10,9 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
 
+from backbone.network.outputs import as_plain, tensors_in
 from backbone.trace.costs import bytes_moved, kind_of
-from backbone.trace.observe import Observer, Operator, on_meta, tensors_in
+from backbone.trace.observe import Observer, Operator, on_meta
 
 
 class Operation(NamedTuple):
@@ -80,7 +81,7 @@ class _Recorder(TorchFunctionMode):
                 result = torch.func.functional_call(self.network, state, image)
         finally:
             nn.Module.__call__ = call
-        self._finish(self.graph.output(map_aggregate(result, self._argument)))
+        self._finish(self.graph.output(map_aggregate(as_plain(result), self._argument)))
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

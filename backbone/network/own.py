@@ -1,0 +1,86 @@
+"""A user's own network, from a file of Python: FILE.py:NAME."""
+
+import contextlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from copy import deepcopy
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from backbone.command.errors import Failure
+
+_found: dict[str, object] = {}  # what each model stands for, as it was when its file had been run
+
+
+def load_own(model: str) -> nn.Module:
+    """A network of its own at each call, on the CPU: what NAME stands for in FILE.py is a module,
+    or something that is called without arguments and returns one. The file may import what stands
+    beside it. Random weights are the same at each call. Raises Failure, which names the file's
+    line, where it fails, and where NAME gives nothing of that kind."""
+    file, _, name = model.rpartition(":")
+    try:
+        # What the file prints is no part of a report.
+        with torch.device("cpu"), _imports_beside(Path(file)), redirect_stdout(sys.stderr):
+            if model not in _found:
+                _found[model] = _run_file(Path(file), name)
+            torch.manual_seed(0)
+            found = _found[model]
+            network = deepcopy(found) if isinstance(found, nn.Module) else found()
+    except Failure:
+        raise
+    except (Exception, SystemExit) as error:  # of the file's own, which may be any
+        reason = str(error).strip().partition("\n")[0]
+        raise Failure(f"{_place_of(error, file)}: {type(error).__name__}: {reason}") from error
+    if not isinstance(network, nn.Module):
+        kind = type(network).__name__
+        raise Failure(f"{file}: {name} is no torch.nn.Module and returns none, but a {kind}")
+    if any(tensor.is_meta for tensor in [*network.parameters(), *network.buffers()]):
+        raise Failure(f"{file}: the weights of {name} are on the meta device, and have no values")
+    return network
+
+
+@contextlib.contextmanager
+def _imports_beside(file: Path) -> Iterator[None]:
+    """What is imported inside comes from the file's folder first, even a package that is called as
+    this project's is."""
+    folder = str(file.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    package = __name__.partition(".")[0]
+    ours = {name: sys.modules[name] for name in sys.modules if name.partition(".")[0] == package}
+    for name in ours:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update(ours)
+
+
+def _run_file(file: Path, name: str) -> object:
+    """What a name stands for in a file, once that has been run."""
+    spec = importlib.util.spec_from_file_location(f"own_network_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where data classes look for a class's module
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        near = ", ".join(get_close_matches(name, vars(module), cutoff=0.5))
+        raise Failure(f"{file} has no {name}" + (f"; near it: {near}" if near else ""))
+    found = getattr(module, name)
+    if not callable(found):
+        raise Failure(f"{file}: {name} is no torch.nn.Module, and cannot be called")
+    return found
+
+
+def _place_of(error: BaseException, file: str) -> str:
+    """The file's line in which an error has come, or which has called what failed."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    return f"{file}:{lines[-1]}" if lines else file

@@ -1,0 +1,59 @@
+"""Weights from a file."""
+
+import pickle
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from backbone.command.errors import Failure
+
+
+def load_weights(network: nn.Module, file: str, without: Sequence[str] = ()) -> None:
+    """Give a network the weights of a state dictionary, as torch.save or safetensors has stored it,
+    but for those whose names begin with one of `without`. Raises Failure where the file holds none,
+    or one of another network, and OSError."""
+    state = _read_safetensors(file) if file.endswith(".safetensors") else _read_pickle(file)
+    if not isinstance(state, dict):
+        raise Failure(f"{file} holds no state dictionary, but a {type(state).__name__}")
+    for name in [name for name in state if str(name).startswith(tuple(without))]:
+        del state[name]
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise Failure(f"{file} holds no state dictionary: in it {name!r} is a {kind}")
+    if reason := _why_unlike(network, state):
+        raise Failure(f"{file} is of another network: {reason}")
+
+
+def _why_unlike(network: nn.Module, state: dict[str, Tensor]) -> str | None:
+    """Load a state dictionary; the first key by which it is another network's, if it is."""
+    try:
+        unlike = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # a shape, or a name that is no string
+        return str(error).partition("\n")[2].strip().partition("\n")[0] or str(error)
+    if unlike.missing_keys:
+        return f"it has no {unlike.missing_keys[0]}"
+    if unlike.unexpected_keys:
+        return f"the network has no {unlike.unexpected_keys[0]}"
+    return None
+
+
+def _read_pickle(file: str) -> object:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise Failure(f"{file} is no file of weights alone, or cut short: {reason}") from error
+
+
+def _read_safetensors(file: str) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise Failure(f"{file}: {error}; pip install safetensors") from error
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise Failure(f"{file} is no file of safetensors, or cut short: {error}") from error

@@ -1,0 +1,33 @@
+"""What tables and pictures call networks, datasets, and conditions that are not the default."""
+
+from collections.abc import Iterator
+
+DATASET_TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
+NETWORK_TITLES = {"MobileNetV2": "MobileNet-V2"}
+MAIN_NETWORK = "MobileNet-V2"  # most tables and pictures are of it
+
+
+def network_title(network: str, output_stride: int, is_own: bool) -> str:
+    """The title of a network by its name in reports. A user's own may have the name of one of
+    torchvision's."""
+    if is_own:
+        return f"{network} (own)"
+    title = NETWORK_TITLES.get(network, network)
+    return title if output_stride == 32 else f"{title}, output stride {output_stride}"
+
+
+def labels_of(conditions: dict[str, str | int]) -> Iterator[str]:
+    """What tables say of conditions beside the device, where it is not the default."""
+    if "mode" in conditions:
+        yield str(conditions["mode"])
+    if conditions["batch_size"] != 1:
+        yield f"batch size {conditions['batch_size']}"
+    if "weights" in conditions:
+        yield f"weights {conditions['weights']}"
+    if "threads_chosen" in conditions:
+        yield count(conditions["threads_chosen"], "thread")
+
+
+def count(number: int, noun: str) -> str:
+    """1 thread, 2 threads."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,304 @@
+"""Networks of one's own, --model FILE.py:NAME."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from project import assert_one_line, script
+from torch import nn
+from wrappers import files_in, run
+
+from backbone.command.options import Mode, Workload
+from backbone.network import modes
+from backbone.network.build import Backbone
+from backbone.network.stages import by_module
+from backbone.record import records
+
+QUICK = ("cpu/timer.py", "--i", "32x48", "--iterations", "2", "--warmup", "0")
+SOURCE = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+from beside import width
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU())
+        self.head = nn.Conv2d(width, 2, 1)
+
+    def forward(self, image):
+        return self.head(self.stem(image))
+
+
+class Named(Small):
+    def forward(self, image):
+        features = self.stem(image)
+        return {"out": self.head(features), "features": [features]}
+
+
+@dataclass
+class Output:
+    out: torch.Tensor
+    features: tuple
+
+
+class Classy(Small):
+    def forward(self, image):
+        features = self.stem(image)
+        return Output(self.head(features), (features,))
+
+
+class Counting(Small):
+    calls = 0
+
+    def forward(self, image):
+        self.calls += 1
+        for _ in range(self.calls):
+            image = image + 1
+        return super().forward(image)
+
+
+class Keeping(Small):
+    def forward(self, image):
+        self.features = self.stem(image)
+        return self.head(self.features)
+
+
+class Nothing(nn.Module):
+    def forward(self, image):
+        return image
+
+
+class Plain(nn.Module):
+    def forward(self, image):
+        return torch.relu(image).mean()
+
+
+instance = Small()
+on_meta = Small().to("meta")
+training = Small().train()
+number = 7
+text = "Small"
+
+
+def make():
+    return Small()
+
+
+def sized(width):
+    return Small()
+
+
+def fails():
+    raise RuntimeError("no weights here\\nand more")
+
+
+def gives_a_number():
+    return 7
+
+
+def ends():
+    raise SystemExit("usage: train.py DATA")
+"""
+FAILING_LINE = 1 + SOURCE[: SOURCE.index("raise RuntimeError")].count("\n")
+ANOTHER = """
+from torch import nn
+
+
+class Small(nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 1, 1)
+
+
+class resnet18(Small):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of networks in a folder with spaces, with another beside it that it imports."""
+    folder = tmp_path_factory.mktemp("my own")
+    (folder / "beside.py").write_text("width = 4\n")
+    (folder / "nets.py").write_text(SOURCE)
+    return folder / "nets.py"
+
+
+@pytest.mark.parametrize("target", ["model", "layer"])
+@pytest.mark.parametrize("name", ["Small", "instance", "make", "Named", "Classy", "Plain"])
+def test_a_network_of_ones_own(tmp_path, own, name, target):
+    file = tmp_path / "record.json"
+    result = script(*QUICK, "--model", f"{own}:{name}", "--target", target, "--json", file)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f" for {name} with input shape: [1, 3, 32, 48] is " in result.stdout.splitlines()[-1]
+    record = records.load(file)
+    assert record.conditions["network"] == name and len(record.conditions["file_id"]) == 12
+    assert str(own.parent) not in file.read_text()
+    assert record.whole.cost.macs == (0 if name == "Plain" else 30 * 46 * (3 * 4 * 9 + 4 * 2))
+
+
+def test_stages_are_its_modules_and_it_runs_in_eval_mode(own):
+    result = script(*QUICK, "--model", f"{own}:training", "--target", "layer")
+    assert (result.returncode, result.stderr) == (0, "")
+    names = [line.partition(" with ")[0].split(" for ") for line in result.stdout.splitlines()]
+    assert [name for _, *name in names] == [
+        *(["Conv2d stem.0"], ["Conv2d stem.0"], ["BatchNorm2d stem.1"], ["BatchNorm2d stem.1"]),
+        *(["ReLU stem.2"], ["ReLU stem.2"], ["Conv2d head"], ["Conv2d head"], [], ["training"]),
+    ]
+    structure = script("mem.py", "--struct", "--i", "32x48", "--model", f"{own}:training")
+    assert structure.returncode == 0 and "Total params: 130" in structure.stdout
+
+
+@pytest.mark.parametrize("name", ["instance", "make", "Named", "Classy"])
+def test_output_difference_is_the_largest_over_all_outputs(tmp_path, own, name):
+    file = tmp_path / "record.json"
+    flags = ("--model", f"{own}:{name}", "--dtype", "bfloat16", "--json", file)
+    result = script(*QUICK, *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    # Of other weights, or of another image, it would be some 1; of the same in float32 nothing.
+    assert 1e-4 < records.load(file).runs[0]["output_difference"] < 0.05
+
+
+def test_output_difference_is_told_by_the_output_that_differs_most():
+    network = nn.Identity()
+    expected = {"a": torch.ones(3), "b": [torch.full((2,), 4.0), torch.zeros(2)]}
+    changed = {"a": torch.tensor([1, 1, 1.5]), "b": [torch.tensor([4, 5.0]), torch.zeros(2)]}
+    network.forward = lambda image: changed
+    stock = Backbone("Stock", nn.Identity(), by_module(network))
+    stock.network.forward = lambda image: expected
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(modes, "build", lambda *_: (stock, torch.ones(1)))
+        assert modes.output_difference(Workload(), network, torch.ones(1), Mode()) == 0.5
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", ["Named", "Classy"])
+def test_several_outputs_in_another_runtime(tmp_path, own, name, runtime):
+    file = tmp_path / "record.json"
+    flags = ("--model", f"{own}:{name}", "--runtime", runtime, "--json", file)
+    result = script(*QUICK, *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert records.load(file).runs[0]["output_difference"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Smal", "nets.py has no Smal; near it: Small"),
+        ("number", "nets.py: number is no torch.nn.Module, and cannot be called"),
+        ("text", "nets.py: text is no torch.nn.Module, and cannot be called"),
+        ("sized", "TypeError: sized() missing 1 required positional argument: 'width'"),
+        ("fails", f"nets.py:{FAILING_LINE}: RuntimeError: no weights here"),
+        ("ends", "SystemExit: usage: train.py DATA"),
+        ("gives_a_number", "gives_a_number is no torch.nn.Module and returns none, but a int"),
+        ("on_meta", "the weights of on_meta are on the meta device, and have no values"),
+        ("Counting", "Counting keeps state: its second pass runs other operators"),
+        ("Keeping", "Keeping keeps state: tensors of a pass are still there after it"),
+        ("Nothing", "Nothing runs no operators: there is nothing to measure"),
+    ],
+)
+def test_a_name_that_gives_no_network_to_measure(own, name, said):
+    result = script(*QUICK, "--model", f"{own}:{name}")
+    assert_one_line(result, said)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import torch\nnet = = 3\n", ":2: SyntaxError: invalid syntax"),
+        ("import no_such_module\n", ":1: ModuleNotFoundError: No module named 'no_such_module'"),
+        # Where in the other file, PROFILE_DEBUG=1 shows.
+        ("import beside\n", "net.py:1: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_file_that_fails_is_told_with_its_line(tmp_path, source, said):
+    (tmp_path / "beside.py").write_text("\n1 / 0\n")
+    file = tmp_path / "net.py"
+    file.write_text(source)
+    result = script(*QUICK, "--model", f"{file}:net")
+    assert_one_line(result, said)
+    debug = "import os; os.environ['PROFILE_DEBUG'] = '1'"
+    result = script(*QUICK, "--model", f"{file}:net", before=debug)
+    assert result.returncode == 1 and f'File "{file}", line ' in result.stderr
+
+
+def test_what_the_file_prints_is_no_part_of_the_report(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text("from torch import nn\n\nprint('on the way')\nnet = nn.ReLU()\n")
+    result = script(*QUICK, "--model", f"{file}:net")
+    assert (result.returncode, result.stderr) == (0, "on the way\n")
+    assert result.stdout.startswith("Average ") and result.stdout.count("\n") == 1
+
+
+def test_a_package_beside_it_may_be_called_as_the_projects_is(tmp_path):
+    (tmp_path / "backbone").mkdir()
+    (tmp_path / "backbone/__init__.py").write_text("from backbone.small import Small\n")
+    (tmp_path / "backbone/small.py").write_text(ANOTHER)
+    (tmp_path / "net.py").write_text("from backbone import Small\n")
+    result = script(*QUICK, "--model", f"{tmp_path}/net.py:Small", "--target", "layer")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--model {own}", "which of its networks?"),
+        ("--model {own}:", "'' is no NAME of letters, digits and _"),
+        ("--model {own}:Small.stem", "'Small.stem' is no NAME of letters, digits and _"),
+        ("--model {own}:../Small", "'../Small' is no NAME of letters, digits and _"),
+        ("--model {own}:n\u00e4t", "is no NAME of letters, digits and _"),
+        ("--model nets.pt:Small", "'nets.pt:Small' is no FILE.py:NAME"),
+        ("--model no/such.py:Small", "there is no file no/such.py"),
+        ("--model {own}:Small --output-stride 16", "--output-stride is for torchvision's networks"),
+        ("--weights no/such.pt", "there is no file no/such.pt"),
+        ("--i 1x3x32x48", "no HxW or CxHxW such as 512x1024"),
+    ],
+)
+def test_flags_that_name_no_network_or_input_are_usage_errors(own, flags, said):
+    words = [word.format(own=own) for word in flags.split()]
+    result = script("cpu/timer.py", *words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr.splitlines()[-1]
+
+
+def test_an_image_may_have_other_channels_than_three(tmp_path):
+    (tmp_path / "net.py").write_text("from torch import nn\n\nsix = nn.Conv2d(6, 2, 3)\n")
+    flags = ("--model", f"{tmp_path}/net.py:six", "--iterations", "2", "--warmup", "0")
+    result = script("cpu/timer.py", "--i", "6x32x48", *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "for six with input shape: [1, 6, 32, 48] is " in result.stdout
+    result = script("cpu/timer.py", "--i", "32x48", *flags)
+    assert_one_line(result, "six cannot take an input of shape [1, 3, 32, 48]")
+
+
+def test_wrappers_find_it_from_the_callers_folder_and_replace_no_other(
+    checkout, ready, own, tmp_path
+):
+    env = {**ready, "INPUTS": "32x48"}
+    another = tmp_path / "another.py"
+    another.write_text(ANOTHER)
+
+    def run_with(*flags: str, wrapper: str = "summary.sh"):
+        return run(checkout / wrapper, *flags, env=env, cwd=own.parent)
+
+    before = files_in(checkout)
+    first = run_with("--model", "nets.py:Small")
+    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    stored = {f"model_structures/Small_32x48.{kind}" for kind in ("txt", "json")}
+    assert files_in(checkout).keys() - before.keys() == stored
+    assert run_with("--model", "nets.py:Small").returncode == 0  # which replaces its own
+
+    assert run_with("--model", f"{another}:resnet18").returncode == 0
+    before = files_in(checkout)
+    for model, name in ((f"{another}:Small", "Small"), ("resnet18", "resnet18")):
+        refused = run_with("--model", model)
+        assert refused.returncode == 1
+        assert (
+            f"model_structures/{name}_32x48.json is of another network that is called {name}; "
+            "RESULTS=FOLDER stores this one's results elsewhere\n"
+        ) in refused.stderr
+        assert files_in(checkout) == before
+    env["RESULTS"] = str(tmp_path / "elsewhere")
+    assert run_with("--model", f"{another}:Small").returncode == 0
