@@ -66,6 +66,15 @@ class Keeping(Small):
         return self.head(self.features)
 
 
+class Caching(Small):
+    grid = None
+
+    def forward(self, image):
+        if self.grid is None:
+            self.grid = torch.ones_like(image[0])
+        return super().forward(image * self.grid)
+
+
 class Nothing(nn.Module):
     def forward(self, image):
         return image
@@ -151,6 +160,18 @@ def test_stages_are_its_modules_and_it_runs_in_eval_mode(own):
     assert structure.returncode == 0 and "Total params: 130" in structure.stdout
 
 
+def test_what_the_first_pass_makes_for_all_others_is_no_state(tmp_path, own):
+    model = ("--model", f"{own}:Caching")
+    for flags in ((), ("--dtype", "bfloat16")):
+        result = script(*QUICK, *model, *flags, "--json", tmp_path / "record.json")
+        assert (result.returncode, result.stderr) == (0, "")
+    report = script("mem.py", "--i", "32x48", *model, "--device", "cpu")
+    assert (report.returncode, report.stderr) == (0, "")
+    # But it is no operation of the passes after it.
+    result = script(*QUICK, *model, "--target", "layer")
+    assert_one_line(result, "Caching cannot be cut into operations faithfully (")
+
+
 @pytest.mark.parametrize("name", ["instance", "make", "Named", "Classy"])
 def test_output_difference_is_the_largest_over_all_outputs(tmp_path, own, name):
     file = tmp_path / "record.json"
@@ -194,7 +215,7 @@ def test_several_outputs_in_another_runtime(tmp_path, own, name, runtime):
         ("ends", "SystemExit: usage: train.py DATA"),
         ("gives_a_number", "gives_a_number is no torch.nn.Module and returns none, but a int"),
         ("on_meta", "the weights of on_meta are on the meta device, and have no values"),
-        ("Counting", "Counting keeps state: its second pass runs other operators"),
+        ("Counting", "Counting keeps state: each pass runs other operators"),
         ("Keeping", "Keeping keeps state: tensors of a pass are still there after it"),
         ("Nothing", "Nothing runs no operators: there is nothing to measure"),
     ],

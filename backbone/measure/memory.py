@@ -10,18 +10,21 @@ from torch import Tensor, nn
 
 from backbone.command.errors import Failure
 from backbone.record.memory import Peak, TensorSize
-from backbone.trace.observe import observe
+from backbone.trace.observe import copy_on_meta, observe
 
 
 def predict_peak(network: nn.Module, image: Tensor) -> Peak:
     """The peak of a pass on an image (B, C, H, W); nothing is computed. As by torch.distributed's
     mem_tracker, the bytes of all live storages after each operation: a kernel's scratch space, an
     allocator's rounding and a CUDA context come on top."""
+    network = copy_on_meta(network)
     observer = observe(network, list(image.shape))
-    changes = [0] * (len(observer.operators) + 2)
+    end = len(observer.operators)
+    changes = [0] * (end + 2)
     for storage in observer.storages:
+        freed = end if storage.freed is None else storage.freed  # what is kept for other passes
         changes[storage.made] += storage.size
-        changes[storage.freed + 1] -= storage.size
+        changes[freed + 1] -= storage.size
     live = list(accumulate(changes))
     activations = max(live)
     worst = live.index(activations) - 1  # after this operator

@@ -1,7 +1,6 @@
 """A network timed: its passes as the rows of a report, and what else is known of the run."""
 
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -24,6 +23,7 @@ from backbone.network.stages import Stage
 from backbone.record.names import number_rows
 from backbone.record.rows import Cost, Kernels, Row
 from backbone.trace.instrument import CutPass, cut_pass, operations_of
+from backbone.trace.observe import copy_on_meta
 from backbone.trace.recorder import Operation
 
 
@@ -62,8 +62,8 @@ def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
     if whole.cost is not None:
         return rows
     try:
-        # A copy is not compiled; to record the network would undo what the compiler has made.
-        copied = replace(backbone, network=copy(backbone.network))
+        # To record the network itself would undo what a compiler has made; a copy is not compiled.
+        copied = replace(backbone, network=copy_on_meta(backbone.network))
         operations = operations_of(copied, whole.input_shape)
     except Failure:
         return rows

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -129,9 +130,13 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
 def check_input(backbone: Backbone, input_shape: list[int], training: bool = False) -> None:
     """Raise Failure if a network cannot take an input of a shape (B, C, H, W), in training mode or
     in eval mode; it is left in eval mode. A user's own is refused too where it runs nothing, or
-    where a pass leaves something to the next one, which then is another."""
+    where a pass leaves something to the next one, which then is another; what the first pass alone
+    makes, to be used by all others, it may keep."""
     network = backbone.network.train(training)
     try:
+        if backbone.is_own:
+            network = copy_on_meta(network)
+            observe(network, input_shape)
         observed = observe(network, input_shape)
         again = observe(network, input_shape) if backbone.is_own else observed
     except Exception as error:  # whatever its forward runs into
@@ -140,13 +145,25 @@ def check_input(backbone: Backbone, input_shape: list[int], training: bool = Fal
         message = f"{backbone.name} cannot take an input of shape {input_shape}: {error}"
         raise Failure(message) from error
     finally:
-        network.eval()
+        backbone.network.eval()
     if not observed.operators:
         raise Failure(f"{backbone.name} runs no operators: there is nothing to measure")
     if observed.operators != again.operators:
-        raise Failure(f"{backbone.name} keeps state: its second pass runs other operators")
+        raise Failure(f"{backbone.name} keeps state: each pass runs other operators")
     if any(storage.freed is None for storage in again.storages):
         raise Failure(f"{backbone.name} keeps state: tensors of a pass are still there after it")
+
+
+def copy_on_meta(network: nn.Module) -> nn.Module:
+    """A copy with parameters and buffers on the meta device: what a pass there keeps in it, such as
+    a tensor for later passes, would be of no use to the network itself."""
+    copies: dict[int, Tensor] = {}
+    for parameter in network.parameters():
+        empty = torch.empty_like(parameter, device="meta")
+        copies[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+    for buffer in network.buffers():
+        copies[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return deepcopy(network, copies)
 
 
 def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tensor], Tensor]:
