@@ -103,6 +103,22 @@ def test_pass_is_the_stock_networks(name):
     assert sum(layer.parameters for layer in layers) == total
 
 
+def test_modules_and_weights_that_are_shared_stay_the_networks():
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = self.second = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1))
+            self.tied = nn.Conv2d(3, 3, 3)
+            self.tied.weight = self.first[0].weight
+
+        def forward(self, x):
+            return self.tied(self.second(self.first(x)))
+
+    network = Shared().eval()
+    compare_passes(Backbone("shared", network, by_module(network)), torch.rand(1, 3, 8, 8))
+    assert not any(parameter.is_meta for parameter in network.parameters())
+
+
 def test_addition_in_place_stays_in_place():
     operations = cut_layers(build_network("resnet18"), [1, 3, 64, 64]).operations
     additions = [operation for operation in operations if operation.kind == "addition"]

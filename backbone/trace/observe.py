@@ -123,7 +123,7 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
     begin_hook = register_module_forward_pre_hook(begin)
     end_hook = register_module_forward_hook(end)
     with torch.inference_mode(), begin_hook, end_hook, observer:
-        torch.func.functional_call(network, state, image)
+        torch.func.functional_call(network, state, image, tie_weights=False)
     return observer
 
 
@@ -167,8 +167,18 @@ def copy_on_meta(network: nn.Module) -> nn.Module:
 
 
 def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tensor], Tensor]:
-    """A network's state, by names, and an image (B, C, H, W) in its dtype, on the meta device."""
-    tensors = [*network.named_parameters(), *network.named_buffers()]
-    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+    """A network's state, by names, and an image (B, C, H, W) in its dtype, on the meta device.
+
+    It is for functional_call() with tie_weights=False: a tensor of several modules has all their
+    names, a module of several names has one of them. By two it would not get its own state back.
+    """
+    copies: dict[int, Tensor] = {}
+    state: dict[str, Tensor] = {}
+    for path, module in network.named_modules():
+        for tensors in (module.named_parameters, module.named_buffers):
+            for name, tensor in tensors(path, recurse=False, remove_duplicate=False):
+                if id(tensor) not in copies:
+                    copies[id(tensor)] = torch.empty_like(tensor, device="meta")
+                state[name] = copies[id(tensor)]
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), None)
     return state, torch.empty(input_shape, device="meta", dtype=dtype)

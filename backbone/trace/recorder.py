@@ -78,7 +78,7 @@ class _Recorder(TorchFunctionMode):
         nn.Module.__call__ = lambda *args, **kwargs: self._call(call, *args, **kwargs)
         try:
             with torch.inference_mode(), self.observer, self:
-                result = torch.func.functional_call(self.network, state, image)
+                result = torch.func.functional_call(self.network, state, image, tie_weights=False)
         finally:
             nn.Module.__call__ = call
         self._finish(self.graph.output(map_aggregate(as_plain(result), self._argument)))
