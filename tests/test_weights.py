@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from project import assert_one_line, script
+from project import assert_one_line, python, script
 from torch import nn
 
 from backbone.command.options import Workload
@@ -155,6 +155,11 @@ net = Growing()
     result = script(*QUICK, *flags)
     assert (result.returncode, result.stderr) == (0, "")
     assert records.load(file).runs[0]["output_difference"] == 1
+
+
+def test_flushing_says_nothing_of_itself():
+    result = python(*QUICK, "--flush-denormal")  # in a process that has not used numpy yet
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_flushing_is_pytorchs():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -122,6 +123,8 @@ def flush_denormals() -> None:
     """Have this process take denormal values for 0. It comes before the first computation: threads
     that this one starts later do as it does, those that are there do not. Raises Failure where the
     CPU cannot do it."""
+    for dtype in (np.float32, np.float64):  # whose smallest values numpy would warn of later
+        np.finfo(dtype)
     if not torch.set_flush_denormal(True):
         raise Failure("--flush-denormal: PyTorch cannot do it on this CPU")
 
