@@ -71,11 +71,13 @@ def test_stored_records_are_of_the_full_protocol():
     assert len(files) >= 6
     for file in (file for file in files if file.parent.name != "modes"):
         sums = {"block": 0.0, "layer": 0.0, "model": 0.0}
+        dataset = file.stem.rpartition("_")[2]
         for benchmark in pyperf.BenchmarkSuite.load(str(file)).get_benchmarks():
             about, runs = benchmark.get_metadata(), benchmark.get_runs()
-            assert sum(len(run.values) for run in runs) == 300
-            shared = len(runs) if "threads" in about else 1  # a GPU warms up in each process
-            assert about["device"] and 25 <= about["warmup"] * shared < 25 + shared
+            assert about["device"] and len(runs) >= 10
+            # A process has two turns at Cityscapes size, and five at VOC size.
+            assert min(len(run.values) for run in runs) >= {"cityscapes": 16, "pascal": 50}[dataset]
+            assert about["warmup"] >= 2
             sums[about["level"]] += sum(benchmark.get_values())
         for level in ("block", "layer"):
             if sums[level]:
