@@ -1,4 +1,4 @@
-"""The stored files as the tables and pictures of README.md and METHOD.md."""
+"""The stored files as the tables and pictures of RESULTS.md, README.md and METHOD.md."""
 
 import argparse
 import re
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from backbone.report.figures import Picture
     from backbone.report.tables import Results
 
-PAGES = [ROOT / "README.md", ROOT / "METHOD.md"]
+PAGE = ROOT / "RESULTS.md"
+PAGES_WITH_PARTS = (ROOT / "README.md", ROOT / "METHOD.md")
 PART = re.compile(r"(<!-- results.py: ([^>]+) -->\n).*?(<!-- results.py: end -->\n)", re.DOTALL)
 
 
@@ -22,12 +23,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=ending.PROGRAM, description=__doc__, allow_abbrev=False)
     action = parser.add_mutually_exclusive_group()
     for flag, meaning in (
-        ("--update", "rewrite what is between the pages' markers, and draw figures/"),
+        ("--update", "write RESULTS.md, the parts of the other two, and draw figures/"),
         ("--check", "exit 1 where these are not what the stored files say"),
     ):
-        action.add_argument(
-            flag, metavar="PAGE", nargs="*", type=Path, help=f"{meaning} (README.md, METHOD.md)"
-        )
+        action.add_argument(flag, action="store_true", help=meaning)
     action.add_argument(
         "--layers",
         choices=DATASETS,
@@ -52,69 +51,69 @@ def main() -> None:
         return
     results = Results(stored.load_times(), stored.load_modes(), stored.load_memory(), trials.load())
     check_texts(results)
-    texts, pictures = make_parts(results)
-    if arguments.update is not None:
-        update(arguments.update or PAGES, texts, pictures)
-    elif arguments.check is not None:
-        check(arguments.check or PAGES, texts, pictures)
+    pages, pictures = make_pages(results)
+    if arguments.update:
+        update(pages, pictures)
+    elif arguments.check:
+        check(pages, pictures)
     else:
-        print("\n".join(f"#### {title}\n\n{text}" for title, text in texts.items()), end="")
+        print(pages[PAGE], end="")
 
 
-def make_parts(results: "Results") -> tuple[dict[str, str], list["Picture"]]:
-    """The text of each of the pages' parts that has any, by title, and the pictures in them."""
+def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
+    """The pages as they should be, and the pictures in them. Raises Failure where a page's markers
+    name a part that there is not."""
     from backbone.report.figures import list_pictures
+    from backbone.report.front import format_front
+    from backbone.report.sections import READING, format_page
     from backbone.report.tables import format_parts
 
-    parts = format_parts(results)
     pictures = list(list_pictures(results))
+    parts = format_parts(results)
     for picture in pictures:
-        parts[picture.part].append(f"![{picture.shows}](figures/{picture.file})")
-    return {
-        title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks
-    }, pictures
+        parts.setdefault(picture.part, []).append(picture.link)
+    front = format_front(results) | {"Picture": [pictures[0].link]}
+    texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
+    front_texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in front.items() if blocks}
+    pages = {PAGE: format_page(texts)}
+    known = READING.keys() | front.keys()
+    for page in PAGES_WITH_PARTS:
+        pages[page] = with_parts(page, texts | front_texts, known)
+    return pages, pictures
 
 
-def update(pages: list[Path], texts: dict[str, str], pictures: list["Picture"]) -> None:
-    """Write the pictures, and then the pages with these texts between their markers."""
-    new = with_parts(pages, texts)
+def update(pages: dict[Path, str], pictures: list["Picture"]) -> None:
+    """Write the pictures, and then the pages."""
     folder = ROOT / "figures"
     folder.mkdir(exist_ok=True)
     for picture in pictures:
         write_whole(folder / picture.file, picture.svg)
-    for page, text in new.items():
+    for page, text in pages.items():
         write_whole(page, text)
 
 
-def check(pages: list[Path], texts: dict[str, str], pictures: list["Picture"]) -> None:
+def check(pages: dict[Path, str], pictures: list["Picture"]) -> None:
     """Raise Failure, which names the file, where a picture or a page is not as it would be."""
     expected = {ROOT / "figures" / picture.file: picture.svg for picture in pictures}
-    expected |= with_parts(pages, texts)
-    for file, text in expected.items():
+    for file, text in (expected | pages).items():
         if file.read_text("utf-8", "replace") != text:
             raise Failure(f"{file} is not what the stored files say; use --update")
 
 
-def with_parts(pages: list[Path], texts: dict[str, str]) -> dict[Path, str]:
-    """The pages with these texts between their markers. Raises Failure where a text has none."""
-    old = {page: read_page(page) for page in pages}
-    marked = {title for text in old.values() for _, title, _ in PART.findall(text)}
-    if missing := sorted(texts.keys() - marked):
-        names = ", ".join(map(str, pages))
-        raise Failure(f"<!-- results.py: {missing[0]} -->, or its end, is not in {names}")
-
-    def new_part(part: re.Match[str]) -> str:
-        return f"{part[1]}{texts.get(part[2], '')}{part[3]}"
-
-    return {page: PART.sub(new_part, text) for page, text in old.items()}
-
-
-def read_page(page: Path) -> str:
-    """A page's text. Raises Failure where it is none."""
+def with_parts(page: Path, texts: dict[str, str], known: set[str]) -> str:
+    """A page with these texts between their markers, and nothing between those of known parts that
+    have no text. Raises Failure where a marker names none, or the page cannot be read."""
     try:
-        return page.read_text("utf-8")
+        old = page.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise Failure(f"{page} is no text in UTF-8") from error
+
+    def new_part(part: re.Match[str]) -> str:
+        if part[2] not in known:
+            raise Failure(f"{page}: results.py makes no part that is called {part[2]!r}")
+        return f"{part[1]}{texts.get(part[2], '')}{part[3]}"
+
+    return PART.sub(new_part, old)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ store_results() {
 show_stored() {
   for file; do cat "$results$file.txt" >&3; done
   case $results in
-    '' | devices/*) say "stored; '$python results.py --update' updates README.md" ;;
+    '' | devices/*) say "stored; '$python results.py --update' writes the tables" ;;
     *) say "stored in $results" ;; # of what stands elsewhere results.py knows nothing
   esac
 }

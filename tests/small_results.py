@@ -23,15 +23,16 @@ from backbone.report.text import format_rows
 
 MIB = 2**20
 MILLION = 10**6
-TITLES = [
-    "Inference time",
-    "Where the time goes",
-    "Modes",
-    "What to try first",
-    "Networks",
-    "Memory",
-    "Sums of the rows",
+README_PARTS = [
+    "Picture",
+    "In short",
+    "What is printed",
+    "Why",
+    "Performance Stats",
+    "Fastest modes",
+    "Networks in short",
 ]
+METHOD_PARTS = ["Trials", "Sums of the rows"]
 MARKERS = "<!-- results.py: {} -->\n<!-- results.py: end -->\n"
 TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
 DEVICE = "AMD EPYC"
@@ -241,9 +242,9 @@ def make_checkout(folder: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "backbone", folder / "backbone", ignore=ignore)
     shutil.copy(ROOT / "results.py", folder)
-    parts = [MARKERS.format(title) for title in TITLES]
-    (folder / "README.md").write_text("\n".join(["# Small results\n", *parts, "The end.\n"]))
-    (folder / "METHOD.md").write_text(f"# Small trials\n\n{MARKERS.format('Trials')}")
+    for page, titles in (("README.md", README_PARTS), ("METHOD.md", METHOD_PARTS)):
+        parts = [MARKERS.format(title) for title in titles]
+        (folder / page).write_text("\n".join(["# Small results\n", *parts, "The end.\n"]))
     (folder / "tools").mkdir()
     file = folder / "tools/trials.json"
     file.write_text(trials.with_series(TRIALS, file, None))

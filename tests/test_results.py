@@ -15,6 +15,7 @@ from project import ENVIRONMENT, ROOT, assert_one_line, patch, python
 from small_results import change_records, results, with_runs
 
 from backbone.record.records import Record
+from backbone.report.sections import READING
 
 TIMES = "cpu/mobilenetv2_stats"
 RECORD = f"{TIMES}/blocks/mobilenetv2_pascal.json"
@@ -88,48 +89,52 @@ def test_stored_records_are_of_the_full_protocol():
 
 
 def test_update_is_repeatable_and_check_passes(checkout):
-    figures, readme = read_files(checkout, "*.svg"), (checkout / "README.md").read_text()
+    figures, pages = read_files(checkout, "*.svg"), read_files(checkout, "*.md")
     assert len(figures) == 8
-    patch(checkout / "README.md", "| MobileNet-V2 | PASCAL VOC 2012 ", "| MobileNet-V2 | Atlantis ")
-    assert_one_line(results(checkout, "--check"), "README.md is not what the stored files say")
+    for page in pages:
+        patch(checkout / page, "AMD EPYC", "AMD EPIC")
+        assert_one_line(results(checkout, "--check"), f"{page} is not what the stored files say")
+        (checkout / page).write_bytes(pages[page])
     shutil.rmtree(checkout / "figures")
     assert_one_line(results(checkout, "--check"), "No such file", "parts.svg")
     assert results(checkout, "--update").returncode == 0
-    assert (checkout / "README.md").read_text() == readme
+    assert read_files(checkout, "*.md") == pages
     assert read_files(checkout, "*.svg") == figures
     result = results(checkout, "--check")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_readme_has_what_is_printed_between_its_markers(checkout):
-    readme = (checkout / "README.md").read_text()
-    parts = results(checkout).stdout.split("#### ")[1:]
-    assert len(parts) == 8
-    pages = readme + (checkout / "METHOD.md").read_text()
-    for title, _, text in (part.partition("\n\n") for part in parts):
-        marked = f"<!-- results.py: {title} -->\n{text.rstrip()}\n<!-- results.py: end -->\n"
-        assert marked in pages
-    assert readme.startswith("# Small results\n\n<!-- ") and readme.endswith("-->\n\nThe end.\n")
+def test_results_page_is_what_is_printed_and_has_every_part_and_picture(checkout):
+    page = (checkout / "RESULTS.md").read_text()
+    assert results(checkout).stdout == page
+    heads = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert heads == list(READING)
+    assert re.findall(r"^- \[(.+)\]\(#.+\)$", page, re.MULTILINE) == heads
+    assert all(f"## {title}\n\n{READING[title]}\n\n" in page for title in heads)
+    pictures = sorted(re.findall(r"\]\(figures/(.+)\)", page))
+    assert pictures == sorted(file.name for file in (checkout / "figures").iterdir())
 
 
-def test_other_pages_can_be_named(checkout):
-    before = (checkout / "README.md").read_bytes()
-    pages = [checkout / "OTHER.md", checkout / "METHOD.md"]
-    shutil.copy(checkout / "README.md", pages[0])
-    patch(pages[0], "| 78 to 128 |", "| 78 to 127 |")
-    assert_one_line(results(checkout, "--check", *pages), "OTHER.md is not what")
-    assert results(checkout, "--update", *pages).returncode == 0
-    assert pages[0].read_bytes() == (checkout / "README.md").read_bytes() == before
-    words = "<!-- results.py: Trials -->, or its end, is not in "
-    assert_one_line(results(checkout, "--check", pages[0]), words, "OTHER.md")
+def test_other_pages_have_parts_between_their_markers(checkout):
+    page = (checkout / "RESULTS.md").read_text()
+    readme, method = ((checkout / name).read_text() for name in ("README.md", "METHOD.md"))
+    for title in ("Trials", "Sums of the rows"):
+        text = page.partition(f"## {title}\n\n{READING[title]}\n\n")[2].partition("\n\n## ")[0]
+        assert f"<!-- results.py: {title} -->\n{text.strip()}\n<!-- results.py: end -->\n" in method
+    assert readme.startswith("# Small results\n\n<!-- results.py: Picture -->\n![")
+    assert readme.endswith("<!-- results.py: end -->\n\nThe end.\n")
 
 
-def test_readme_without_markers(checkout):
+def test_a_page_may_have_no_markers_but_none_of_parts_that_are_not(checkout):
     (checkout / "README.md").write_text("# Mine\n")
-    for flag in ("--update", "--check"):
-        words = "<!-- results.py: Inference time -->, or its end, is not in "
-        assert_one_line(results(checkout, flag), words, str(checkout / "README.md"))
+    assert results(checkout, "--update").returncode == 0
     assert (checkout / "README.md").read_text() == "# Mine\n"
+    text = "# Mine\n\n<!-- results.py: Times -->\n<!-- results.py: end -->\n"
+    (checkout / "README.md").write_text(text)
+    for flag in ("--update", "--check"):
+        words = f"{checkout / 'README.md'}: results.py makes no part that is called 'Times'"
+        assert_one_line(results(checkout, flag), words)
+    assert (checkout / "README.md").read_text() == text
 
 
 @pytest.mark.parametrize(
@@ -274,17 +279,17 @@ def slower(record: Record) -> Record:
     ],
 )
 def test_change_changes_only_the_picture_that_shows_it(checkout, path, change, picture, part):
-    before = read_files(checkout, "README.md", "*.svg")
+    before = read_files(checkout, "RESULTS.md", "*.svg")
     change_records(checkout / path, change)
     assert_one_line(results(checkout, "--check"), f"figures/{picture}.svg is not what the stored")
     assert results(checkout, "--update").returncode == 0
-    after = read_files(checkout, "README.md", "*.svg")
+    after = read_files(checkout, "RESULTS.md", "*.svg")
     changed = [name for name in before if after[name] != before[name]]
     assert before.keys() == after.keys()
-    assert sorted(changed) == ["README.md", f"figures/{picture}.svg"]
-    parts = zip(*(each["README.md"].split(b"<!-- ") for each in (before, after)), strict=True)
-    other = [new.decode().split(" -->")[0] for old, new in parts if old != new]
-    assert other == [f"results.py: {part}"]
+    assert sorted(changed) == ["RESULTS.md", f"figures/{picture}.svg"]
+    parts = zip(*(each["RESULTS.md"].split(b"\n## ") for each in (before, after)), strict=True)
+    other = [new.decode().partition("\n")[0] for old, new in parts if old != new]
+    assert other == [part]
 
 
 def test_users_own_style_is_not_the_pictures(checkout, tmp_path):
@@ -295,7 +300,7 @@ def test_users_own_style_is_not_the_pictures(checkout, tmp_path):
 
 
 def test_interrupted_update_leaves_the_readme(checkout):
-    patch(checkout / "README.md", "| 78 to 128 |", "| 78 to 127 |")
+    patch(checkout / "README.md", "AMD EPYC", "AMD EPIC")
     shutil.rmtree(checkout / "figures")
     before = (checkout / "README.md").read_bytes()
     interrupt = """
@@ -323,7 +328,7 @@ def test_update_on_a_full_disk_leaves_the_readme(checkout):
 
 
 def test_disk_that_is_full_at_the_readme_leaves_it(checkout):
-    patch(checkout / "README.md", "| 78 to 128 |", "| 78 to 127 |")
+    patch(checkout / "README.md", "AMD EPYC", "AMD EPIC")
     before = read_files(checkout, "*")
     full = """
 import pathlib

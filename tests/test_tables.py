@@ -7,6 +7,7 @@ its own, 10 % from the next, and a table has 4.3027 as Student's t for three run
 import shutil
 import subprocess
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -41,12 +42,21 @@ NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
 
 
 def table(result: subprocess.CompletedProcess, title: str) -> list[list[str]]:
-    """The cells of the rows of the first table under a title."""
+    """The cells of the rows of the first table under a title; of one that is cut by dataset, all
+    rows, with the dataset as their second cell."""
     assert (result.returncode, result.stderr) == (0, "")
     _, found, text = result.stdout.partition(f"{title}\n\n")
     assert found, result.stdout
-    lines = next(block for block in text.split("\n\n") if block.startswith("|")).splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    blocks = ["", *text.partition("\n## ")[0].split("\n\n")]
+    rows = []
+    for caption, block in pairwise(blocks):
+        dataset = caption.removesuffix(":")
+        if block.startswith("|") and (not rows or dataset in (CITYSCAPES, VOC)):
+            cut = [dataset] if dataset in (CITYSCAPES, VOC) else []
+            for line in block.splitlines()[2:]:
+                first, *others = [cell.strip() for cell in line.strip("|").split("|")]
+                rows.append([first, *cut, *others])
+    return rows
 
 
 def cells(*lines: str) -> list[list[str]]:
@@ -68,14 +78,14 @@ def test_times_have_the_interval_of_their_runs(updated):
     # standard deviation 0.1004; 4.3027 * 0.1004 / sqrt(3) is log(1.283). The variance of all passes
     # is that of the runs, 200 / 3, and that of the passes, 2.5.
     result = results(updated)
-    assert table(result, "#### Inference time") == cells(
-        "MobileNet-V2 | Cityscapes | AMD EPYC"
+    assert table(result, "## Inference time") == cells(
+        "AMD EPYC | Cityscapes"
         " | 399 | 311 to 512 | 33 | 2.51 | 3: 360 to 440 | 4,000 to 12,000 | 30 | 400",
-        "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory"
+        "AMD EPYC, --keep-memory | Cityscapes"
         " | 199 | 155 to 256 | 17 | 5.0 | 3: 180 to 220 | 0 | 0 | 400",
-        "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC"
+        "AMD EPYC | PASCAL VOC 2012"
         " | 100 | 78 to 128 | 8 | 10.0 | 3: 90 to 110 | 1,000 to 3,000 | 30 | 400",
-        "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, --keep-memory"
+        "AMD EPYC, --keep-memory | PASCAL VOC 2012"
         " | 50 | 39 to 64 | 4 | 20.1 | 3: 45.0 to 55.0 | 0 | 0 | 400",
     )
     protocol = "3 processes of 1 warm-up and 4 timed passes, batch size 1, float32, torch 2.13.0"
@@ -87,10 +97,10 @@ def test_times_have_the_interval_of_their_runs(updated):
 def test_one_run_has_no_interval(checkout):
     change_records(checkout / TIMES, lambda record: with_runs(record, count=1))
     result = results(checkout)
-    times = table(result, "#### Inference time")
-    assert [row[4] for row in times] == ["-", "155 to 256", "-", "39 to 64"]
-    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC | 90.0 | -")
-    sums = table(result, "#### Sums of the rows")
+    times = table(result, "## Inference time")
+    assert [row[3] for row in times] == ["-", "155 to 256", "-", "39 to 64"]
+    assert rest_of(times, "AMD EPYC | PASCAL VOC 2012 | 90.0 | -")
+    sums = table(result, "## Sums of the rows")
     assert rest_of(sums, "PASCAL VOC 2012 | AMD EPYC") == cells("1.00 | 1.00")
     modes = table(result, f"MobileNet-V2, {VOC}, AMD EPYC:")
     assert not any(" to " in row[1] for row in modes)
@@ -100,7 +110,7 @@ def test_one_run_has_no_interval(checkout):
 
 def test_sums_of_rows_are_compared_run_by_run(updated):
     # Blocks take 1.00, 1.02 and 1.04 times as long as the stock pass of the same round.
-    assert table(results(updated), "#### Sums of the rows") == cells(
+    assert table(results(updated), "## Sums of the rows") == cells(
         "Cityscapes | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
         "Cityscapes | AMD EPYC, --keep-memory | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
         "PASCAL VOC 2012 | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
@@ -116,13 +126,14 @@ def test_frames_a_second_of_a_batch_are_images(checkout):
     change_records(checkout / TIMES, batch_of_4)
     result = results(checkout)
     start = "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, batch size 4"
-    (times,) = rest_of(table(result, "#### Inference time"), start)
+    times = table(result, "## Inference time")
+    (times,) = rest_of(times, "AMD EPYC, batch size 4 | PASCAL VOC 2012")
     assert (times[0], times[3]) == ("100", "40")
     modes = table(result, f"MobileNet-V2, {VOC}, AMD EPYC, batch size 4:")
     (stock,) = rest_of(modes, "stock")
     assert stock[4] == "40"
     # The memory reports are of one image: none is of this batch.
-    networks = table(result, "#### Networks")
+    networks = table(result, "## Networks")
     assert rest_of(networks, start) == cells("100 | 78 to 128 | 40 | - | - | - | 40 | - | 3 x 4")
 
 
@@ -131,9 +142,9 @@ def test_device_says_how_many_threads_where_they_were_chosen(checkout):
         return with_conditions(record, threads=1, threads_chosen=1)
 
     change_records(checkout / TIMES, chosen)
-    times = table(results(checkout), "#### Inference time")
+    times = table(results(checkout), "## Inference time")
     devices = ["AMD EPYC, --keep-memory", "AMD EPYC, 1 thread"]
-    assert sorted({row[2] for row in times}) == devices
+    assert sorted({row[0] for row in times}) == devices
 
 
 @pytest.mark.parametrize(
@@ -161,8 +172,8 @@ def test_tf32_is_said_of_gpus_that_have_it(checkout, capability, allowed, said):
 
     change_records(checkout / "mobilenetv2_stats", on_cuda)
     result = results(checkout)
-    times = table(result, "#### Inference time")
-    assert rest_of(times, "MobileNet-V2 | PASCAL VOC 2012 | NVIDIA GPU | 100")
+    times = table(result, "## Inference time")
+    assert rest_of(times, "NVIDIA GPU | PASCAL VOC 2012 | 100")
     begins = "- MobileNet-V2, NVIDIA GPU: "
     line = next(line for line in result.stdout.splitlines() if line.startswith(begins))
     assert ("TF32 convolutions" in line) is said and "CUDA 12.8, cuDNN 91002" in line
@@ -200,22 +211,24 @@ def test_time_by_kind_is_all_of_the_pass(updated):
 def test_what_a_pass_is_made_of(checkout):
     """Kernels and reorders of the stock pass are those with memory kept; the rest is what is
     left."""
-    title = "What a pass is made of:\n\n"
-    of_voc = results(checkout).stdout.split(title)[2]
-    assert of_voc.splitlines()[:2] == [
-        "- AMD EPYC: page faults (the system's time) 15 %, reorders 10 %, "
+    title = "## What a pass is made of\n\n"
+    lines = results(checkout).stdout.partition(title)[2].splitlines()
+    assert [line for line in lines if line.startswith(f"- {VOC}")] == [
+        f"- {VOC}, AMD EPYC: page faults (the system's time) 15 %, reorders 10 %, "
         "the kernels' own time 30 %, the rest 45 % of 100 ms.",
-        "- AMD EPYC, --keep-memory: page faults (the system's time) 0 %, reorders 20 %, "
+        f"- {VOC}, AMD EPYC, --keep-memory: page faults (the system's time) 0 %, reorders 20 %, "
         "the kernels' own time 60 %, the rest 20 % of 50 ms.",
     ]
     picture = (checkout / "figures/parts.svg").read_text()
     assert picture.count("what a pass is made of") == 2 and "pointwise convolution" in picture
-    # Without the passes with memory kept it can't be told, and the stages come first.
+    # Without the passes with memory kept it can't be told, and README begins with the stages.
     shutil.rmtree(checkout / "cpu/mobilenetv2_stats_keep-memory")
     result = results(checkout)
     assert (result.returncode, title in result.stdout) == (0, False)
-    first, second = result.stdout.index("latency_cityscapes.svg"), result.stdout.index("####", 5)
-    assert first < second and "parts.svg" not in result.stdout
+    assert "parts.svg" not in result.stdout
+    assert results(checkout, "--update").returncode == 0
+    marker = "<!-- results.py: Picture -->\n![Latency of the 21 stages, Cityscapes]"
+    assert marker in (checkout / "README.md").read_text()
 
 
 def test_a_kind_has_the_same_colour_in_every_panel():
@@ -340,7 +353,7 @@ def test_modes_are_compared_round_by_round(updated):
 def test_what_to_try_first(updated):
     result = results(updated)
     timer = "python cpu/timer.py --i"
-    assert table(result, "#### What to try first\n\nMobileNet-V2, AMD EPYC:") == cells(
+    assert table(result, "## What to try first") == cells(
         f"Cityscapes | that changes no arithmetic | `{TCMALLOC} {timer} cityscapes`"
         " | 5.00 (5.00 to 5.00) | none | 400 | 400",
         f"Cityscapes | in float32 | `{TCMALLOC} {timer} cityscapes`"
@@ -438,7 +451,7 @@ def test_no_modes(checkout):
     shutil.rmtree(checkout / TIMES / "modes")
     result = results(checkout)
     assert result.returncode == 0, result.stderr
-    assert "#### Modes" not in result.stdout and "modes.svg" not in result.stdout
+    assert "## Modes" not in result.stdout and "modes.svg" not in result.stdout
 
 
 # Networks, devices and memory.
@@ -446,7 +459,7 @@ def test_no_modes(checkout):
 
 def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     result = results(updated)
-    rows = table(result, "#### Networks")
+    rows = table(result, "## Networks")
     assert [row[0] for row in rows] == ["MobileNet-V2", "MobileNet-V2", "resnet18"] * 2
     # The runs' means are 160 to 240 ms, 20 apart: 2.7764 * 0.1602 / sqrt(5) is log(1.220).
     assert rest_of(rows, "resnet18 | PASCAL VOC 2012 | AMD EPYC") == cells(
@@ -456,15 +469,15 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
         "199 | 155 to 256 | 5.0 | 2.621 | 8.000 | 95.0 | 80 | - | 3 x 4"
     )
     assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
-    for title in ("#### Inference time", "#### Memory"):
-        assert {row[0] for row in table(result, title)} == {"MobileNet-V2"}
+    assert {row[0] for row in table(result, "## Memory")} == {"MobileNet-V2"}
+    assert len(table(result, "## Inference time")) == 4
 
 
 def test_no_other_networks(checkout):
     shutil.rmtree(checkout / "cpu/resnet18_stats")
     result = results(checkout)
     assert result.returncode == 0, result.stderr
-    assert "#### Networks" not in result.stdout and "networks.svg" not in result.stdout
+    assert "## Networks" not in result.stdout and "networks.svg" not in result.stdout
 
 
 def test_titles_are_those_of_the_records_whatever_the_files_are_called(checkout):
@@ -478,7 +491,7 @@ def test_titles_are_those_of_the_records_whatever_the_files_are_called(checkout)
     change_records(
         checkout / "cpu/another_stats", lambda record: with_conditions(record, **dilated)
     )
-    rows = table(results(checkout), "#### Networks")
+    rows = table(results(checkout), "## Networks")
     # It is another network than that of the memory report now.
     start = "resnet50, output stride 16 | PASCAL VOC 2012 | AMD EPYC"
     expected = "198 | 162 to 242 | 5.1 | - | - | - | 61 | - | 5 x 2"
@@ -492,7 +505,7 @@ def test_the_backbones_share_of_a_segmentation_network(checkout):
         return replace(record, rows=number_rows(rows))
 
     change_records(checkout / "cpu/resnet18_stats/blocks", with_backbone)
-    rows = table(results(checkout), "#### Networks")
+    rows = table(results(checkout), "## Networks")
     # The first two of the four stages, 39 and 40 of 100 ms.
     assert [row[-2] for row in rows if row[0] == "resnet18"] == ["79", "79"]
 
@@ -501,15 +514,15 @@ def test_a_users_own_network_is_never_taken_for_torchvisions(checkout):
     own = {"network": "MobileNetV2", "file_id": "0123456789ab"}
     change_records(checkout / "cpu/resnet18_stats", lambda record: with_conditions(record, **own))
     result = results(checkout)
-    networks = [row[0] for row in table(result, "#### Networks")]
+    networks = [row[0] for row in table(result, "## Networks")]
     assert networks.count("MobileNetV2 (own)") == 2 and networks.count("MobileNet-V2") == 4
-    assert {row[0] for row in table(result, "#### Inference time")} == {"MobileNet-V2"}
+    assert len(table(result, "## Inference time")) == 4
 
 
 def test_weights_of_a_file_are_of_the_configuration(checkout):
     given = {"weights": "trained.pt 0123456789ab"}
     change_records(checkout / "cpu/resnet18_stats", lambda record: with_conditions(record, **given))
-    rows = table(results(checkout), "#### Networks")
+    rows = table(results(checkout), "## Networks")
     expected = "AMD EPYC, weights trained.pt 0123456789ab"
     assert [row[2] for row in rows if row[0] == "resnet18"] == [expected] * 2
 
@@ -517,7 +530,7 @@ def test_weights_of_a_file_are_of_the_configuration(checkout):
 def test_a_network_may_be_stored_at_one_size_alone(checkout):
     for file in checkout.glob("cpu/resnet18_stats/**/*cityscapes*"):
         file.unlink()
-    rows = table(results(checkout), "#### Networks")
+    rows = table(results(checkout), "## Networks")
     assert [row[1] for row in rows if row[0] == "resnet18"] == ["PASCAL VOC 2012"]
 
 
@@ -529,16 +542,16 @@ def test_each_device_has_its_rows(checkout):
         *("AMD EPYC", "AMD EPYC (other)"),
         *("AMD EPYC, --keep-memory", "AMD EPYC (other), --keep-memory"),
     ]
-    for title, number in (("#### Inference time", 2), ("#### Sums of the rows", 1)):
+    for title, number in (("## Inference time", 0), ("## Sums of the rows", 1)):
         assert sorted(row[number] for row in table(result, title)) == sorted(2 * devices)
-    assert [row[2] for row in table(result, "#### Memory")] == ["cpu", "cpu (other)"] * 2
+    assert [row[2] for row in table(result, "## Memory")] == ["cpu", "cpu (other)"] * 2
     assert f"\nMobileNet-V2, {CITYSCAPES}, AMD EPYC (other):\n" in result.stdout
     assert results(checkout, "--update").returncode == 0
-    assert " (other)" in (checkout / "README.md").read_text()
+    assert " (other)" in (checkout / "RESULTS.md").read_text()
 
 
 def test_memory_of_a_cpu(updated):
-    assert table(results(updated), "#### Memory") == cells(
+    assert table(results(updated), "## Memory") == cells(
         "MobileNet-V2 | Cityscapes | cpu | 6.00 | 2.621 | 1.573 | 95.0 | - | 8.000",
         "MobileNet-V2 | PASCAL VOC 2012 | cpu | 3.00 | 2.621 | 0.786 | 32.0 | - | 2.000",
     )
@@ -553,7 +566,7 @@ def test_memory_on_a_gpu_is_named_and_measured(checkout):
         measured_peak=40 * MIB,
     )
     store(checkout / "devices/other/memory_reports/mobilenetv2_pascal.json", report)
-    rows = table(results(checkout), "#### Memory")
+    rows = table(results(checkout), "## Memory")
     start = "MobileNet-V2 | PASCAL VOC 2012 | GPU (of a kind) (other)"
     expected = "3.00 | 2.621 | 0.786 | 32.0 | 40.0 | 2.000"
     assert rest_of(rows, start) == cells(expected)
@@ -569,10 +582,10 @@ def test_memory_of_another_batch_size(checkout):
     of_batch = replace(structure, input=batch_of_4)
     store(checkout / "model_structures_s_4/mobilenetv2_pascal.json", of_batch)
     result = results(checkout)
-    memory = table(result, "#### Memory")
+    memory = table(result, "## Memory")
     assert rest_of(memory, "MobileNet-V2 | PASCAL VOC 2012 | cpu, batch 4 | 3.00")
     # The times are of one image: no memory report is of that.
-    networks = table(result, "#### Networks")
+    networks = table(result, "## Networks")
     (stock,) = rest_of(networks, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC")
     assert stock[3:6] == ["-", "-", "-"]
 
@@ -585,7 +598,7 @@ def test_memory_of_more_than_a_gigabyte(checkout):
     file = checkout / "memory_reports/mobilenetv2_pascal.json"
     store(file, replace(report, tensors=[gibibyte]))
     assert "Used Memory: 1.50G\n" in file.with_suffix(".txt").read_text()
-    assert table(results(checkout), "#### Memory")[1][3:6] == ["1536.00", "2.621", "402.653"]
+    assert table(results(checkout), "## Memory")[1][3:6] == ["1536.00", "2.621", "402.653"]
 
 
 # Trials.
@@ -593,7 +606,7 @@ def test_memory_of_more_than_a_gigabyte(checkout):
 
 def test_trials_of_compare(updated):
     result = results(updated)
-    (row,) = table(result, "#### Trials")
+    (row,) = table(result, "## Trials")
     assert row == ["VOC, twice", "3 x 5", "1.000", "5.0 to 20.0", "1", "3.9"]
     text = (updated / "METHOD.md").read_text()
     assert "<!-- results.py: Trials -->\n| Compared " in text
@@ -603,4 +616,4 @@ def test_trials_that_cannot_be_read(checkout):
     (checkout / "tools/trials.json").write_text('[{"title": "VOC"}]')
     assert_one_line(results(checkout), f"{checkout}/tools/trials.json holds no trials")
     (checkout / "tools/trials.json").unlink()
-    assert "#### Trials" not in results(checkout).stdout
+    assert "## Trials" not in results(checkout).stdout

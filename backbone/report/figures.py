@@ -25,13 +25,18 @@ from backbone.report.tables import Results
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: the README's part that it is in, its file's name, what it shows, and what draws
-    its SVG text."""
+    """A picture: the part of RESULTS.md that it is in, its file's name, what it shows, and what
+    draws its SVG text."""
 
     part: str
     file: str
     shows: str
     draw: Callable[[str], str]
+
+    @property
+    def link(self) -> str:
+        """What shows it in a page."""
+        return f"![{self.shows}](figures/{self.file})"
 
     @property
     def svg(self) -> str:
@@ -40,36 +45,35 @@ class Picture:
 
 
 def list_pictures(results: Results) -> Iterator[Picture]:
-    """The pictures that the stored files make, in the README's order."""
-    part = "Inference time"  # where the README begins: one picture
+    """The pictures that the stored files make, in the order of RESULTS.md."""
     passes = list(_passes_by_input(results))
     if passes:
         colours = colour_kinds(chain.from_iterable(passes))
         draw = partial(_draw, partial(draw_parts, colours), passes, 2.4)
-        yield Picture(part, "parts.svg", "What a pass is made of", draw)
-        part = "Where the time goes"
+        yield Picture("What a pass is made of", "parts.svg", "What a pass is made of", draw)
     for dataset, title in DATASET_TITLES.items():
         here = [times for times in results.main_network if times.dataset == title]
         draw = partial(_draw, draw_latency, [here], 3.2)
-        yield Picture(part, f"latency_{dataset}.svg", f"Latency of the 21 stages, {title}", draw)
-        part = "Where the time goes"
+        shows = f"Latency of the 21 stages, {title}"
+        yield Picture("Stages", f"latency_{dataset}.svg", shows, draw)
         known = [times for times in here if times.is_stock and times.ceilings]
         if known:
             draw = partial(_draw, draw_roofline, known, 4.4, widths=(1, 3))
             shows = f"Roofline of the operations, {title}"
-            yield Picture(part, f"roofline_{dataset}.svg", shows, draw)
+            yield Picture("Floors", f"roofline_{dataset}.svg", shows, draw)
     if results.modes:
-        draw = partial(_draw, draw_modes, results.modes, 4.8)
-        yield Picture("Modes", "modes.svg", "Speed-up of the modes over the stock pass", draw)
+        draw = partial(_draw, draw_modes, results.modes, 6.4)
+        shows = "Speed-up of the modes over the stock pass"
+        yield Picture("Speed-up of the modes", "modes.svg", shows, draw)
         with_variables = [inputs for inputs in results.modes if has_allocators(inputs)]
         if with_variables:
             draw = partial(_draw, draw_allocators, with_variables, 3.2, widths=(3, 2))
             shows = "Allocators: speed-up and peak memory"
-            yield Picture("Modes", "allocators.svg", shows, draw)
+            yield Picture("Allocators", "allocators.svg", shows, draw)
     if results.others:
         draw = partial(_draw, draw_networks, [results.times], 4.4)
         shows = "Time of the networks against their MACs"
-        yield Picture("Networks", "networks.svg", shows, draw)
+        yield Picture("Time against MACs", "networks.svg", shows, draw)
 
 
 def _passes_by_input(results: Results) -> Iterator[list[SplitPass]]:

@@ -29,9 +29,8 @@ class KindSum:
     page_faults: float | None
 
 
-def kind_blocks(times: Stored, all_times: list[Stored]) -> list[str]:
-    """The operations by kind, what their floor is, and what the passes of this network on this
-    input are made of, in each configuration that is stored; or why there is no such table."""
+def kind_blocks(times: Stored) -> list[str]:
+    """The operations by kind, and what their floor is; or why there is no such table."""
     ceilings = times.ceilings
     if ceilings is None:
         return [f"- {times.title}: {NO_CEILINGS}"]
@@ -44,19 +43,14 @@ def kind_blocks(times: Stored, all_times: list[Stored]) -> list[str]:
         f"{times.title}. The pass takes {show_mean(whole.time)} ms, its floor is "
         f"{whole.floor:.1f} ms, by ceilings of {gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
         format_table(kind_cells(kind, total, whole) for kind, total in kinds.items()),
-        *word_parts(times, all_times),
     ]
 
 
-def word_parts(times: Stored, all_times: list[Stored]) -> list[str]:
-    """What passes of a network on an input are made of, a line each configuration, where it is
-    known of any."""
-    alike = [
-        each for each in all_times if (each.network, each.dataset) == (times.network, times.dataset)
-    ]
-    known = [(each, parts_of(each, all_times)) for each in alike]
+def word_parts(times: list[Stored], all_times: list[Stored]) -> list[str]:
+    """What passes are made of, a line each of those of which it is known, if there are any."""
+    known = [(each, parts_of(each, all_times)) for each in times]
     lines = [_word_parts_of(each, parts) for each, parts in known if parts is not None]
-    return ["What a pass is made of:\n\n" + "\n".join(lines)] if lines else []
+    return ["\n".join(lines)] if lines else []
 
 
 def _word_parts_of(times: Stored, parts: Parts) -> str:
@@ -67,7 +61,7 @@ def _word_parts_of(times: Stored, parts: Parts) -> str:
         "the rest": parts.rest,
     }
     named = [f"{name} {100 * ms / parts.whole:.0f} %" for name, ms in shares.items()]
-    return f"- {times.configuration}: {', '.join(named)} of {parts.whole:,.0f} ms."
+    return f"- {times.title}: {', '.join(named)} of {parts.whole:,.0f} ms."
 
 
 def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:

@@ -1,6 +1,7 @@
 """Markdown tables."""
 
 from collections.abc import Iterable
+from itertools import groupby
 
 
 def format_table(rows: Iterable[dict[str, str]]) -> str:
@@ -8,3 +9,13 @@ def format_table(rows: Iterable[dict[str, str]]) -> str:
     rows = list(rows)
     lines = [rows[0], ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def format_tables(rows: Iterable[dict[str, str]], by: str) -> list[str]:
+    """A table for each value of a column, by which rows are sorted: the value stands before it, in
+    place of the column."""
+    blocks = []
+    for value, group in groupby(rows, key=lambda row: row[by]):
+        inside = [{head: cell for head, cell in row.items() if head != by} for row in group]
+        blocks += [f"{value}:", format_table(inside)]
+    return blocks

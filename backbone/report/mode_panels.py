@@ -1,5 +1,7 @@
 """What the pictures of modes show: panels of bars, drawn on axes."""
 
+from textwrap import fill
+
 from matplotlib.axes import Axes
 
 from backbone.command.options import KEEP_MEMORY
@@ -8,6 +10,7 @@ from backbone.report.bars import Bar, draw_bars
 from backbone.report.numbers import MIB
 from backbone.report.statistics import Interval, geometric_interval, speed_ups
 
+LABEL_WIDTH = 46  # characters in a line of a bar's label
 REFERENCES = ("stock", "stock again", KEEP_MEMORY)  # which both pictures have
 
 
@@ -72,9 +75,10 @@ def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
             for mode, of_mode in ratios.items()
             if of_mode
         ]
-    _draw_from_top(axes, groups, [mode.replace("--", "") for mode in names])
+    labels = [fill(mode.replace("--", ""), LABEL_WIDTH, break_long_words=False) for mode in names]
+    _draw_from_top(axes, groups, labels)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_xlabel("times as fast as stock (bars: 95 % interval)")
+    axes.set_xlabel("times as fast as stock, 95 % intervals")
     axes.legend()
 
 

@@ -1,4 +1,4 @@
-"""The stored files as the README's tables, part by part."""
+"""The stored files as RESULTS.md's tables, part by part."""
 
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -8,8 +8,8 @@ from backbone.record.records import Record
 from backbone.record.stored import Stored, StoredMemory
 from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.trials import Trials
-from backbone.report.kinds import kind_blocks
-from backbone.report.markdown import format_table
+from backbone.report.kinds import kind_blocks, word_parts
+from backbone.report.markdown import format_table, format_tables
 from backbone.report.modes import first_cells, mode_blocks
 from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean, show_range
 from backbone.report.statistics import (
@@ -43,27 +43,27 @@ class Results:
 
 
 def format_parts(results: Results) -> dict[str, list[str]]:
-    """The README's tables and their captions, block by block, by part, which may be empty."""
+    """The tables and their captions, block by block, by part, which may be empty."""
+    conditions = format_conditions(results.main_network)
+    if not any(
+        "cuda_version" in times.records["model"].conditions for times in results.main_network
+    ):
+        conditions += "\n- No GPU's times are stored here yet."
+    rows = [without(time_cells(times), "Model") for times in results.main_network]
     parts: dict[str, list[str]] = {
-        "Inference time": [
-            format_table(map(time_cells, results.main_network)),
-            format_conditions(results.main_network),
-        ],
+        "Inference time": [*format_tables(rows, by="Dataset"), conditions],
+        "What a pass is made of": word_parts(results.main_network, results.times),
         "Where the time goes": [],
-        "Modes": [],
         "What to try first": [],
+        "Modes": [],
         "Networks": [],
         "Memory": [],
         "Sums of the rows": [format_table(map(closure_cells, results.main_network))],
         "Trials": [format_table(map(trials_cells, results.trials))] if results.trials else [],
     }
-    if not any(
-        "cuda_version" in times.records["model"].conditions for times in results.main_network
-    ):
-        parts["Inference time"][1] += "\n- No GPU's times are stored here yet."
     for times in results.main_network:
         if times.is_stock:
-            parts["Where the time goes"] += kind_blocks(times, results.times)
+            parts["Where the time goes"] += kind_blocks(times)
     for inputs in results.modes:
         parts["Modes"] += mode_blocks(inputs)
         if first := list(first_cells(inputs)):
@@ -71,11 +71,17 @@ def format_parts(results: Results) -> dict[str, list[str]]:
             parts["What to try first"] += [title, format_table(first)]
     if results.others:
         rows = [network_cells(times, results.memory) for times in results.times]
-        parts["Networks"] = [format_table(rows), format_conditions(results.others)]
+        conditions = format_conditions(results.others)
+        parts["Networks"] = [*format_tables(rows, by="Dataset"), conditions]
     reports = [each for each in results.memory if each.network == MAIN_NETWORK]
     if reports:
         parts["Memory"] = [format_table(map(memory_cells, reports))]
     return parts
+
+
+def without(cells: dict[str, str], head: str) -> dict[str, str]:
+    """A row's cells but for one."""
+    return {name: cell for name, cell in cells.items() if name != head}
 
 
 def time_cells(times: Stored) -> dict[str, str]:

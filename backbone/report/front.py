@@ -1,0 +1,149 @@
+"""README's parts: what the stored records say, in short."""
+
+from collections.abc import Iterator
+
+from backbone.command.options import KEEP_MEMORY
+from backbone.record.stored import Stored, StoredMemory
+from backbone.record.study import StudyRow, load_study
+from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK
+from backbone.report.kinds import sum_by_kind, sum_rows
+from backbone.report.markdown import format_table
+from backbone.report.modes import FIRST, fastest_modes, first_of_kind
+from backbone.report.numbers import show_interval, show_mean
+from backbone.report.statistics import mean_of_rounds
+from backbone.report.tables import Results, memory_cells, time_cells
+from backbone.report.text import format_rows
+
+MOST = 3  # modes, or kinds of operations, that are told
+LINES = 6  # of what is printed
+
+
+def format_front(results: Results) -> dict[str, list[str]]:
+    """The parts and their blocks, by title; one may have none."""
+    modes = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
+    has_ceilings = any(each.ceilings for each in results.main_network)
+    return {
+        "In short": [format_table(map(short_cells, modes))] if modes else [],
+        "Performance Stats": [format_table(performance_cells(results))],
+        "What is printed": [f"```\n{printed_lines(results)}\n```"],
+        "Why": [" ".join(why_sentences(results))] if has_ceilings else [],
+        "Fastest modes": [format_table(fastest_cells(modes))] if modes else [],
+        "Networks in short": [format_table(network_cells(results))] if results.others else [],
+    }
+
+
+def short_cells(modes: Stored) -> dict[str, str]:
+    """What a pass costs on an input, and the fastest modes that there are for it."""
+    stock = mean_of_rounds(modes.records["stock"])
+    cells = {"Input": modes.dataset, "Stock (ms)": show_mean(stock)}
+    for kind in FIRST:
+        first = first_of_kind(modes, kind)
+        cells[f"The fastest {kind}"] = f"`{first[0]}`: {first[1].mean:.1f} times" if first else "-"
+    return cells
+
+
+def performance_cells(results: Results) -> Iterator[dict[str, str]]:
+    """The study's table: ours, dataset by dataset, and behind them the study's own rows."""
+    study = load_study()
+    for dataset, title in DATASET_TITLES.items():
+        for times in results.main_network:
+            if times.dataset == title:
+                yield _our_cells(times, results.memory)
+        for row in study:
+            if row.dataset == dataset:
+                yield _study_cells(row)
+
+
+def _our_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
+    timed = time_cells(times)
+    sizes = next((memory_cells(each) for each in memory if _is_of(each, times)), {})
+    heads = ("Allocated Memory (MB)", "# Params (M)", "# Tensors (M)")
+    kept = ("Model", "Dataset", "Device", "Inference Time (ms)", "Std (ms)", "FPS")
+    return {head: timed[head] for head in kept} | {head: sizes.get(head, "-") for head in heads}
+
+
+def _is_of(memory: StoredMemory, times: Stored) -> bool:
+    """Whether a memory report is of the network and the input of times."""
+    batch_size = times.records["model"].conditions["batch_size"]
+    here = memory.network, memory.dataset, memory.report.input.batch_size
+    return here == (times.network, times.dataset, batch_size)
+
+
+def _study_cells(row: StudyRow) -> dict[str, str]:
+    return {
+        "Model": MAIN_NETWORK,
+        "Dataset": DATASET_TITLES[row.dataset],
+        "Device": f"{row.device}, the study's, `--train`",
+        "Inference Time (ms)": row.inference_time_ms,
+        "Std (ms)": row.std_ms,
+        "FPS": row.fps,
+        "Allocated Memory (MB)": row.allocated_memory_mb or "-",
+        "# Params (M)": row.params_m or "-",
+        "# Tensors (M)": row.tensors_m or "-",
+    }
+
+
+def printed_lines(results: Results) -> str:
+    """The first lines of what a run prints of its operations, and its last."""
+    times = results.main_network[-1]
+    lines = format_rows(times.records["layer"].rows).splitlines()
+    return "\n".join([*lines[: LINES - 2], "...", lines[-1]])
+
+
+def why_sentences(results: Results) -> Iterator[str]:
+    """Where the time of the stock pass goes, against where its MACs are."""
+    for times in results.main_network:
+        if times.ceilings is None or not times.is_stock:
+            continue
+        rows = times.rows("layer")
+        whole = sum_rows(rows, times.ceilings)
+        kinds = sum_by_kind(rows, times.ceilings)
+        shares = [
+            f"{kind} {100 * total.time.mean / whole.time.mean:.0f} % of the time for "
+            f"{100 * total.macs / whole.macs:.0f} % of the MACs"
+            for kind, total in list(kinds.items())[:MOST]
+        ]
+        yield (
+            f"{times.title}: {'; '.join(shares)}; the machine's floors allow "
+            f"{whole.floor:.0f} of {show_mean(whole.time)} ms."
+        )
+
+
+def fastest_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
+    """The fastest modes, a column for each input."""
+    for place in range(MOST):
+        cells = {"The fastest modes": str(place + 1)}
+        for each in modes:
+            fastest = fastest_modes(each)[place : place + 1]
+            shown = [f"`{mode}`: {show_interval(times)} times" for mode, times in fastest]
+            cells[each.dataset] = "".join(shown) or "-"
+        yield cells
+
+
+def network_cells(results: Results) -> Iterator[dict[str, str]]:
+    """A row for each network: its size, and its times at the datasets' sizes, stock and with memory
+    kept, on the first device that has it."""
+    networks = dict.fromkeys(each.network for each in sorted(results.times, key=_macs_of))
+    for network in networks:
+        alike = [each for each in results.times if each.network == network]
+        memory = [each for each in results.memory if each.network == network]
+        cells = {
+            "Model": network,
+            "# Params (M)": memory_cells(memory[0])["# Params (M)"] if memory else "-",
+        }
+        for title in DATASET_TITLES.values():
+            here = [each for each in alike if each.dataset == title]
+            cells[f"{title}: MACs (G)"] = f"{here[0].macs / 1e9:.1f}" if here else "-"
+            for head, mode in (("stock", ""), ("memory kept", KEEP_MEMORY)):
+                times = [each for each in here if _mode_of(each) == mode]
+                shown = show_mean(mean_of_rounds(times[0].records["model"])) if times else "-"
+                cells[f"{title}: {head} (ms)"] = shown
+        yield cells
+
+
+def _macs_of(times: Stored) -> int:
+    return times.macs
+
+
+def _mode_of(times: Stored) -> str:
+    return str(times.records["model"].conditions.get("mode", ""))

@@ -1,0 +1,97 @@
+"""RESULTS.md: every table and picture that the stored records make, and how to read each."""
+
+# Of each part, in their order.
+READING = {
+    "Inference time": """\
+The stock pass, and the same where the process keeps the memory that it frees (`--keep-memory`);
+batch size 1, float32, `torch.inference_mode()`, weights and images random, the same each time.
+The time and its 95 % interval are over the means of the processes, the std is that of all passes.
+*Processes* says how many there were, and the fastest and the slowest of them. Page faults and
+system time (of all threads together) are those of a pass, the peak is the process's.""",
+    "What a pass is made of": """\
+Each bar is a pass, cut into what its time goes to. *Page faults* are the system's time: it finds
+and clears each new page of memory that the pass touches first. *Reorders* are oneDNN's copies of
+tensors from one layout in memory to another. The kernels are told by the kind of their operation.
+*The rest* is what PyTorch does around them and, in a stock pass, what page faults cost outside
+the system. The line is the floor (see [Floors](#floors)).
+[METHOD.md](METHOD.md#what-an-operation-ran) says how each is measured.""",
+    "Where the time goes": """\
+The operations of the stock pass by kind, those that take longest first. MACs are
+multiply-accumulates, of two FLOPs each; GFLOP/s and GB/s are what a kind attains: of its MACs,
+and of the bytes that it must move at the least, which are its inputs, weights and outputs, once
+each. The floor is the least time that the machine allows (see [Floors](#floors)). Where floor /
+time is near 1 no kernel could be faster, and only folding or fusing helps; above 1 the data came
+from caches. Those operations that lose most are the first in `python results.py --layers
+cityscapes`.""",
+    "Stages": """\
+The network's 21 stages in the order of the pass: the first convolution, the 17 inverted residual
+blocks by number, the last convolution, pooling, and the classifier.""",
+    "Floors": """\
+Each point is an operation: to the right the more arithmetic it has for each byte, to the top the
+faster. The line is the machine's own limit, by two measured ceilings: the FLOPs of a matrix
+product, and the bytes of a copy. An operation's *floor* is the time that it would take on that
+line. The nearer a point is to the line, the less there is to win; under the slope memory bounds
+it, under the flat part arithmetic. Operations without MACs are at the left.""",
+    "What to try first": """\
+Of the modes below those that are the fastest, and faster than stock for certain: without any
+change of arithmetic, with float32, and of all. The output difference is the largest difference
+from stock's output over its largest value; check what it does to yours. The peak is the
+process's; in another runtime it has PyTorch and the stock network in it too.""",
+    "Modes": """\
+A mode is named by its flags and variables, as one would type them; stock has none, and is
+measured twice, so that noise shows. *Times as fast* is the geometric mean, with its 95 %
+interval, of the ratios of the two runs of each round: compare these, not the times, which are of
+their hour. A mode that has page faults is as uncertain as they are (*Processes*, *Page faults*:
+the least to the most of the processes); compare those that have none by the ratio to memory kept.
+The verdict is against stock: *same* where the interval lies within 2 % of 1, else *undecided*
+where it holds 1. `--train` is what a forgotten `eval()` runs; its dropout makes it another
+function. On a GPU the peak is that of PyTorch's allocator.""",
+    "Speed-up of the modes": """\
+The same as bars: how many times as fast as the stock pass each mode is, with the intervals, a
+colour for each input. Of what changes no arithmetic there are but two; the others are below.""",
+    "Allocators": """\
+What an allocator alone does, for the pass as it is: at the left how many times as fast it is as
+with the default one, at the right the most memory that the process has had.""",
+    "Networks": """\
+Other networks beside MobileNet-V2, those with the fewest MACs first. The predicted peak is that
+of a pass's tensors (see [Memory](#memory)), GFLOP/s is what the pass attains. The backbone's
+share is the part of the stages' time that a segmentation network spends in its backbone, the rest
+being its head. A user's own networks stand here as well, as `NAME (own)`.""",
+    "Time against MACs": """\
+Each point is a network on an input: were time a matter of MACs alone, all would lie on one
+slanted line.""",
+    "Memory": """\
+*Allocated* is what stays after a pass: parameters, buffers and the image, each as a multiple of
+512 bytes, the unit of CUDA's allocator; *# Tensors* counts their elements. The predicted peak is
+what tensors need at a pass's worst moment, by their shapes: the bytes that are alive after each
+operation. Kernels' scratch space, an allocator's rounding and a CUDA context come on top; on a
+GPU the allocator's own peak is the measured one. MB are 1024² bytes.""",
+    "Sums of the rows": """\
+Stages and operations are timed between marks, in passes of their own. If the marks cost nothing,
+the rows of such a pass sum up to the stock pass of the same round, and the ratio is 1.""",
+    "Trials": """\
+How often, and how narrowly, [compare.py](compare.py) tells the truth: two equal commands are
+1.000 times as fast as each other, and 19 of 20 intervals should hold that. Half-widths are the
+trials' own, of the least to the most; scatter is the standard deviation of the ratio of two
+processes of a round.""",
+}
+HEAD = """\
+# Results
+
+`python results.py --update` writes this page from the records that are stored here, and nothing
+in it is written by hand. [METHOD.md](METHOD.md) says how all is measured, and how far to trust
+it.
+"""
+
+
+def format_page(texts: dict[str, str]) -> str:
+    """The page, of the parts' texts by their titles; those that have none are left out."""
+    titles = [title for title in READING if title in texts]
+    contents = "".join(f"- [{title}](#{_anchor_of(title)})\n" for title in titles)
+    parts = [f"## {title}\n\n{READING[title]}\n\n{texts[title]}" for title in titles]
+    return "\n".join([HEAD, contents, *parts])
+
+
+def _anchor_of(title: str) -> str:
+    """What GitHub calls the heading in a link."""
+    return title.lower().replace(" ", "-")
