@@ -62,8 +62,8 @@ def main() -> None:
         raise Failure(f"{reason}; cpu/timer.py measures the CPU")
     clock = CudaClock()
     backbone, image = build(options.workload, torch.device("cuda"))
-    check_input(backbone, options.workload.input_shape, training=options.mode.train)
     image = apply_mode(backbone, image, options.mode)
+    check_input(backbone, options.workload.input_shape)
     record = None
     if options.record_file is not None:
         from backbone.record.run_record import open_record  # it imports pyperf

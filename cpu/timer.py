@@ -79,8 +79,8 @@ def main() -> None:
     runtime = describe_runtime(options.mode.runtime)
     clock = CpuClock()
     backbone, image = build(options.workload, torch.device("cpu"))
-    check_input(backbone, options.workload.input_shape, training=options.mode.train)
     image = apply_mode(backbone, image, options.mode)
+    check_input(backbone, options.workload.input_shape)
     record = None
     if options.record_file is not None:
         from backbone.record.run_record import open_record  # it imports pyperf

@@ -17,6 +17,7 @@ from backbone.record import records
 QUICK = ("cpu/timer.py", "--i", "32x48", "--iterations", "2", "--warmup", "0")
 SOURCE = """
 from dataclasses import dataclass
+from typing import NamedTuple
 import torch
 from torch import nn
 from beside import width
@@ -75,6 +76,17 @@ class Caching(Small):
         return super().forward(image * self.grid)
 
 
+class Pair(NamedTuple):
+    out: torch.Tensor
+    features: tuple
+
+
+class Tupled(Small):
+    def forward(self, image):
+        features = self.stem(image)
+        return Pair(self.head(features), (features,))
+
+
 class Nothing(nn.Module):
     def forward(self, image):
         return image
@@ -94,6 +106,25 @@ text = "Small"
 
 def make():
     return Small()
+
+
+def half():
+    return Small().half()
+
+
+def hooked():
+    network = Small()
+    network.stem[1].register_forward_hook(lambda *_: None)
+    return network
+
+
+def compiled():
+    return torch.compile(Small())
+
+
+class Float(Small):
+    def forward(self, image):
+        return super().forward(image.float())
 
 
 def sized(width):
@@ -136,7 +167,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("target", ["model", "layer"])
-@pytest.mark.parametrize("name", ["Small", "instance", "make", "Named", "Classy", "Plain"])
+@pytest.mark.parametrize(
+    "name", ["Small", "instance", "make", "Named", "Classy", "Tupled", "Plain"]
+)
 def test_a_network_of_ones_own(tmp_path, own, name, target):
     file = tmp_path / "record.json"
     result = script(*QUICK, "--model", f"{own}:{name}", "--target", target, "--json", file)
@@ -160,9 +193,30 @@ def test_stages_are_its_modules_and_it_runs_in_eval_mode(own):
     assert structure.returncode == 0 and "Total params: 130" in structure.stdout
 
 
+def test_what_a_mode_cannot_do_with_it_is_told(own):
+    for name, flags, said in (
+        ("hooked", ("--fold",), "--fold would take the hooks of stem.1 away with it"),
+        ("Float", ("--dtype", "bfloat16"), "Float cannot take an input of shape [1, 3, 32, 48]: "),
+    ):
+        assert_one_line(script(*QUICK, "--model", f"{own}:{name}", *flags), said)
+
+
+def test_it_is_measured_in_float32(tmp_path, own):
+    flags = ("--model", f"{own}:half", "--dtype", "bfloat16", "--json", tmp_path / "record.json")
+    result = script(*QUICK, *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_file_sees_none_of_the_scripts_flags(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text("import sys\nfrom torch import nn\n\nnet = nn.ReLU()\nprint(sys.argv)\n")
+    result = script(*QUICK, "--model", f"{file}:net")
+    assert (result.returncode, result.stderr) == (0, f"['{file}']\n")
+
+
 def test_what_the_first_pass_makes_for_all_others_is_no_state(tmp_path, own):
     model = ("--model", f"{own}:Caching")
-    for flags in ((), ("--dtype", "bfloat16")):
+    for flags in ((), ("--dtype", "bfloat16"), ("--fold",), ("--runtime", "onnxruntime")):
         result = script(*QUICK, *model, *flags, "--json", tmp_path / "record.json")
         assert (result.returncode, result.stderr) == (0, "")
     report = script("mem.py", "--i", "32x48", *model, "--device", "cpu")
@@ -215,6 +269,7 @@ def test_several_outputs_in_another_runtime(tmp_path, own, name, runtime):
         ("ends", "SystemExit: usage: train.py DATA"),
         ("gives_a_number", "gives_a_number is no torch.nn.Module and returns none, but a int"),
         ("on_meta", "the weights of on_meta are on the meta device, and have no values"),
+        ("compiled", "compiled is compiled already; give the module that it is made of"),
         ("Counting", "Counting keeps state: each pass runs other operators"),
         ("Keeping", "Keeping keeps state: tensors of a pass are still there after it"),
         ("Nothing", "Nothing runs no operators: there is nothing to measure"),

@@ -527,6 +527,13 @@ def test_weights_of_a_file_are_of_the_configuration(checkout):
     assert [row[2] for row in rows if row[0] == "resnet18"] == [expected] * 2
 
 
+def test_a_file_of_weights_may_be_called_stats(checkout):
+    folder = checkout / "cpu/resnet18_stats"
+    folder.rename(folder.with_name("resnet18_stats_weights_my_stats"))
+    rows = table(results(checkout), "## Networks")
+    assert [row[0] for row in rows].count("resnet18") == 2
+
+
 def test_a_network_may_be_stored_at_one_size_alone(checkout):
     for file in checkout.glob("cpu/resnet18_stats/**/*cityscapes*"):
         file.unlink()

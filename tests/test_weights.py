@@ -6,6 +6,7 @@ import pytest
 import torch
 from project import assert_one_line, python, script
 from torch import nn
+from wrappers import files_in, run
 
 from backbone.command.options import Workload
 from backbone.measure.denormal import Denormals, count_denormals
@@ -71,11 +72,12 @@ def change(name: str, value: object):
     ("change", "said"),
     [
         (lambda state: {"model": state}, "holds no state dictionary: in it 'model' is a"),
+        (lambda state: {1: state["0.weight"]}, "holds no state dictionary: in it 1 is a Tensor"),
         (lambda state: [1, 2], "holds no state dictionary, but a list"),
         (lambda state: {"0.weight": state["0.weight"]}, "is of another network: it has no 1."),
         (change("head.bias", torch.ones(1)), "another network: the network has no head.bias"),
         (change("0.weight", torch.ones(5, 3, 1, 1)), "size mismatch for 0.weight: "),
-        (lambda state: Path, "is no file of weights alone, or cut short: "),
+        (lambda state: Path, "is cut short, or holds more than tensors; torch.save("),
     ],
 )
 def test_weights_that_do_not_fit(tmp_path, net, change, said):
@@ -84,13 +86,43 @@ def test_weights_that_do_not_fit(tmp_path, net, change, said):
     assert_one_line(result, "weights.pt ", said)
 
 
+def test_the_prefix_of_data_parallel_is_taken_away(tmp_path, net):
+    state = {f"module.{name}": value for name, value in state_of_net().items()}
+    torch.save(state, tmp_path / "weights.pt")
+    flags = ("--model", f"{net}:net", "--weights", tmp_path / "weights.pt")
+    result = script(*QUICK, *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_other_weights_of_the_same_name_are_not_replaced(checkout, ready, net, tmp_path):
+    for folder, factor in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        state = {name: factor * value for name, value in state_of_net().items()}
+        torch.save(state, tmp_path / folder / "best.pt")
+    env = {**ready, "INPUTS": "32x48"}
+
+    def store(folder: str):
+        words = ("--model", f"{net}:net", "--weights", str(tmp_path / folder / "best.pt"))
+        return run(checkout / "mem_report.sh", *words, "--device", "cpu", env=env)
+
+    for _ in range(2):
+        result = store("a")
+        assert result.returncode == 0, result.stderr
+    before = files_in(checkout)
+    refused = store("b")
+    assert refused.returncode == 1 and "net_32x48.json is of other weights, best.pt " in (
+        refused.stderr
+    )
+    assert files_in(checkout) == before
+
+
 @pytest.mark.parametrize("end", [0, 10, -20])
 def test_a_file_that_is_cut_short(tmp_path, net, end):
     file = tmp_path / "weights.pt"
     torch.save(state_of_net(), file)
     file.write_bytes(file.read_bytes()[:end])
     result = script(*QUICK, "--model", f"{net}:net", "--weights", file)
-    assert_one_line(result, "weights.pt is no file of weights alone, or cut short: ")
+    assert_one_line(result, "weights.pt is cut short, or holds more than tensors; ")
 
 
 def test_safetensors_want_their_library(tmp_path, net):

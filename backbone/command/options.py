@@ -55,6 +55,14 @@ class Workload:
         return hashlib.sha256(file.encode()).hexdigest()[:12]
 
     @property
+    def weights_id(self) -> str | None:
+        """What a record says of the file of weights: its name, and the start of its SHA-256."""
+        if self.weights is None:
+            return None
+        file = Path(self.weights)
+        return f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+
+    @property
     def network_name(self) -> str:
         """What the network's files are named by: no two networks have the same."""
         name = self.model.rpartition(":")[2]

@@ -70,9 +70,9 @@ def build_network(
 
 
 def _build_own(model: str, weights: str | None) -> Backbone:
-    """A network from a user's own file, in eval mode, with the weights that it comes with, or with
-    those of a file; what torch draws next is always the same."""
-    network = load_own(model).eval()
+    """A network from a user's own file, in eval mode and in float32, with the weights that it comes
+    with, or with those of a file; what torch draws next is always the same."""
+    network = load_own(model).eval().float()
     if weights is not None:
         load_weights(network, weights)
     torch.manual_seed(0)

@@ -31,15 +31,20 @@ def apply_mode(backbone: Backbone, image: Tensor, mode: Mode) -> Tensor:
 
 def fold_batch_norm(network: nn.Module) -> None:
     """Fold each batch norm into the convolution whose output it alone takes, by torch's fuse(), and
-    leave nn.Identity in its place. Raises Failure where there is none to fold."""
+    leave nn.Identity in its place. Raises Failure where there is none to fold, or one that has
+    hooks, which would go with it."""
     from torch.fx.experimental.optimization import fuse
 
-    fused = dict(fuse(network, inplace=True).named_modules())
+    # What tracing would leave in the network itself stays in a copy.
+    fused = dict(fuse(network).named_modules())
     before = dict(network.named_modules())
     norms = [path for path, module in before.items() if isinstance(module, nn.BatchNorm2d)]
     folded = [path for path in norms if path not in fused]
     if not folded:
         raise Failure("--fold finds no batch norm behind a convolution in this network")
+    for path in folded:
+        if before[path]._forward_hooks or before[path]._forward_pre_hooks:
+            raise Failure(f"--fold would take the hooks of {path} away with it")
     for path in before.keys() & fused.keys():
         if isinstance(fused[path], nn.Conv2d):
             network.set_submodule(path, fused[path])

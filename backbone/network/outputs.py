@@ -17,6 +17,8 @@ def as_plain(values: object) -> object:
         return {field.name: as_plain(getattr(values, field.name)) for field in fields(values)}
     if isinstance(values, dict):
         return {key: as_plain(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return type(values)(map(as_plain, values)) if type(values) in (list, tuple) else values
+    if isinstance(values, tuple) and hasattr(values, "_fields"):  # a named one
+        return type(values)(*map(as_plain, values))
+    if type(values) in (list, tuple):
+        return type(values)(map(as_plain, values))
     return values

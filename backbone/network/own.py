@@ -35,11 +35,13 @@ def load_own(model: str) -> nn.Module:
     except Failure:
         raise
     except (Exception, SystemExit) as error:  # of the file's own, which may be any
-        reason = str(error).strip().partition("\n")[0]
-        raise Failure(f"{_place_of(error, file)}: {type(error).__name__}: {reason}") from error
+        reason = traceback.format_exception_only(error)[-1].strip()
+        raise Failure(f"{_place_of(error, file)}: {reason}") from error
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise Failure(f"{file}: {name} is no torch.nn.Module and returns none, but a {kind}")
+    if isinstance(network, torch.jit.ScriptModule) or hasattr(network, "_orig_mod"):
+        raise Failure(f"{file}: {name} is compiled already; give the module that it is made of")
     if any(tensor.is_meta for tensor in [*network.parameters(), *network.buffers()]):
         raise Failure(f"{file}: the weights of {name} are on the meta device, and have no values")
     return network
@@ -48,10 +50,11 @@ def load_own(model: str) -> nn.Module:
 @contextlib.contextmanager
 def _imports_beside(file: Path) -> Iterator[None]:
     """What is imported inside comes from the file's folder first, even a package that is called as
-    this project's is."""
+    this project's is; what is imported later does last. The file sees no flags of the script."""
     folder = str(file.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    path, arguments = sys.path.copy(), sys.argv
+    sys.path.insert(0, folder)
+    sys.argv = [str(file)]
     package = __name__.partition(".")[0]
     ours = {name: sys.modules[name] for name in sys.modules if name.partition(".")[0] == package}
     for name in ours:
@@ -60,6 +63,8 @@ def _imports_beside(file: Path) -> Iterator[None]:
         yield
     finally:
         sys.modules.update(ours)
+        sys.path[:] = [*(each for each in path if each != folder), folder]
+        sys.argv = arguments
 
 
 def _run_file(file: Path, name: str) -> object:

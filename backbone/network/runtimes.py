@@ -11,6 +11,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -75,7 +76,7 @@ def export_network(
     the runtime's own compiling with the first pass. Raises Failure where the runtime cannot do it.
     """
     threads = torch.get_num_threads()
-    network = _Outputs(network).eval()
+    network = _Outputs(deepcopy(network)).eval()  # an export may leave tensors of its own in it
     with _told_as_failure(mode.runtime), torch.inference_mode():
         if mode.runtime == "onnxruntime":
             return _in_onnxruntime(network, image, threads)

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from backbone.command.errors import Failure
+
+# What torch.load raises of a file that is cut short, or holds something else.
+BROKEN = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError)
 
 
 def load_weights(network: nn.Module, file: str, without: Sequence[str] = ()) -> None:
@@ -16,12 +20,16 @@ def load_weights(network: nn.Module, file: str, without: Sequence[str] = ()) -> 
     state = _read_safetensors(file) if file.endswith(".safetensors") else _read_pickle(file)
     if not isinstance(state, dict):
         raise Failure(f"{file} holds no state dictionary, but a {type(state).__name__}")
-    for name in [name for name in state if str(name).startswith(tuple(without))]:
-        del state[name]
     for name, value in state.items():
-        if not isinstance(value, Tensor):
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             kind = type(value).__name__
-            raise Failure(f"{file} holds no state dictionary: in it {name!r} is a {kind}")
+            raise Failure(
+                f"{file} holds no state dictionary: in it {name!r} is a {kind}; "
+                "torch.save(network.state_dict(), FILE) stores one"
+            )
+    consume_prefix_in_state_dict_if_present(state, "module.")  # DataParallel's
+    for name in [name for name in state if name.startswith(tuple(without))]:
+        del state[name]
     if reason := _why_unlike(network, state):
         raise Failure(f"{file} is of another network: {reason}")
 
@@ -30,7 +38,7 @@ def _why_unlike(network: nn.Module, state: dict[str, Tensor]) -> str | None:
     """Load a state dictionary; the first key by which it is another network's, if it is."""
     try:
         unlike = network.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # a shape, or a name that is no string
+    except RuntimeError as error:  # of another shape
         return str(error).partition("\n")[2].strip().partition("\n")[0] or str(error)
     if unlike.missing_keys:
         return f"it has no {unlike.missing_keys[0]}"
@@ -42,9 +50,13 @@ def _why_unlike(network: nn.Module, state: dict[str, Tensor]) -> str | None:
 def _read_pickle(file: str) -> object:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise Failure(f"{file} is no file of weights alone, or cut short: {reason}") from error
+    except (FileNotFoundError, PermissionError):
+        raise
+    except BROKEN as error:
+        raise Failure(
+            f"{file} is cut short, or holds more than tensors; "
+            "torch.save(network.state_dict(), FILE) stores weights alone"
+        ) from error
 
 
 def _read_safetensors(file: str) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ from backbone.command.options import Workload
 
 @dataclass(frozen=True)
 class Input:
-    """The network by its name in reports, and its input; for the fields see Workload. weights: the
-    name of their file."""
+    """The network by its name in reports, and its input; for the fields see Workload, of which
+    weights is weights_id."""
 
     network: str
     output_stride: int
@@ -120,7 +120,7 @@ def describe_input(workload: Workload, network: str) -> Input:
         dataset=workload.dataset,
         batch_size=workload.batch_size,
         input_shape=workload.input_shape,
-        weights=None if workload.weights is None else Path(workload.weights).name,
+        weights=workload.weights_id,
         file_id=workload.file_id,
     )
 

@@ -1,6 +1,5 @@
 """The record of the run that is under way, and the file that it goes to."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,12 +77,6 @@ class RunRecord:
         return replace(old, runs=runs)
 
 
-def _describe_weights(file: str) -> str:
-    """What a record says of a file of weights: its name, and the start of its SHA-256."""
-    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    return f"{Path(file).name} {digest[:12]}"
-
-
 def open_record(options: TimerOptions, network: str, conditions: dict[str, str | int]) -> RunRecord:
     """The record that a timer is asked for by its options, of a network of this name, under these
     further conditions. Raises what RunRecord raises."""
@@ -103,7 +96,7 @@ def open_record(options: TimerOptions, network: str, conditions: dict[str, str |
     if options.workload.output_stride != 32:
         asked["output_stride"] = options.workload.output_stride
     if options.workload.weights is not None:
-        asked["weights"] = _describe_weights(options.workload.weights)
+        asked["weights"] = options.workload.weights_id
     if options.workload.file_id is not None:
         asked["file_id"] = options.workload.file_id
     return RunRecord(options.record_file, options.append is not None, conditions | asked)

@@ -92,7 +92,7 @@ def load_times() -> list[Stored]:
     may have those of one dataset alone."""
     times = []
     for dataset, folder in product(DATASET_TITLES, _folders_of(*TIMES)):
-        name = f"{folder.name.rpartition('_stats')[0]}_{dataset}"
+        name = f"{_network_in(folder)}_{dataset}"
         folders = {target: folder / subfolder for target, subfolder in TARGET_FOLDERS.items()}
         if not any(_records_in(each, name) for each in folders.values()):
             continue
@@ -131,7 +131,7 @@ def load_modes() -> list[list[Stored]]:
     would type it, the fastest first; before it "stock", which there must be, and "stock again"."""
     groups: dict[tuple[str, str], list[Stored]] = {}
     for dataset, folder in product(DATASET_TITLES, _folders_of(*MODES)):
-        start = f"{folder.parent.name.rpartition('_stats')[0]}_{dataset}_"
+        start = f"{_network_in(folder)}_{dataset}_"
         if not _records_in(folder, f"{start}*"):
             continue
         stock = folder / f"{start}stock.json"
@@ -172,10 +172,8 @@ def load_memory() -> list[StoredMemory]:
             device = report.device + _device_folder(folder)
             if any(pair.report.input == report.input and pair.device == device for pair in pairs):
                 continue  # made with --device, on a machine where that is the default
-            unweighted = replace(report.input, weights=None)
-            alike = [
-                pair for pair in structures if replace(pair[1].input, weights=None) == unweighted
-            ]
+            wanted = replace(report.input, weights=None)  # a structure is of any weights
+            alike = [pair for pair in structures if replace(pair[1].input, weights=None) == wanted]
             if not alike:
                 raise Failure(
                     f"{file} has no structure of the same input; "
@@ -228,6 +226,14 @@ def _records_in(folder: Path, pattern: str = "*_*") -> list[Path]:
     missing beside its text, which reading it will tell."""
     files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}.txt")]
     return sorted({file.with_suffix(".json") for file in files})
+
+
+def _network_in(folder: Path) -> str:
+    """What the names of a folder's records begin with, as its own does. A network or a file of
+    weights may have "_stats" in its name."""
+    words = (folder.parent if folder.name == "modes" else folder).name.split("_stats")
+    names = ["_stats".join(words[:end]) for end in range(1, len(words))]
+    return next((name for name in names if _records_in(folder, f"{name}_*")), names[0])
 
 
 def _device_folder(folder: Path) -> str:

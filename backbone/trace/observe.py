@@ -127,12 +127,12 @@ def observe(network: nn.Module, input_shape: list[int]) -> Observer:
     return observer
 
 
-def check_input(backbone: Backbone, input_shape: list[int], training: bool = False) -> None:
-    """Raise Failure if a network cannot take an input of a shape (B, C, H, W), in training mode or
-    in eval mode; it is left in eval mode. A user's own is refused too where it runs nothing, or
-    where a pass leaves something to the next one, which then is another; what the first pass alone
-    makes, to be used by all others, it may keep."""
-    network = backbone.network.train(training)
+def check_input(backbone: Backbone, input_shape: list[int]) -> None:
+    """Raise Failure if a network, as it is, cannot take an input of a shape (B, C, H, W).
+    A user's own is refused too where it runs nothing, or where a pass leaves something to the next
+    one, which then is another; what the first pass alone makes, to be used by all others, it may
+    keep."""
+    network = backbone.network
     try:
         if backbone.is_own:
             network = copy_on_meta(network)
@@ -142,10 +142,9 @@ def check_input(backbone: Backbone, input_shape: list[int], training: bool = Fal
     except Exception as error:  # whatever its forward runs into
         if is_out_of_memory(error):
             raise
-        message = f"{backbone.name} cannot take an input of shape {input_shape}: {error}"
+        reason = str(error) if not isinstance(error, KeyError) else repr(error)
+        message = f"{backbone.name} cannot take an input of shape {input_shape}: {reason}"
         raise Failure(message) from error
-    finally:
-        backbone.network.eval()
     if not observed.operators:
         raise Failure(f"{backbone.name} runs no operators: there is nothing to measure")
     if observed.operators != again.operators:
