@@ -13,9 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-# Where the tests run in the background these are ignored, and what they start would inherit that.
+# In the background or under nohup these are ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Processes that each have a thread a core, tests side by side among them, wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
