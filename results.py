@@ -73,13 +73,18 @@ def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
     for picture in pictures:
         parts.setdefault(picture.part, []).append(picture.link)
     front = format_front(results) | {"Picture": [pictures[0].link]}
-    texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
-    front_texts = {title: "\n\n".join(blocks) + "\n" for title, blocks in front.items() if blocks}
+    texts = join_blocks(parts)
+    front_texts = join_blocks(front)
     pages = {PAGE: format_page(texts)}
     known = READING.keys() | front.keys()
     for page in PAGES_WITH_PARTS:
         pages[page] = with_parts(page, texts | front_texts, known)
     return pages, pictures
+
+
+def join_blocks(parts: dict[str, list[str]]) -> dict[str, str]:
+    """The text of each part that has any block."""
+    return {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
 
 
 def update(pages: dict[Path, str], pictures: list["Picture"]) -> None:

@@ -52,7 +52,7 @@ class Workload:
         if not self.is_own:
             return None
         file = self.model.rpartition(":")[0]
-        return hashlib.sha256(file.encode()).hexdigest()[:12]
+        return _start_of_sha256(file.encode())
 
     @property
     def weights_id(self) -> str | None:
@@ -60,7 +60,7 @@ class Workload:
         if self.weights is None:
             return None
         file = Path(self.weights)
-        return f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+        return f"{file.name} {_start_of_sha256(file.read_bytes())}"
 
     @property
     def network_name(self) -> str:
@@ -163,6 +163,10 @@ class MemoryOptions:
         named = self.device != "auto" and not self.structure
         device = f"--device {self.device}" if named else ""
         return folder_suffix(device, self.workload.flags)
+
+
+def _start_of_sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def flag_of(name: str) -> str:

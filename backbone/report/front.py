@@ -1,6 +1,7 @@
 """README's parts: what the stored records say, in short."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from backbone.command.options import KEEP_MEMORY
 from backbone.record.stored import Stored, StoredMemory
@@ -11,7 +12,7 @@ from backbone.report.markdown import format_table
 from backbone.report.modes import FIRST, fastest_modes, first_of_kind
 from backbone.report.numbers import show_interval, show_mean
 from backbone.report.statistics import mean_of_rounds
-from backbone.report.tables import Results, memory_cells, time_cells
+from backbone.report.tables import Results, memory_cells, sizes_of, time_cells
 from backbone.report.text import format_rows
 
 MOST = 3  # modes, or kinds of operations, that are told
@@ -56,17 +57,10 @@ def performance_cells(results: Results) -> Iterator[dict[str, str]]:
 
 def _our_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     timed = time_cells(times)
-    sizes = next((memory_cells(each) for each in memory if _is_of(each, times)), {})
+    sizes = sizes_of(times, memory)
     heads = ("Allocated Memory (MB)", "# Params (M)", "# Tensors (M)")
     kept = ("Model", "Dataset", "Device", "Inference Time (ms)", "Std (ms)", "FPS")
     return {head: timed[head] for head in kept} | {head: sizes.get(head, "-") for head in heads}
-
-
-def _is_of(memory: StoredMemory, times: Stored) -> bool:
-    """Whether a memory report is of the network and the input of times."""
-    batch_size = times.records["model"].conditions["batch_size"]
-    here = memory.network, memory.dataset, memory.report.input.batch_size
-    return here == (times.network, times.dataset, batch_size)
 
 
 def _study_cells(row: StudyRow) -> dict[str, str]:
@@ -111,19 +105,20 @@ def why_sentences(results: Results) -> Iterator[str]:
 
 def fastest_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
     """The fastest modes, a column for each input."""
+    columns = {}
+    for each in modes:
+        fastest = fastest_modes(each)[:MOST]
+        shown = [f"`{mode}`: {show_interval(times)} times" for mode, times in fastest]
+        columns[each.dataset] = shown + ["-"] * (MOST - len(shown))
     for place in range(MOST):
-        cells = {"The fastest modes": str(place + 1)}
-        for each in modes:
-            fastest = fastest_modes(each)[place : place + 1]
-            shown = [f"`{mode}`: {show_interval(times)} times" for mode, times in fastest]
-            cells[each.dataset] = "".join(shown) or "-"
-        yield cells
+        cells = {dataset: column[place] for dataset, column in columns.items()}
+        yield {"The fastest modes": str(place + 1)} | cells
 
 
 def network_cells(results: Results) -> Iterator[dict[str, str]]:
     """A row for each network: its size, and its times at the datasets' sizes, stock and with memory
     kept, on the first device that has it."""
-    networks = dict.fromkeys(each.network for each in sorted(results.times, key=_macs_of))
+    networks = dict.fromkeys(each.network for each in sorted(results.times, key=attrgetter("macs")))
     for network in networks:
         alike = [each for each in results.times if each.network == network]
         memory = [each for each in results.memory if each.network == network]
@@ -139,10 +134,6 @@ def network_cells(results: Results) -> Iterator[dict[str, str]]:
                 shown = show_mean(mean_of_rounds(times[0].records["model"])) if times else "-"
                 cells[f"{title}: {head} (ms)"] = shown
         yield cells
-
-
-def _macs_of(times: Stored) -> int:
-    return times.macs
 
 
 def _mode_of(times: Stored) -> str:

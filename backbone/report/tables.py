@@ -136,11 +136,7 @@ def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     (row,) = times.rows("model")
     mean = mean_of_rounds(times.records["model"])
     cells = time_cells(times)
-    for each in memory:
-        alike = each.network == times.network and each.dataset == times.dataset
-        if alike and each.report.input.batch_size == row.input_shape[0]:
-            cells |= memory_cells(each)
-            break
+    cells |= sizes_of(times, memory)
     heads = (
         *("Model", "Dataset", "Device", "Inference Time (ms)", "95 % interval", "FPS"),
         *("# Params (M)", "MACs (G)", "Predicted Peak (MB)"),
@@ -152,6 +148,16 @@ def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
         "Backbone's share (%)": show("{:.0f}", share and 100 * share),
         "Passes": f"{runs} x {passes}",
     }
+
+
+def sizes_of(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
+    """What the first memory report of like network and input says; no cells where there is none."""
+    batch_size = times.records["model"].whole.input_shape[0]
+    wanted = times.network, times.dataset, batch_size
+    for each in memory:
+        if (each.network, each.dataset, each.report.input.batch_size) == wanted:
+            return memory_cells(each)
+    return {}
 
 
 def memory_cells(memory: StoredMemory) -> dict[str, str]:
