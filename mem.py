@@ -1,6 +1,8 @@
 """What a network holds in memory during inference; with --struct, how it is built."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 from backbone.command import ending, files, flags
 from backbone.command.errors import Failure
@@ -39,12 +41,9 @@ def main() -> None:
         files.check_writable(options.json)
     from backbone.report.memory_text import format_report, format_structure
 
-    if options.structure:
-        record = describe_structure(options)
-        text = format_structure(record)
-    else:
-        record = report_memory(options)
-        text = format_report(record)
+    with redirect_stdout(sys.stderr):  # which a user's own network may print to
+        record = describe_structure(options) if options.structure else report_memory(options)
+    text = format_structure(record) if options.structure else format_report(record)
     if options.json is not None:
         files.write_whole(options.json, dumps(record))
     print(text, end="")

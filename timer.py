@@ -1,13 +1,19 @@
 """Inference times of MobileNet-V2, or another network, on a CUDA GPU, by torch.cuda.Event."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from backbone.command import ending, flags
 from backbone.command.errors import Failure
 from backbone.command.options import TimerOptions
 from backbone.network import catalog
+
+if TYPE_CHECKING:
+    from backbone.record.rows import Row
 
 
 class CudaClock:
@@ -48,6 +54,15 @@ def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
 
 def main() -> None:
     options = parse_options()
+    with redirect_stdout(sys.stderr):  # which a user's own network may print to
+        rows = measure(options)
+    from backbone.report.text import format_rows
+
+    print(format_rows(rows), end="")
+
+
+def measure(options: TimerOptions) -> "list[Row]":
+    """The rows of a network's passes, whose record is stored. Raises Failure."""
     import torch
 
     from backbone.measure import machine
@@ -55,7 +70,6 @@ def main() -> None:
     from backbone.measure.yardsticks import measure_yardsticks
     from backbone.network.build import build
     from backbone.network.modes import apply_mode, make_ready
-    from backbone.report.text import format_rows
     from backbone.trace.observe import check_input
 
     if reason := machine.why_no_cuda():
@@ -75,7 +89,7 @@ def main() -> None:
     if record is not None:
         rows = record.store(with_cost(rows, backbone), made | run)
         record.amend(measure_yardsticks(options, ready, image, clock, record.known))
-    print(format_rows(rows), end="")
+    return rows
 
 
 if __name__ == "__main__":

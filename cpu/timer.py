@@ -2,16 +2,21 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backbone.command import ending, flags
 from backbone.command.options import PYTORCH, TimerOptions
 from backbone.network import catalog
+
+if TYPE_CHECKING:
+    from backbone.record.rows import Row
 
 
 class CpuClock:
@@ -56,6 +61,15 @@ def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
 
 def main() -> None:
     options = parse_options()
+    with redirect_stdout(sys.stderr):  # which a user's own network may print to
+        rows = measure(options)
+    from backbone.report.text import format_rows
+
+    print(format_rows(rows), end="")
+
+
+def measure(options: TimerOptions) -> "list[Row]":
+    """The rows of a network's passes, whose record is stored. Raises Failure."""
     from backbone.measure.allocator import check_environment, keep_freed_memory
 
     check_environment()
@@ -69,7 +83,6 @@ def main() -> None:
     from backbone.network.build import build
     from backbone.network.modes import apply_mode, flush_denormals, make_ready
     from backbone.network.runtimes import describe_runtime
-    from backbone.report.text import format_rows
     from backbone.trace.observe import check_input
 
     if options.mode.flush_denormal:
@@ -93,7 +106,7 @@ def main() -> None:
     if record is not None:
         rows = record.store(with_cost(rows, backbone), made | run)
         record.amend(measure_yardsticks(options, ready, image, clock, record.known))
-    print(format_rows(rows), end="")
+    return rows
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from project import CEILINGS, ENVIRONMENT, ROOT, script
+from project import CEILINGS, ENVIRONMENT, ROOT, python, script
 from torch import nn
 
 from backbone.measure.kernels import collect_kernels
@@ -127,6 +127,22 @@ def test_a_line_in_cs_own_buffer_is_of_the_operation_that_printed_it(tmp_path):
     found = {row.path: row.kernels for row in rows if row.kernels}
     mine = [path for path, (kernels,) in found.items() if kernels.implementation == "mine"]
     assert mine == ["features.18.2"]
+
+
+def test_what_a_library_has_not_written_yet_is_written_where_it_belongs():
+    lines = (
+        "import ctypes\n"
+        "from backbone.measure.captured import stdout_captured\n"
+        "library = ctypes.CDLL(None)\n"
+        "library.printf(b'before, ')\n"
+        "with stdout_captured() as captured:\n"
+        "    library.printf(b'inside')\n"
+        "library.printf(b'after')\n"
+        "library.fflush(None)\n"
+        "assert captured == b'inside', captured\n"
+    )
+    result = python("-c", lines)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "before, after", "")
 
 
 def test_lines_of_another_form(tmp_path):

@@ -76,6 +76,24 @@ class Caching(Small):
         return super().forward(image * self.grid)
 
 
+class Numbering(Small):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("as_it_is", torch.zeros(()))
+        self.passes = 0
+        self.sizes = []
+
+    def forward(self, image):
+        self.passes += 1
+        self.sizes.append(image.shape)
+        self.size = image.shape
+        self.mean = self.mean + 1
+        self.count += 1
+        return super().forward(image) + self.as_it_is
+
+
 class Pair(NamedTuple):
     out: torch.Tensor
     features: tuple
@@ -226,6 +244,14 @@ def test_what_the_first_pass_makes_for_all_others_is_no_state(tmp_path, own):
     assert_one_line(result, "Caching cannot be cut into operations faithfully (")
 
 
+def test_what_each_pass_changes_is_noted(own):
+    result = script(*QUICK, "--model", f"{own}:Numbering")
+    noted = "cpu/timer.py: Numbering keeps state: passes, sizes, mean, count\n"
+    assert (result.returncode, result.stderr) == (0, noted)
+    trained = script(*QUICK, "--model", f"{own}:instance", "--train")
+    assert (trained.returncode, trained.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", ["instance", "make", "Named", "Classy"])
 def test_output_difference_is_the_largest_over_all_outputs(tmp_path, own, name):
     file = tmp_path / "record.json"
@@ -306,6 +332,18 @@ def test_what_the_file_prints_is_no_part_of_the_report(tmp_path):
     result = script(*QUICK, "--model", f"{file}:net")
     assert (result.returncode, result.stderr) == (0, "on the way\n")
     assert result.stdout.startswith("Average ") and result.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("script_name", ["cpu/timer.py", "mem.py"])
+def test_what_its_forward_prints_is_no_part_of_the_report(tmp_path, script_name):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\nclass Chatty(nn.ReLU):\n    def forward(self, image):\n"
+        "        print('a pass')\n        return super().forward(image)\n"
+    )
+    flags = ("--i", "32x32", "--model", f"{tmp_path}/net.py:Chatty")
+    result = script(script_name, *flags)
+    assert result.returncode == 0 and "a pass\n" in result.stderr
+    assert "Chatty" in result.stdout and "a pass" not in result.stdout
 
 
 def test_a_package_beside_it_may_be_called_as_the_projects_is(tmp_path):

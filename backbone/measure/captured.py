@@ -41,8 +41,8 @@ def flush_stdout() -> None:
 
 
 def write_stdout(text: bytes) -> None:
-    """Write bytes as they are, unless the caller has closed stdout."""
-    stdout = getattr(sys.stdout, "buffer", None)
-    if text and stdout is not None:
-        stdout.write(text)
-        stdout.flush()
+    """Write bytes as they are, unless the caller has closed stdout; also where Python's own
+    prints go elsewhere."""
+    if text and sys.__stdout__ is not None:
+        sys.__stdout__.buffer.write(text)
+        sys.__stdout__.flush()

@@ -5,7 +5,6 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,8 +24,7 @@ def load_own(model: str) -> nn.Module:
     line, where it fails, and where NAME gives nothing of that kind."""
     file, _, name = model.rpartition(":")
     try:
-        # What the file prints is no part of a report.
-        with torch.device("cpu"), _imports_beside(Path(file)), redirect_stdout(sys.stderr):
+        with torch.device("cpu"), _imports_beside(Path(file)):
             if model not in _found:
                 _found[model] = _run_file(Path(file), name)
             torch.manual_seed(0)

@@ -1,5 +1,6 @@
 """What a pass runs and holds, observed on the meta device, where nothing is computed."""
 
+import sys
 import weakref
 from collections.abc import Iterable
 from copy import deepcopy
@@ -12,9 +13,11 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from backbone.command import ending
 from backbone.command.errors import Failure, is_out_of_memory
 from backbone.network.build import Backbone
 from backbone.network.outputs import tensors_in
+from backbone.trace.state import changed_by_a_pass
 
 
 class Operator(NamedTuple):
@@ -131,12 +134,13 @@ def check_input(backbone: Backbone, input_shape: list[int]) -> None:
     """Raise Failure if a network, as it is, cannot take an input of a shape (B, C, H, W).
     A user's own is refused too where it runs nothing, or where a pass leaves something to the next
     one, which then is another; what the first pass alone makes, to be used by all others, it may
-    keep."""
+    keep. What else each pass changes in it, a note on stderr says."""
     network = backbone.network
+    changed = []
     try:
         if backbone.is_own:
             network = copy_on_meta(network)
-            observe(network, input_shape)
+            changed = changed_by_a_pass(network, on_meta(network, input_shape)[1])
         observed = observe(network, input_shape)
         again = observe(network, input_shape) if backbone.is_own else observed
     except Exception as error:  # whatever its forward runs into
@@ -151,6 +155,9 @@ def check_input(backbone: Backbone, input_shape: list[int]) -> None:
         raise Failure(f"{backbone.name} keeps state: each pass runs other operators")
     if any(storage.freed is None for storage in again.storages):
         raise Failure(f"{backbone.name} keeps state: tensors of a pass are still there after it")
+    if changed:
+        names = ", ".join(changed)
+        print(f"{ending.PROGRAM}: {backbone.name} keeps state: {names}", file=sys.stderr)
 
 
 def copy_on_meta(network: nn.Module) -> nn.Module:
