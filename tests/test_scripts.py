@@ -65,6 +65,11 @@ def test_wrong_flag_of_another_script(name):
     assert result.stderr.startswith(f"usage: {name} ")
 
 
+def test_fidelity_wants_the_rounds_that_an_interval_needs():
+    result = script("tools/fidelity.py", "--rounds", "5")
+    assert result.returncode == 2 and "'5' is not a whole number from 6 up" in result.stderr
+
+
 @pytest.mark.parametrize(("old", "target"), [("yes", "model"), ("no", "layer"), ("False", "layer")])
 def test_older_spelling(monkeypatch, old, target):
     monkeypatch.setattr(sys, "argv", ["timer.py", "--w", old])

@@ -94,6 +94,21 @@ def test_the_prefix_of_data_parallel_is_taken_away(tmp_path, net):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_a_tensor_of_two_names_is_stored_by_one_of_them(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nnet = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))\n"
+        "net[1].weight = net[0].weight\n"
+    )
+    state = {"0.weight": torch.ones(3, 3, 1, 1), "0.bias": torch.ones(3), "1.bias": torch.ones(3)}
+    flags = ("--model", f"{tmp_path}/net.py:net", "--weights", tmp_path / "weights.pt")
+    torch.save(state, tmp_path / "weights.pt")
+    result = script(*QUICK, *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    del state["1.bias"]
+    torch.save(state, tmp_path / "weights.pt")
+    assert_one_line(script(*QUICK, *flags), "weights.pt is of another network: it has no 1.bias")
+
+
 def test_other_weights_of_the_same_name_are_not_replaced(checkout, ready, net, tmp_path):
     for folder, factor in (("a", 1), ("b", 2)):
         (tmp_path / folder).mkdir()

@@ -40,8 +40,12 @@ def _why_unlike(network: nn.Module, state: dict[str, Tensor]) -> str | None:
         unlike = network.load_state_dict(state, strict=False)
     except RuntimeError as error:  # of another shape
         return str(error).partition("\n")[2].strip().partition("\n")[0] or str(error)
-    if unlike.missing_keys:
-        return f"it has no {unlike.missing_keys[0]}"
+    # A tensor of two names may be stored by one of them alone, as safetensors does.
+    tensors = network.state_dict(keep_vars=True)
+    loaded = {id(tensors[name]) for name in state if name in tensors}
+    missing = [name for name in unlike.missing_keys if id(tensors.get(name)) not in loaded]
+    if missing:
+        return f"it has no {missing[0]}"
     if unlike.unexpected_keys:
         return f"the network has no {unlike.unexpected_keys[0]}"
     return None
