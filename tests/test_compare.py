@@ -67,7 +67,7 @@ def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
     ],
 )
 def test_command_that_is_no_timer_or_cannot_start(command, reason):
-    result = python("compare.py", *QUICK, TIMER, command)
+    result = python("compare.py", *QUICK, STAND_IN, command)
     assert_one_line(result, f"compare.py: {command}" if "A=1" not in command else "A=1", reason)
 
 

@@ -22,6 +22,14 @@ INPUT = ("--i", "64x64", "--s", "2")
 PASSES = ("--iterations", "2", "--warmup", "0")
 LAYERS = ("cpu/timer.py", *INPUT, *PASSES, "--target", "layer", "--json")
 
+# A process of its own, whose stdout is what the test makes it.
+PROCESS = (
+    sys.executable,
+    "-c",
+    f"{CEILINGS}\nimport runpy, sys\ndel sys.argv[0]\n"
+    "runpy.run_path(sys.argv[0], run_name='__main__')",
+)
+
 # A library that prints in each pass, into C's own buffer, one line and a part of one.
 PRINTING = """
 import ctypes, torch
@@ -93,8 +101,7 @@ def test_a_user_who_has_asked_for_the_lines_has_them_all(tmp_path):
     file = tmp_path / "layers.json"
     environment = {**ENVIRONMENT, "ONEDNN_VERBOSE": "1"}
     result = subprocess.run(
-        [sys.executable, "-c", f"{CEILINGS}\nimport runpy, sys; sys.argv = sys.argv[1:]\n"
-         "runpy.run_path(sys.argv[0], run_name='__main__')", *LAYERS, file],
+        [*PROCESS, *LAYERS, file],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, "")
@@ -158,7 +165,7 @@ def test_lines_of_another_form(tmp_path):
 @pytest.mark.parametrize("stdout", ["pipe", "closed", "/dev/full"])
 def test_stdout_stays_what_it_is(tmp_path, stdout):
     file, text = tmp_path / "layers.json", tmp_path / "layers.txt"
-    command = [sys.executable, *LAYERS, str(file)]
+    command = [*PROCESS, *LAYERS, str(file)]
     to = {"pipe": "| cat", "closed": ">&-", "/dev/full": ">/dev/full"}[stdout]
     shell = ["sh", "-c", f'"$@" {to}', "sh", *command]
     with text.open("w") as output:

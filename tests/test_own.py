@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from project import assert_one_line, script
+from project import CEILINGS, assert_one_line, script
 from torch import nn
 from wrappers import files_in, run
 
@@ -190,7 +190,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_network_of_ones_own(tmp_path, own, name, target):
     file = tmp_path / "record.json"
-    result = script(*QUICK, "--model", f"{own}:{name}", "--target", target, "--json", file)
+    flags = ("--model", f"{own}:{name}", "--target", target, "--json", file)
+    result = script(*QUICK, *flags, before=CEILINGS)
     assert (result.returncode, result.stderr) == (0, "")
     assert f" for {name} with input shape: [1, 3, 32, 48] is " in result.stdout.splitlines()[-1]
     record = records.load(file)
