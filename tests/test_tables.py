@@ -473,6 +473,24 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     assert len(table(result, "## Inference time")) == 4
 
 
+def test_a_mode_of_one_network_alone_is_beside_no_other(checkout):
+    def in_channels_last(record: Record) -> Record:
+        return with_conditions(record, mode="--channels-last")
+
+    new = checkout / "cpu/mobilenetv2_stats_channels-last"
+    shutil.copytree(checkout / TIMES, new, ignore=shutil.ignore_patterns("modes"))
+    change_records(new, in_channels_last)
+    start = "AMD EPYC, --channels-last"
+    assert results(checkout, "--update").returncode == 0
+    result = results(checkout)
+    readme = (checkout / "README.md").read_text()
+    assert len(rest_of(table(result, "## Inference time"), start)) == 2
+    assert start not in {row[2] for row in table(result, "## Networks")} and start not in readme
+    change_records(checkout / "cpu/resnet18_stats", in_channels_last)
+    beside = [row[0] for row in table(results(checkout), "## Networks") if row[2] == start]
+    assert beside == ["MobileNet-V2", "resnet18"] * 2
+
+
 def test_no_other_networks(checkout):
     shutil.rmtree(checkout / "cpu/resnet18_stats")
     result = results(checkout)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
+
 from backbone.report.statistics import Interval
 
 
@@ -35,3 +37,11 @@ def draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> 
             error_kw={"elinewidth": 1, "capsize": 2},
             **{error_axis: (below, above)},
         )
+
+
+def draw_from_top(axes: Axes, groups: dict[str, list[Bar]], names: list[str]) -> None:
+    """Bars in groups, from top to bottom at the places of these names."""
+    draw_bars(axes.barh, "xerr", {label: bars for label, bars in groups.items() if bars})
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.4)

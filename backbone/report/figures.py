@@ -71,8 +71,12 @@ def list_pictures(results: Results) -> Iterator[Picture]:
             shows = "Allocators: speed-up and peak memory"
             yield Picture("Allocators", "allocators.svg", shows, draw)
     if results.others:
-        draw = partial(_draw, draw_networks, [results.times], 4.4)
-        shows = "Time of the networks against their MACs"
+        inputs = [
+            [each for each in results.networks if each.dataset == title]
+            for title in DATASET_TITLES.values()
+        ]
+        draw = partial(_draw, draw_networks, list(filter(None, inputs)), 3.6)
+        shows = "Time that a billion MACs take in each network"
         yield Picture("Time against MACs", "networks.svg", shows, draw)
 
 

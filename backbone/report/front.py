@@ -44,11 +44,12 @@ def short_cells(modes: Stored) -> dict[str, str]:
 
 
 def performance_cells(results: Results) -> Iterator[dict[str, str]]:
-    """The study's table: ours, dataset by dataset, and behind them the study's own rows."""
+    """The study's table, dataset by dataset: ours, stock and with memory kept, and behind them the
+    study's own rows."""
     study = load_study()
     for dataset, title in DATASET_TITLES.items():
         for times in results.main_network:
-            if times.dataset == title:
+            if times.dataset == title and times.records["model"].is_exact:
                 yield _our_cells(times, results.memory)
         for row in study:
             if row.dataset == dataset:
@@ -118,9 +119,9 @@ def fastest_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
 def network_cells(results: Results) -> Iterator[dict[str, str]]:
     """A row for each network: its size, and its times at the datasets' sizes, stock and with memory
     kept, on the first device that has it."""
-    networks = dict.fromkeys(each.network for each in sorted(results.times, key=attrgetter("macs")))
-    for network in networks:
-        alike = [each for each in results.times if each.network == network]
+    by_macs = sorted(results.networks, key=attrgetter("macs"))
+    for network in dict.fromkeys(each.network for each in by_macs):
+        alike = [each for each in by_macs if each.network == network]
         memory = [each for each in results.memory if each.network == network]
         cells = {
             "Model": network,

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from backbone.command.options import KEEP_MEMORY
 from backbone.record.stored import Stored
-from backbone.report.bars import Bar, draw_bars
+from backbone.report.bars import Bar, draw_from_top
 from backbone.report.numbers import MIB
 from backbone.report.statistics import Interval, geometric_interval, speed_ups
 
@@ -46,7 +46,7 @@ def draw_allocators(left: Axes, right: Axes, modes: list[Stored]) -> None:
             for mode, peak in peaks.items()
             if peak is not None
         ]
-    _draw_from_top(right, groups, [""] * len(names))
+    draw_from_top(right, groups, [""] * len(names))
     right.set_xlabel("peak resident, MB")
     left.set_title(f"{modes[0].network}, {modes[0].configuration}: allocators")
 
@@ -76,15 +76,7 @@ def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
             if of_mode
         ]
     labels = [fill(mode.replace("--", ""), LABEL_WIDTH, break_long_words=False) for mode in names]
-    _draw_from_top(axes, groups, labels)
+    draw_from_top(axes, groups, labels)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("times as fast as stock, 95 % intervals")
     axes.legend()
-
-
-def _draw_from_top(axes: Axes, groups: dict[str, list[Bar]], names: list[str]) -> None:
-    """Bars in groups, from top to bottom at the places of these names."""
-    draw_bars(axes.barh, "xerr", {label: bars for label, bars in groups.items() if bars})
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.4)

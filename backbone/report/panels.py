@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from backbone.record.names import name_row
 from backbone.record.rows import Row
 from backbone.record.stored import Stored
-from backbone.report.bars import Bar, draw_bars
+from backbone.report.bars import Bar, draw_bars, draw_from_top
 from backbone.report.kinds import sum_rows
 from backbone.report.parts import Parts
 from backbone.report.statistics import geometric_interval
@@ -137,26 +137,19 @@ def _roofline_point(row: Row, places: dict[str, int]) -> Point:
 
 
 def draw_networks(axes: Axes, times: list[Stored]) -> None:
-    """Networks as points, time against MACs, a colour each configuration and dataset."""
-    groups: dict[str, list[Point]] = {}
-    for each in times:
+    """Bars of the time of a billion multiply-accumulates on an input, one of each configuration,
+    network by network, that with the fewest of them at the top."""
+    names: dict[str, str] = {}
+    groups: dict[str, list[Bar]] = {}
+    for each in sorted(times, key=lambda each: each.macs):
         if each.macs:
-            point = Point(each.macs / 1e9, each.records["model"].whole.mean)
-            groups.setdefault(each.title, []).append(point)
-            name = each.network.rpartition(", ")[2]  # of two dilated ones the output stride
-            axes.annotate(
-                name,
-                (point.x, point.y),
-                (0, 5),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
+            gmacs = each.macs / 1e9
+            names[each.network] = f"{each.network}: {gmacs:.1f} G"
+            bar = Bar(
+                list(names).index(each.network),
+                geometric_interval(each.records["model"].whole.run_means / gmacs),
             )
-    for (label, points), marker in zip(groups.items(), cycle(MARKERS)):
-        xs = [point.x for point in points]
-        ys = [point.y for point in points]
-        axes.scatter(xs, ys, marker=marker, label=label)
-    axes.set(xlabel="MACs, G", ylabel="ms a pass", xscale="log", yscale="log")
-    axes.margins(x=0.1)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", fontsize=8)
+            groups.setdefault(each.configuration, []).append(bar)
+    draw_from_top(axes, groups, list(names.values()))
+    axes.set(title=f"{times[0].dataset}: time of a billion MACs", xlabel="ms a billion MACs")
+    axes.legend()

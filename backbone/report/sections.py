@@ -58,8 +58,8 @@ of a pass's tensors (see [Memory](#memory)), GFLOP/s is what the pass attains. T
 share is the part of the stages' time that a segmentation network spends in its backbone, the rest
 being its head. A user's own networks stand here as well, as `NAME (own)`.""",
     "Time against MACs": """\
-Each point is a network on an input: were time a matter of MACs alone, all would lie on one
-slanted line.""",
+How long a billion multiply-accumulates take in each network, the network with the fewest MACs at
+the top: were time a matter of MACs alone, all bars of a colour would be of one length.""",
     "Memory": """\
 *Allocated* is what stays after a pass: parameters, buffers and the image, each as a multiple of
 512 bytes, the unit of CUDA's allocator; *# Tensors* counts their elements. The predicted peak is

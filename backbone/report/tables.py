@@ -41,6 +41,17 @@ class Results:
         """All other networks' times."""
         return [each for each in self.times if each.network != MAIN_NETWORK]
 
+    @property
+    def networks(self) -> list[Stored]:
+        """All networks' times, but MobileNet-V2's in modes that change its arithmetic and that no
+        other network has."""
+        others = {each.configuration for each in self.others}
+        return [
+            each
+            for each in self.times
+            if each.records["model"].is_exact or each.configuration in others
+        ]
+
 
 def format_parts(results: Results) -> dict[str, list[str]]:
     """The tables and their captions, block by block, by part, which may be empty."""
@@ -70,7 +81,7 @@ def format_parts(results: Results) -> dict[str, list[str]]:
             title = f"{inputs[0].network}, {inputs[0].configuration}:"
             parts["What to try first"] += [title, format_table(first)]
     if results.others:
-        rows = [network_cells(times, results.memory) for times in results.times]
+        rows = [network_cells(times, results.memory) for times in results.networks]
         conditions = format_conditions(results.others)
         parts["Networks"] = [*format_tables(rows, by="Dataset"), conditions]
     reports = [each for each in results.memory if each.network == MAIN_NETWORK]
