@@ -6,7 +6,7 @@ import shutil
 import signal
 
 import pytest
-from project import ENVIRONMENT, patch
+from project import ENVIRONMENT
 from wrappers import CPU_TIMES, REPORTS, TIMES, WRAPPERS, every_shell, every_wrapper, files_in, run
 
 import mem
