@@ -473,6 +473,13 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     assert len(table(result, "## Inference time")) == 4
 
 
+def test_what_readme_shows_as_printed_is_of_the_stock_pass(updated):
+    _, _, shown = (updated / "README.md").read_text().partition("<!-- results.py: What is printed")
+    lines = shown.partition("\n```\n<!--")[0].splitlines()
+    expected = (updated / TIMES / "layers/mobilenetv2_pascal.txt").read_text().splitlines()
+    assert (lines[2], lines[-1]) == (expected[0], expected[-1])
+
+
 def test_a_mode_of_one_network_alone_is_beside_no_other(checkout):
     def in_channels_last(record: Record) -> Record:
         return with_conditions(record, mode="--channels-last")

@@ -7,10 +7,11 @@ from backbone.command.options import KEEP_MEMORY
 from backbone.record.stored import Stored, StoredMemory
 from backbone.record.study import StudyRow, load_study
 from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK
-from backbone.report.kinds import sum_by_kind, sum_rows
+from backbone.report.kinds import sum_by_kind, sum_rows, word_shares
 from backbone.report.markdown import format_table
 from backbone.report.modes import FIRST, fastest_modes, first_of_kind
 from backbone.report.numbers import show_interval, show_mean
+from backbone.report.parts import parts_of
 from backbone.report.statistics import mean_of_rounds
 from backbone.report.tables import Results, memory_cells, sizes_of, time_cells
 from backbone.report.text import format_rows
@@ -36,7 +37,7 @@ def format_front(results: Results) -> dict[str, list[str]]:
 def short_cells(modes: Stored) -> dict[str, str]:
     """What a pass costs on an input, and the fastest modes that there are for it."""
     stock = mean_of_rounds(modes.records["stock"])
-    cells = {"Input": modes.dataset, "Stock (ms)": show_mean(stock)}
+    cells = {"Input": f"{modes.dataset}, {modes.device}", "Stock (ms)": show_mean(stock)}
     for kind in FIRST:
         first = first_of_kind(modes, kind)
         cells[f"The fastest {kind}"] = f"`{first[0]}`: {first[1].mean:.1f} times" if first else "-"
@@ -68,7 +69,7 @@ def _study_cells(row: StudyRow) -> dict[str, str]:
     return {
         "Model": MAIN_NETWORK,
         "Dataset": DATASET_TITLES[row.dataset],
-        "Device": f"{row.device}, the study's, `--train`",
+        "Device": f"{row.device}, the study's, in training mode",
         "Inference Time (ms)": row.inference_time_ms,
         "Std (ms)": row.std_ms,
         "FPS": row.fps,
@@ -79,17 +80,20 @@ def _study_cells(row: StudyRow) -> dict[str, str]:
 
 
 def printed_lines(results: Results) -> str:
-    """The first lines of what a run prints of its operations, and its last."""
-    times = results.main_network[-1]
+    """The first lines of what a run of the stock network prints of its operations, and its last;
+    of the smaller input."""
+    times = [each for each in results.main_network if each.is_stock][-1]
     lines = format_rows(times.records["layer"].rows).splitlines()
     return "\n".join([*lines[: LINES - 2], "...", lines[-1]])
 
 
 def why_sentences(results: Results) -> Iterator[str]:
-    """Where the time of the stock pass goes, against where its MACs are."""
+    """What the stock pass is made of, and where its time goes against where its MACs are."""
     for times in results.main_network:
         if times.ceilings is None or not times.is_stock:
             continue
+        parts = parts_of(times, results.times)
+        made_of = "" if parts is None else f"{', '.join(word_shares(parts))}; by operation: "
         rows = times.rows("layer")
         whole = sum_rows(rows, times.ceilings)
         kinds = sum_by_kind(rows, times.ceilings)
@@ -99,8 +103,8 @@ def why_sentences(results: Results) -> Iterator[str]:
             for kind, total in list(kinds.items())[:MOST]
         ]
         yield (
-            f"{times.title}: {'; '.join(shares)}; the machine's floors allow "
-            f"{whole.floor:.0f} of {show_mean(whole.time)} ms."
+            f"{times.title}, {show_mean(whole.time)} ms: {made_of}{', '.join(shares)}; "
+            f"all floors together: {whole.floor:.0f} ms."
         )
 
 

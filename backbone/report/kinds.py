@@ -54,14 +54,18 @@ def word_parts(times: list[Stored], all_times: list[Stored]) -> list[str]:
 
 
 def _word_parts_of(times: Stored, parts: Parts) -> str:
+    return f"- {times.title}: {', '.join(word_shares(parts))} of {parts.whole:,.0f} ms."
+
+
+def word_shares(parts: Parts) -> list[str]:
+    """What part of a pass each of its parts is."""
     shares = {
         "page faults (the system's time)": parts.page_faults,
         "reorders": parts.reorders,
         "the kernels' own time": sum(parts.kernels.values()),
         "the rest": parts.rest,
     }
-    named = [f"{name} {100 * ms / parts.whole:.0f} %" for name, ms in shares.items()]
-    return f"- {times.title}: {', '.join(named)} of {parts.whole:,.0f} ms."
+    return [f"{name} {100 * ms / parts.whole:.0f} %" for name, ms in shares.items()]
 
 
 def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:

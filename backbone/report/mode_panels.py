@@ -75,7 +75,9 @@ def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
             for mode, of_mode in ratios.items()
             if of_mode
         ]
-    labels = [fill(mode.replace("--", ""), LABEL_WIDTH, break_long_words=False) for mode in names]
+    labels = [
+        fill(mode, LABEL_WIDTH, break_long_words=False, break_on_hyphens=False) for mode in names
+    ]
     draw_from_top(axes, groups, labels)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("times as fast as stock, 95 % intervals")

@@ -7,7 +7,7 @@ from backbone.command.options import KEEP_MEMORY
 from backbone.record.stored import Stored
 
 LEAST_SHARE = 0.03  # of a pass: kinds whose kernels take less are together
-OTHERS = "other"
+OTHERS = "other kernels"
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 # Of each part, in their order.
 READING = {
     "Inference time": """\
-The stock pass, and the same where the process keeps the memory that it frees (`--keep-memory`);
-batch size 1, float32, `torch.inference_mode()`, weights and images random, the same each time.
-The time and its 95 % interval are over the means of the processes, the std is that of all passes.
+The stock pass, and the same in modes: where the process keeps the memory that it frees
+(`--keep-memory`), and in channels_last memory format with batch norms folded. All are of batch
+size 1, float32, `torch.inference_mode()`, weights and images random, the same each time. The time
+and its 95 % interval are over the means of the processes, the std is that of all passes.
 *Processes* says how many there were, and the fastest and the slowest of them. Page faults and
 system time (of all threads together) are those of a pass, the peak is the process's.""",
     "What a pass is made of": """\
@@ -19,10 +20,10 @@ the system. The line is the floor (see [Floors](#floors)).
 The operations of the stock pass by kind, those that take longest first. MACs are
 multiply-accumulates, of two FLOPs each; GFLOP/s and GB/s are what a kind attains: of its MACs,
 and of the bytes that it must move at the least, which are its inputs, weights and outputs, once
-each. The floor is the least time that the machine allows (see [Floors](#floors)). Where floor /
-time is near 1 no kernel could be faster, and only folding or fusing helps; above 1 the data came
-from caches. Those operations that lose most are the first in `python results.py --layers
-cityscapes`.""",
+each. The floor is the time at the machine's two measured ceilings (see [Floors](#floors)). Where
+floor / time is near 1 these are used up, and only folding or fusing helps; above 1 the data came
+from caches, which are faster than the memory that the ceiling is of. Those operations that lose
+most are the first in `python results.py --layers cityscapes`.""",
     "Stages": """\
 The network's 21 stages in the order of the pass: the first convolution, the 17 inverted residual
 blocks by number, the last convolution, pooling, and the classifier.""",
@@ -41,14 +42,16 @@ process's; in another runtime it has PyTorch and the stock network in it too."""
 A mode is named by its flags and variables, as one would type them; stock has none, and is
 measured twice, so that noise shows. *Times as fast* is the geometric mean, with its 95 %
 interval, of the ratios of the two runs of each round: compare these, not the times, which are of
-their hour. A mode that has page faults is as uncertain as they are (*Processes*, *Page faults*:
-the least to the most of the processes); compare those that have none by the ratio to memory kept.
-The verdict is against stock: *same* where the interval lies within 2 % of 1, else *undecided*
-where it holds 1. `--train` is what a forgotten `eval()` runs; its dropout makes it another
-function. On a GPU the peak is that of PyTorch's allocator.""",
+their hour. Page faults differ from process to process, and make a mode's time as uncertain
+(*Processes*, *Page faults*: the least to the most). Compare modes without page faults by the
+column *As `--keep-memory`*: how many times as fast as memory kept. The verdict is against stock:
+*same* where the interval lies within 2 % of 1, else *undecided* where it holds 1. `--train` is
+what a forgotten `eval()` runs; its dropout makes it another function. On a GPU the peak is that
+of PyTorch's allocator.""",
     "Speed-up of the modes": """\
 The same as bars: how many times as fast as the stock pass each mode is, with the intervals, a
-colour for each input. Of what changes no arithmetic there are but two; the others are below.""",
+colour for each input. Of what changes no arithmetic only stock and memory kept are here;
+[Allocators](#allocators) has the others.""",
     "Allocators": """\
 What an allocator alone does, for the pass as it is: at the left how many times as fast it is as
 with the default one, at the right the most memory that the process has had.""",
@@ -56,7 +59,8 @@ with the default one, at the right the most memory that the process has had.""",
 Other networks beside MobileNet-V2, those with the fewest MACs first. The predicted peak is that
 of a pass's tensors (see [Memory](#memory)), GFLOP/s is what the pass attains. The backbone's
 share is the part of the stages' time that a segmentation network spends in its backbone, the rest
-being its head. A user's own networks stand here as well, as `NAME (own)`.""",
+being its head. Rows of other dates met other hours; what has no row was not measured. A user's
+own networks stand here as well, as `NAME (own)`.""",
     "Time against MACs": """\
 How long a billion multiply-accumulates take in each network, the network with the fewest MACs at
 the top: were time a matter of MACs alone, all bars of a colour would be of one length.""",
@@ -68,7 +72,9 @@ operation. Kernels' scratch space, an allocator's rounding and a CUDA context co
 GPU the allocator's own peak is the measured one. MB are 1024² bytes.""",
     "Sums of the rows": """\
 Stages and operations are timed between marks, in passes of their own. If the marks cost nothing,
-the rows of such a pass sum up to the stock pass of the same round, and the ratio is 1.""",
+the rows of such a pass sum up to the stock pass of the same round, and the ratio is 1. It can be
+less: a pass with marks calls the operations alone, without the modules around them, and of a
+folded network without those that stand in place of batch norms, which spares Python some work.""",
     "Trials": """\
 How often, and how narrowly, [compare.py](compare.py) tells the truth: two equal commands are
 1.000 times as fast as each other, and 19 of 20 intervals should hold that. Half-widths are the
@@ -78,7 +84,7 @@ processes of a round.""",
 HEAD = """\
 # Results
 
-`python results.py --update` writes this page from the records that are stored here, and nothing
+`python results.py --update` writes this page from the records that are stored here, and no number
 in it is written by hand. [METHOD.md](METHOD.md) says how all is measured, and how far to trust
 it.
 """

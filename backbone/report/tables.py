@@ -202,7 +202,7 @@ def format_conditions(times: list[Stored]) -> str:
         conditions = _conditions_of(inputs[0].records["model"])
         line = f"{inputs[0].device}: {_passes_of(inputs)}, {conditions}; {date}"
         lines.setdefault(line, []).append(network)
-    return "\n".join(f"- {', '.join(networks)}, {line}" for line, networks in lines.items())
+    return "\n".join(f"- {'; '.join(networks)}, {line}" for line, networks in lines.items())
 
 
 def _passes_of(inputs: list[Stored]) -> str:
