@@ -4,6 +4,7 @@ What is expected is worked out by hand from the numbers in small_results.py: eac
 its own, 10 % from the next, and a table has 4.3027 as Student's t for three runs, 2.7764 for five.
 """
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -471,6 +472,13 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
     assert {row[0] for row in table(result, "## Memory")} == {"MobileNet-V2"}
     assert len(table(result, "## Inference time")) == 4
+
+
+def test_the_fastest_are_told_with_their_output_difference(updated):
+    _, _, text = (updated / "README.md").read_text().partition("<!-- results.py: In short -->\n")
+    exact, in_float32, of_all = text.splitlines()[2].strip("| ").split(" | ")[2:]
+    assert "times" in exact and "output difference" not in exact
+    assert re.search(r"times, output difference \de-\d\d$", of_all), (in_float32, of_all)
 
 
 def test_what_readme_shows_as_printed_is_of_the_stock_pass(updated):

@@ -9,7 +9,7 @@ from backbone.record.study import StudyRow, load_study
 from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK
 from backbone.report.kinds import sum_by_kind, sum_rows, word_shares
 from backbone.report.markdown import format_table
-from backbone.report.modes import FIRST, fastest_modes, first_of_kind
+from backbone.report.modes import FIRST, fastest_modes, first_of_kind, show_difference
 from backbone.report.numbers import show_interval, show_mean
 from backbone.report.parts import parts_of
 from backbone.report.statistics import mean_of_rounds
@@ -35,12 +35,17 @@ def format_front(results: Results) -> dict[str, list[str]]:
 
 
 def short_cells(modes: Stored) -> dict[str, str]:
-    """What a pass costs on an input, and the fastest modes that there are for it."""
+    """What a pass costs on an input; the fastest modes that there are for it, and their price."""
     stock = mean_of_rounds(modes.records["stock"])
     cells = {"Input": f"{modes.dataset}, {modes.device}", "Stock (ms)": show_mean(stock)}
     for kind in FIRST:
-        first = first_of_kind(modes, kind)
-        cells[f"The fastest {kind}"] = f"`{first[0]}`: {first[1].mean:.1f} times" if first else "-"
+        cells[f"The fastest {kind}"] = "-"
+        if first := first_of_kind(modes, kind):
+            mode, speed_up = first
+            cell = f"`{mode}`: {speed_up.mean:.1f} times"
+            if not modes.records[mode].is_exact:
+                cell += f", output difference {show_difference(modes.records[mode])}"
+            cells[f"The fastest {kind}"] = cell
     return cells
 
 

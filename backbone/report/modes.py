@@ -50,7 +50,7 @@ def mode_cells(mode: str, modes: Stored, over_stock: Interval) -> dict[str, str]
         "FPS": show_mean(per_pass(row.input_shape[0], mean)),
         "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
         "Page faults": show_range(row.page_faults) if row.page_faults else "-",
-        "Output difference": _show_difference(record),
+        "Output difference": show_difference(record),
         "Peak (MB)": _show_peak(record),
     }
     if KEEP_MEMORY not in modes.records:
@@ -91,7 +91,7 @@ def first_cells(inputs: list[Stored]) -> Iterator[dict[str, str]]:
                     "The fastest": kind,
                     "Command": f"`{_command_of(mode, record)}`",
                     "Times as fast as stock": _show_speed_up(speed_up),
-                    "Output difference": _show_difference(record),
+                    "Output difference": show_difference(record),
                     "Peak (MB)": _show_peak(record),
                     "Stock's peak (MB)": _show_peak(each.records["stock"]),
                 }
@@ -106,7 +106,7 @@ def _command_of(mode: str, record: Record) -> str:
     return " ".join(word.strip() for word in words if word)
 
 
-def _show_difference(record: Record) -> str:
+def show_difference(record: Record) -> str:
     """How far the output is from stock's."""
     return "none" if record.is_exact else show("{:.0e}", record.median("output_difference"))
 
