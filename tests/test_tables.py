@@ -4,11 +4,11 @@ What is expected is worked out by hand from the numbers in small_results.py: eac
 its own, 10 % from the next, and a table has 4.3027 as Student's t for three runs, 2.7764 for five.
 """
 
-import re
 import shutil
 import subprocess
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +21,7 @@ from small_results import (
     STOCK,
     TCMALLOC,
     change_records,
+    make_record,
     make_report,
     make_structure,
     results,
@@ -32,8 +33,8 @@ from small_results import (
 from backbone.record.memory import TensorSize
 from backbone.record.names import number_rows
 from backbone.record.records import Record
-from backbone.report.panels import SplitPass, colour_kinds, draw_parts
-from backbone.report.parts import Parts
+from backbone.report.panels import colour_kinds, draw_networks, draw_parts
+from backbone.report.parts import Parts, SplitPass
 
 updated, checkout = small_results.updated, small_results.checkout  # fixtures
 
@@ -130,12 +131,9 @@ def test_frames_a_second_of_a_batch_are_images(checkout):
     times = table(result, "## Inference time")
     (times,) = rest_of(times, "AMD EPYC, batch size 4 | PASCAL VOC 2012")
     assert (times[0], times[3]) == ("100", "40")
-    modes = table(result, f"MobileNet-V2, {VOC}, AMD EPYC, batch size 4:")
-    (stock,) = rest_of(modes, "stock")
-    assert stock[4] == "40"
     # The memory reports are of one image: none is of this batch.
     networks = table(result, "## Networks")
-    assert rest_of(networks, start) == cells("100 | 78 to 128 | 40 | - | - | - | 40 | - | 3 x 4")
+    assert rest_of(networks, start) == cells("100 | 78 to 128 | - | - | - | 40 | -")
 
 
 def test_device_says_how_many_threads_where_they_were_chosen(checkout):
@@ -233,7 +231,7 @@ def test_what_a_pass_is_made_of(checkout):
 
 
 def test_a_kind_has_the_same_colour_in_every_panel():
-    times = SimpleNamespace(ceilings=None, labels=[], dataset=VOC)
+    times = SimpleNamespace(ceilings=None, device="AMD EPYC", labels=[], dataset=VOC)
     kinds = [("linear", "addition", "pooling"), ("pooling", "linear")]
     panels = [[SplitPass(times, Parts(1, 1, dict.fromkeys(each, 1), 1))] for each in kinds]
     colours = colour_kinds(each for panel in panels for each in panel)
@@ -330,25 +328,44 @@ def test_modes_are_compared_round_by_round(updated):
     result = results(updated)
     assert table(result, f"MobileNet-V2, {VOC}, AMD EPYC:") == cells(
         f"`{TCMALLOC} --fold --dtype bfloat16` | 8.00 (8.00 to 8.00) | 4.00 (4.00 to 4.00)"
-        " | faster | 12.5 | 80 | 3: 11.2 to 13.8 | 1,000 to 3,000 | 2e-06 | 400",
-        "`--channels-last --fold` | 4.00 (4.00 to 4.00) | 2.00 (2.00 to 2.00) | faster"
-        " | 24.9 | 40 | 3: 22.5 to 27.5 | 1,000 to 3,000 | 2e-06 | 400",
-        "`--keep-memory` | 2.00 (2.00 to 2.00) | 1 | faster"
-        " | 50 | 20.1 | 3: 45.0 to 55.0 | 1,000 to 3,000 | none | 400",
-        "`--fold` | 2.0 (0.4 to 11.2) | 1.0 (0.2 to 5.6) | undecided"
-        " | 50 | 20 | 3: 27.5 to 90.0 | 1,000 to 3,000 | 2e-06 | 400",
-        f"`{TCMALLOC}` | 1.25 (1.25 to 1.25) | 0.625 (0.625 to 0.625) | faster"
-        " | 80 | 12.5 | 3: 72.0 to 88.0 | 1,000 to 3,000 | none | 400",
-        "stock | 1 | 0.500 (0.500 to 0.500) | -"
-        " | 100 | 10.0 | 3: 90 to 110 | 1,000 to 3,000 | none | 400",
-        "stock again | 1.00 (0.77 to 1.30) | 0.50 (0.38 to 0.65) | undecided"
-        " | 99.7 | 10.03 | 3: 99 to 100 | 1,000 to 3,000 | none | 400",
-        "`--train` | 0.500 (0.500 to 0.500) | 0.250 (0.250 to 0.250) | slower"
-        " | 199 | 5.0 | 3: 180 to 220 | 1,000 to 3,000 | 2e-06 | 400",
+        " | faster | 12.5 | 2e-06 | 400",
+        "`--channels-last --fold` | 4.00 (4.00 to 4.00) | 2.00 (2.00 to 2.00)"
+        " | faster | 24.9 | 2e-06 | 400",
+        "`--keep-memory` | 2.00 (2.00 to 2.00) | 1 | faster | 50 | none | 400",
+        "`--fold` | 2.0 (0.4 to 11.2) | 1.0 (0.2 to 5.6) | undecided | 50 | 2e-06 | 400",
+        f"`{TCMALLOC}` | 1.25 (1.25 to 1.25) | 0.625 (0.625 to 0.625) | faster | 80 | none | 400",
+        "stock | 1 | 0.500 (0.500 to 0.500) | - | 100 | none | 400",
+        "stock again | 1.00 (0.77 to 1.30) | 0.50 (0.38 to 0.65) | undecided | 99.7 | none | 400",
+        "`--train` | 0.500 (0.500 to 0.500) | 0.250 (0.250 to 0.250) | slower | 199 | 2e-06 | 400",
     )
     cityscapes = table(result, f"MobileNet-V2, {CITYSCAPES}, AMD EPYC:")
     assert rest_of(cityscapes, "`--keep-memory` | 3.00 (3.00 to 3.00) | 1 | faster | 133")
     assert "](figures/modes.svg)" in result.stdout
+
+
+def test_processes_of_the_modes_are_in_the_order_of_the_modes(updated):
+    result = results(updated)
+    processes = result.stdout.partition("\n## Processes of the modes\n")[2]
+    _, _, voc = processes.partition(f"MobileNet-V2, {VOC}, AMD EPYC:\n\n")
+    lines = voc.partition("\n\n")[0].splitlines()[2:]
+    assert [line.strip("| ") for line in lines] == [
+        f"`{TCMALLOC} --fold --dtype bfloat16` | 3: 11.2 to 13.8 | 1,000 to 3,000",
+        "`--channels-last --fold` | 3: 22.5 to 27.5 | 1,000 to 3,000",
+        "`--keep-memory` | 3: 45.0 to 55.0 | 1,000 to 3,000",
+        "`--fold` | 3: 27.5 to 90.0 | 1,000 to 3,000",
+        f"`{TCMALLOC}` | 3: 72.0 to 88.0 | 1,000 to 3,000",
+        "stock | 3: 90 to 110 | 1,000 to 3,000",
+        "stock again | 3: 99 to 100 | 1,000 to 3,000",
+        "`--train` | 3: 180 to 220 | 1,000 to 3,000",
+    ]
+
+
+def test_page_faults_are_counts(checkout):
+    def with_few_faults(record: Record) -> Record:
+        return replace(record, rows=[replace(record.whole, page_faults=[0, 1, 1])])
+
+    change_records(checkout / TIMES / "modes/mobilenetv2_pascal_fold.json", with_few_faults)
+    assert "| `--fold` | 3: 27.5 to 90.0 | 0 to 1 |\n" in results(checkout).stdout
 
 
 def test_what_to_try_first(updated):
@@ -464,28 +481,73 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     assert [row[0] for row in rows] == ["MobileNet-V2", "MobileNet-V2", "resnet18"] * 2
     # The runs' means are 160 to 240 ms, 20 apart: 2.7764 * 0.1602 / sqrt(5) is log(1.220).
     assert rest_of(rows, "resnet18 | PASCAL VOC 2012 | AMD EPYC") == cells(
-        "198 | 162 to 242 | 5.1 | 10.486 | 6.000 | 62.0 | 61 | - | 5 x 2"
+        "198 | 162 to 242 | 10.486 | 6.000 | 62.0 | 61 | -"
     )
     assert rest_of(rows, "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory") == cells(
-        "199 | 155 to 256 | 5.0 | 2.621 | 8.000 | 95.0 | 80 | - | 3 x 4"
+        "199 | 155 to 256 | 2.621 | 8.000 | 95.0 | 80 | -"
     )
     assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
     assert {row[0] for row in table(result, "## Memory")} == {"MobileNet-V2"}
     assert len(table(result, "## Inference time")) == 4
 
 
+def readme_lines(checkout: Path, part: str) -> list[str]:
+    """The lines of a part of README that results.py makes."""
+    text = (checkout / "README.md").read_text()
+    return text.partition(f"<!-- results.py: {part} -->\n")[2].partition("<!--")[0].splitlines()
+
+
 def test_the_fastest_are_told_with_their_output_difference(updated):
-    _, _, text = (updated / "README.md").read_text().partition("<!-- results.py: In short -->\n")
-    exact, in_float32, of_all = text.splitlines()[2].strip("| ").split(" | ")[2:]
-    assert "times" in exact and "output difference" not in exact
-    assert re.search(r"times, output difference \de-\d\d$", of_all), (in_float32, of_all)
+    head, _, exact, in_float32, of_all = readme_lines(updated, "In short")
+    stock = "Cityscapes, AMD EPYC: stock 399 ms | PASCAL VOC 2012, AMD EPYC: stock 100 ms"
+    assert head == f"| The fastest | {stock} |"
+    assert exact == (
+        f"| that changes no arithmetic | `{TCMALLOC}`: 5.0 times | `--keep-memory`: 2.0 times |"
+    )
+    assert in_float32 == (
+        f"| in float32 | `{TCMALLOC}`: 5.0 times "
+        "| `--channels-last --fold`: 4.0 times, output difference 2e-06 |"
+    )
+    both = f"`{TCMALLOC} --fold --dtype bfloat16`"
+    assert of_all == (
+        f"| of all | {both}: 10.0 times, output difference 2e-06 "
+        f"| {both}: 8.0 times, output difference 2e-06 |"
+    )
+
+
+def test_networks_in_short_have_both_inputs_in_a_cell(checkout):
+    for file in checkout.glob("cpu/resnet18_stats/**/*cityscapes*"):
+        file.unlink()
+    assert results(checkout, "--update").returncode == 0
+    assert readme_lines(checkout, "Networks in short")[2:] == [
+        "| MobileNet-V2 | 2.621 | 8.0 / 2.0 | 399 / 100 | 199 / 50 |",
+        "| resnet18 | 10.486 | - / 6.0 | - / 198 | - / - |",
+    ]
+
+
+def test_networks_picture_has_the_times_of_the_tables():
+    """Of a round with several groups all runs count once together."""
+    record = make_record(STOCK, "pascal", "model")
+    groups = [{"round": 1, "group": 0}, {"round": 1, "group": 1}, {"round": 2, "group": 0}]
+    runs = [run | group for run, group in zip(record.runs, groups, strict=True)]
+    times = SimpleNamespace(
+        network="resnet18",
+        configuration="AMD EPYC",
+        dataset=VOC,
+        macs=2e9,
+        records={"model": replace(record, runs=runs)},
+    )
+    axes = Figure().subplots()
+    draw_networks(axes, [times])
+    # The runs' means are 90 and 100, and 110 ms, for two billion MACs.
+    milliseconds = (90 * 100) ** 0.25 * 110**0.5 / 2
+    assert axes.patches[0].get_width() == pytest.approx(milliseconds)
 
 
 def test_what_readme_shows_as_printed_is_of_the_stock_pass(updated):
-    _, _, shown = (updated / "README.md").read_text().partition("<!-- results.py: What is printed")
-    lines = shown.partition("\n```\n<!--")[0].splitlines()
+    _, first, *_, last, _ = readme_lines(updated, "What is printed")
     expected = (updated / TIMES / "layers/mobilenetv2_pascal.txt").read_text().splitlines()
-    assert (lines[2], lines[-1]) == (expected[0], expected[-1])
+    assert (first, last) == (expected[0], expected[-1])
 
 
 def test_a_mode_of_one_network_alone_is_beside_no_other(checkout):
@@ -527,7 +589,7 @@ def test_titles_are_those_of_the_records_whatever_the_files_are_called(checkout)
     rows = table(results(checkout), "## Networks")
     # It is another network than that of the memory report now.
     start = "resnet50, output stride 16 | PASCAL VOC 2012 | AMD EPYC"
-    expected = "198 | 162 to 242 | 5.1 | - | - | - | 61 | - | 5 x 2"
+    expected = "198 | 162 to 242 | - | - | - | 61 | -"
     assert rest_of(rows, start) == cells(expected)
 
 
@@ -540,7 +602,7 @@ def test_the_backbones_share_of_a_segmentation_network(checkout):
     change_records(checkout / "cpu/resnet18_stats/blocks", with_backbone)
     rows = table(results(checkout), "## Networks")
     # The first two of the four stages, 39 and 40 of 100 ms.
-    assert [row[-2] for row in rows if row[0] == "resnet18"] == ["79", "79"]
+    assert [row[-1] for row in rows if row[0] == "resnet18"] == ["79", "79"]
 
 
 def test_a_users_own_network_is_never_taken_for_torchvisions(checkout):
@@ -588,6 +650,8 @@ def test_each_device_has_its_rows(checkout):
     assert f"\nMobileNet-V2, {CITYSCAPES}, AMD EPYC (other):\n" in result.stdout
     assert results(checkout, "--update").returncode == 0
     assert " (other)" in (checkout / "RESULTS.md").read_text()
+    picture = (checkout / "figures/parts.svg").read_text()
+    assert all(f"<!-- {device} -->" in picture for device in ("AMD EPYC", "AMD EPYC (other)"))
 
 
 def test_memory_of_a_cpu(updated):
@@ -627,7 +691,7 @@ def test_memory_of_another_batch_size(checkout):
     # The times are of one image: no memory report is of that.
     networks = table(result, "## Networks")
     (stock,) = rest_of(networks, "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC")
-    assert stock[3:6] == ["-", "-", "-"]
+    assert stock[2:5] == ["-", "-", "-"]
 
 
 def test_memory_of_more_than_a_gigabyte(checkout):

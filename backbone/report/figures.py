@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import groupby
 
 from matplotlib import style
 from matplotlib.figure import Figure
@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from backbone.record.titles import DATASET_TITLES
 from backbone.report.mode_panels import draw_allocators, draw_modes, has_allocators
 from backbone.report.panels import (
-    SplitPass,
     colour_kinds,
     draw_latency,
     draw_networks,
     draw_parts,
     draw_roofline,
 )
-from backbone.report.parts import parts_of
+from backbone.report.parts import split_passes
 from backbone.report.tables import Results
 
 
@@ -46,10 +45,12 @@ class Picture:
 
 def list_pictures(results: Results) -> Iterator[Picture]:
     """The pictures that the stored files make, in the order of RESULTS.md."""
-    passes = list(_passes_by_input(results))
+    passes = split_passes(results.main_network, results.times)
     if passes:
-        colours = colour_kinds(chain.from_iterable(passes))
-        draw = partial(_draw, partial(draw_parts, colours), passes, 2.4)
+        by_input = [
+            list(group) for _, group in groupby(passes, key=lambda each: each.times.dataset)
+        ]
+        draw = partial(_draw, partial(draw_parts, colour_kinds(passes)), by_input, 2.4)
         yield Picture("What a pass is made of", "parts.svg", "What a pass is made of", draw)
     for dataset, title in DATASET_TITLES.items():
         here = [times for times in results.main_network if times.dataset == title]
@@ -78,16 +79,6 @@ def list_pictures(results: Results) -> Iterator[Picture]:
         draw = partial(_draw, draw_networks, list(filter(None, inputs)), 3.6)
         shows = "Time that a billion MACs take in each network"
         yield Picture("Time against MACs", "networks.svg", shows, draw)
-
-
-def _passes_by_input(results: Results) -> Iterator[list[SplitPass]]:
-    """MobileNet-V2's passes that can be told the parts of, stock first, input by input."""
-    for title in DATASET_TITLES.values():
-        here = [times for times in results.main_network if times.dataset == title]
-        split = [(times, parts_of(times, results.times)) for times in here]
-        known = [SplitPass(times, parts) for times, parts in split if parts is not None]
-        if known:
-            yield sorted(known, key=lambda each: -each.parts.whole)
 
 
 def _draw(

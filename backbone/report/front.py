@@ -1,6 +1,6 @@
 """README's parts: what the stored records say, in short."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 
 from backbone.command.options import KEEP_MEMORY
@@ -25,28 +25,35 @@ def format_front(results: Results) -> dict[str, list[str]]:
     modes = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
     has_ceilings = any(each.ceilings for each in results.main_network)
     return {
-        "In short": [format_table(map(short_cells, modes))] if modes else [],
+        "In short": [format_table(short_cells(modes))] if modes else [],
         "Performance Stats": [format_table(performance_cells(results))],
         "What is printed": [f"```\n{printed_lines(results)}\n```"],
-        "Why": [" ".join(why_sentences(results))] if has_ceilings else [],
+        "Why": ["\n".join(why_lines(results))] if has_ceilings else [],
         "Fastest modes": [format_table(fastest_cells(modes))] if modes else [],
         "Networks in short": [format_table(network_cells(results))] if results.others else [],
     }
 
 
-def short_cells(modes: Stored) -> dict[str, str]:
-    """What a pass costs on an input; the fastest modes that there are for it, and their price."""
-    stock = mean_of_rounds(modes.records["stock"])
-    cells = {"Input": f"{modes.dataset}, {modes.device}", "Stock (ms)": show_mean(stock)}
+def short_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
+    """The fastest modes that there are of each kind, with their price, a column for each input."""
     for kind in FIRST:
-        cells[f"The fastest {kind}"] = "-"
-        if first := first_of_kind(modes, kind):
-            mode, speed_up = first
-            cell = f"`{mode}`: {speed_up.mean:.1f} times"
-            if not modes.records[mode].is_exact:
-                cell += f", output difference {show_difference(modes.records[mode])}"
-            cells[f"The fastest {kind}"] = cell
-    return cells
+        cells = {"The fastest": kind}
+        for each in modes:
+            stock = show_mean(mean_of_rounds(each.records["stock"]))
+            cells[f"{each.dataset}, {each.device}: stock {stock} ms"] = _word_first(each, kind)
+        yield cells
+
+
+def _word_first(modes: Stored, kind: str) -> str:
+    """The fastest mode of a kind on an input, how many times as fast as stock it is, and how far
+    its output is from stock's."""
+    first = first_of_kind(modes, kind)
+    if first is None:
+        return "-"
+    mode, speed_up = first
+    record = modes.records[mode]
+    price = "" if record.is_exact else f", output difference {show_difference(record)}"
+    return f"`{mode}`: {speed_up.mean:.1f} times{price}"
 
 
 def performance_cells(results: Results) -> Iterator[dict[str, str]]:
@@ -92,8 +99,9 @@ def printed_lines(results: Results) -> str:
     return "\n".join([*lines[: LINES - 2], "...", lines[-1]])
 
 
-def why_sentences(results: Results) -> Iterator[str]:
-    """What the stock pass is made of, and where its time goes against where its MACs are."""
+def why_lines(results: Results) -> Iterator[str]:
+    """What the stock pass is made of, and where its time goes against where its MACs are, a line an
+    input."""
     for times in results.main_network:
         if times.ceilings is None or not times.is_stock:
             continue
@@ -108,7 +116,7 @@ def why_sentences(results: Results) -> Iterator[str]:
             for kind, total in list(kinds.items())[:MOST]
         ]
         yield (
-            f"{times.title}, {show_mean(whole.time)} ms: {made_of}{', '.join(shares)}; "
+            f"- {times.title}, {show_mean(whole.time)} ms: {made_of}{', '.join(shares)}; "
             f"all floors together: {whole.floor:.0f} ms."
         )
 
@@ -126,24 +134,34 @@ def fastest_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
 
 
 def network_cells(results: Results) -> Iterator[dict[str, str]]:
-    """A row for each network: its size, and its times at the datasets' sizes, stock and with memory
-    kept, on the first device that has it."""
+    """A row for each network: its size, and its times, stock and with memory kept, on the first
+    device that has it; in each cell those of all datasets' sizes."""
     by_macs = sorted(results.networks, key=attrgetter("macs"))
+    inputs = " / ".join(DATASET_TITLES.values())
     for network in dict.fromkeys(each.network for each in by_macs):
         alike = [each for each in by_macs if each.network == network]
         memory = [each for each in results.memory if each.network == network]
         cells = {
             "Model": network,
             "# Params (M)": memory_cells(memory[0])["# Params (M)"] if memory else "-",
+            f"MACs (G): {inputs}": _of_inputs(alike, lambda times: f"{times.macs / 1e9:.1f}"),
         }
-        for title in DATASET_TITLES.values():
-            here = [each for each in alike if each.dataset == title]
-            cells[f"{title}: MACs (G)"] = f"{here[0].macs / 1e9:.1f}" if here else "-"
-            for head, mode in (("stock", ""), ("memory kept", KEEP_MEMORY)):
-                times = [each for each in here if _mode_of(each) == mode]
-                shown = show_mean(mean_of_rounds(times[0].records["model"])) if times else "-"
-                cells[f"{title}: {head} (ms)"] = shown
+        for head, mode in (("Stock", ""), ("Memory kept", KEEP_MEMORY)):
+            of_mode = [each for each in alike if _mode_of(each) == mode]
+            cells[f"{head} (ms): {inputs}"] = _of_inputs(of_mode, _show_time)
         yield cells
+
+
+def _of_inputs(times: list[Stored], show_one: Callable[[Stored], str]) -> str:
+    """What is shown of the first times of each dataset; "-" where there are none."""
+    firsts = {each.dataset: each for each in reversed(times)}
+    return " / ".join(
+        show_one(firsts[title]) if title in firsts else "-" for title in DATASET_TITLES.values()
+    )
+
+
+def _show_time(times: Stored) -> str:
+    return show_mean(mean_of_rounds(times.records["model"]))
 
 
 def _mode_of(times: Stored) -> str:

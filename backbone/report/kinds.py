@@ -8,7 +8,7 @@ from backbone.record.rows import Ceilings, Row
 from backbone.record.stored import Stored
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show, show_mean
-from backbone.report.parts import Parts, parts_of
+from backbone.report.parts import Parts, split_passes
 from backbone.report.statistics import Interval, interval, per_pass
 
 NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
@@ -48,13 +48,11 @@ def kind_blocks(times: Stored) -> list[str]:
 
 def word_parts(times: list[Stored], all_times: list[Stored]) -> list[str]:
     """What passes are made of, a line each of those of which it is known, if there are any."""
-    known = [(each, parts_of(each, all_times)) for each in times]
-    lines = [_word_parts_of(each, parts) for each, parts in known if parts is not None]
+    lines = [
+        f"- {each.times.title}: {', '.join(word_shares(each.parts))} of {each.parts.whole:,.0f} ms."
+        for each in split_passes(times, all_times)
+    ]
     return ["\n".join(lines)] if lines else []
-
-
-def _word_parts_of(times: Stored, parts: Parts) -> str:
-    return f"- {times.title}: {', '.join(word_shares(parts))} of {parts.whole:,.0f} ms."
 
 
 def word_shares(parts: Parts) -> list[str]:

@@ -4,18 +4,21 @@ from collections.abc import Iterator
 
 from backbone.command.options import KEEP_MEMORY
 from backbone.record.records import Record
+from backbone.record.rows import Row
 from backbone.record.stored import Stored
 from backbone.report.comparison import judge, word_verdict
 from backbone.report.markdown import format_table
-from backbone.report.numbers import MIB, show, show_interval, show_mean, show_range
-from backbone.report.statistics import (
-    Interval,
-    geometric_interval,
-    mean_of_rounds,
-    per_pass,
-    speed_ups,
+from backbone.report.numbers import (
+    MIB,
+    show,
+    show_interval,
+    show_mean,
+    show_range,
+    show_range_of_counts,
 )
+from backbone.report.statistics import Interval, geometric_interval, mean_of_rounds, speed_ups
 
+AS_KEPT = f"Times as fast as `{KEEP_MEMORY}`"
 SAME = 2  # percent within which a mode is as fast as stock
 FIRST = {  # of what the fastest is told
     "that changes no arithmetic": lambda record: record.is_exact,
@@ -25,37 +28,66 @@ FIRST = {  # of what the fastest is told
 
 
 def mode_blocks(inputs: list[Stored]) -> list[str]:
-    """The modes of one network and setting, a table an input, the fastest first."""
+    """How fast the modes of one network and setting are, a table an input, the fastest first."""
     blocks = []
     for each in inputs:
-        blocks.append(f"{each.network}, {each.dataset}, {each.configuration}:")
-        over_stock = {mode: _speed_up(each, mode, "stock") for mode in each.records}
-        by_speed = sorted(each.records, key=lambda mode: -over_stock[mode].mean)
-        blocks.append(format_table(mode_cells(mode, each, over_stock[mode]) for mode in by_speed))
+        cells = [mode_cells(mode, each) for mode in _by_speed(each)]
+        blocks += [_title_of(each), format_table(cells)]
     return blocks
 
 
-def mode_cells(mode: str, modes: Stored, over_stock: Interval) -> dict[str, str]:
-    """How many times as fast a mode is as stock, and as memory kept, and what a pass takes."""
+def process_blocks(inputs: list[Stored]) -> list[str]:
+    """What the processes of the modes were, in the same order."""
+    blocks = []
+    for each in inputs:
+        cells = [
+            {"Mode": _show_mode(mode)} | process_cells(each.records[mode].whole)
+            for mode in _by_speed(each)
+        ]
+        blocks += [_title_of(each), format_table(cells)]
+    return blocks
+
+
+def _title_of(modes: Stored) -> str:
+    return f"{modes.network}, {modes.dataset}, {modes.configuration}:"
+
+
+def _by_speed(modes: Stored) -> list[str]:
+    """The modes of an input, the fastest first."""
+    return sorted(modes.records, key=lambda mode: -_speed_up(modes, mode, "stock").mean)
+
+
+def _show_mode(mode: str) -> str:
+    return mode if mode.startswith("stock") else f"`{mode}`"
+
+
+def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
+    """How many times as fast a mode is as stock, and as memory kept, what a pass takes, and what
+    it costs."""
     record = modes.records[mode]
-    row = record.whole
-    mean = mean_of_rounds(record)
+    over_stock = _speed_up(modes, mode, "stock")
     over_kept = _speed_up(modes, mode, KEEP_MEMORY)
     cells = {
-        "Mode": mode if mode.startswith("stock") else f"`{mode}`",
+        "Mode": _show_mode(mode),
         "Times as fast as stock": "1" if mode == "stock" else _show_speed_up(over_stock),
-        "As `--keep-memory`": "1" if mode == KEEP_MEMORY else _show_speed_up(over_kept),
+        AS_KEPT: "1" if mode == KEEP_MEMORY else _show_speed_up(over_kept),
         "Verdict": "-" if mode == "stock" else word_verdict(judge(over_stock, SAME), SAME),
-        "Time (ms)": show_mean(mean),
-        "FPS": show_mean(per_pass(row.input_shape[0], mean)),
-        "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
-        "Page faults": show_range(row.page_faults) if row.page_faults else "-",
+        "Time (ms)": show_mean(mean_of_rounds(record)),
         "Output difference": show_difference(record),
         "Peak (MB)": _show_peak(record),
     }
     if KEEP_MEMORY not in modes.records:
-        del cells["As `--keep-memory`"]
+        del cells[AS_KEPT]
     return cells
+
+
+def process_cells(row: Row) -> dict[str, str]:
+    """How many processes have run a pass, the fastest and the slowest of them, and the fewest and
+    the most page faults of a pass."""
+    return {
+        "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
+        "Page faults": show_range_of_counts(row.page_faults) if row.page_faults else "-",
+    }
 
 
 def fastest_modes(modes: Stored) -> list[tuple[str, Interval]]:

@@ -35,9 +35,16 @@ def show_interval(value: Interval) -> str:
 
 def show_range(values: Iterable[float]) -> str:
     """The least and the largest of some values, to three digits."""
-    low, high = min(values), max(values)
-    decimals = _decimals_of(high, DIGITS_OF_ONE_VALUE)
-    ends = dict.fromkeys(f"{end:,.{decimals}f}" for end in (low, high))
+    return _show_ends(values, _decimals_of(max(values), DIGITS_OF_ONE_VALUE))
+
+
+def show_range_of_counts(values: Iterable[float]) -> str:
+    """The least and the largest of some counts."""
+    return _show_ends(values, 0)
+
+
+def _show_ends(values: Iterable[float], decimals: int) -> str:
+    ends = dict.fromkeys(f"{end:,.{decimals}f}" for end in (min(values), max(values)))
     return " to ".join(ends)
 
 

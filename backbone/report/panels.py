@@ -12,8 +12,8 @@ from backbone.record.rows import Row
 from backbone.record.stored import Stored
 from backbone.report.bars import Bar, draw_bars, draw_from_top
 from backbone.report.kinds import sum_rows
-from backbone.report.parts import Parts
-from backbone.report.statistics import geometric_interval
+from backbone.report.parts import SplitPass
+from backbone.report.statistics import geometric_interval, mean_of_rounds
 
 MARKERS = "osv^DPX*"
 
@@ -24,14 +24,6 @@ class Point:
 
     x: float
     y: float
-
-
-@dataclass(frozen=True)
-class SplitPass:
-    """A pass and what it is made of."""
-
-    times: Stored
-    parts: Parts
 
 
 def draw_latency(axes: Axes, times: list[Stored]) -> None:
@@ -82,12 +74,19 @@ def draw_parts(
             floor = sum_rows(each.times.rows("layer"), each.times.ceilings).floor
             axes.vlines(floor, place - 0.4, place + 0.4, colors="black", linewidth=2)
     axes.plot([], [], "k-", linewidth=2, label="floor")
-    axes.set_yticks(places, [", ".join(each.times.labels) or "stock" for each in passes])
+    axes.set_yticks(places, _names_of(passes))
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
     axes.set(title=f"{passes[0].times.dataset}: what a pass is made of")
     axes.set(xlabel="ms a pass", xlim=(0, None))
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+
+
+def _names_of(passes: list[SplitPass]) -> list[str]:
+    """Their modes; their devices too where there are several."""
+    if len({each.times.device for each in passes}) > 1:
+        return [each.times.configuration for each in passes]
+    return [", ".join(each.times.labels) or "stock" for each in passes]
 
 
 def draw_roofline(left: Axes, right: Axes, times: Stored) -> None:
@@ -145,10 +144,8 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
         if each.macs:
             gmacs = each.macs / 1e9
             names[each.network] = f"{each.network}: {gmacs:.1f} G"
-            bar = Bar(
-                list(names).index(each.network),
-                geometric_interval(each.records["model"].whole.run_means / gmacs),
-            )
+            time = mean_of_rounds(each.records["model"]) / gmacs
+            bar = Bar(list(names).index(each.network), time)
             groups.setdefault(each.configuration, []).append(bar)
     draw_from_top(axes, groups, list(names.values()))
     axes.set(title=f"{times[0].dataset}: time of a billion MACs", xlabel="ms a billion MACs")

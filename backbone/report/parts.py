@@ -25,6 +25,22 @@ class Parts:
         return self.page_faults + self.reorders + sum(self.kernels.values()) + self.rest
 
 
+@dataclass(frozen=True)
+class SplitPass:
+    """A pass and what it is made of."""
+
+    times: Stored
+    parts: Parts
+
+
+def split_passes(times: list[Stored], all_times: list[Stored]) -> list[SplitPass]:
+    """The passes that can be told the parts of, input by input, the longest first."""
+    split = [(each, parts_of(each, all_times)) for each in times]
+    known = [SplitPass(each, parts) for each, parts in split if parts is not None]
+    datasets = list(dict.fromkeys(each.dataset for each in times))
+    return sorted(known, key=lambda each: (datasets.index(each.times.dataset), -each.parts.whole))
+
+
 def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
     """The parts of a pass; None where kernels were not collected, with memory kept.
 

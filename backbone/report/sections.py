@@ -42,12 +42,16 @@ process's; in another runtime it has PyTorch and the stock network in it too."""
 A mode is named by its flags and variables, as one would type them; stock has none, and is
 measured twice, so that noise shows. *Times as fast* is the geometric mean, with its 95 %
 interval, of the ratios of the two runs of each round: compare these, not the times, which are of
-their hour. Page faults differ from process to process, and make a mode's time as uncertain
-(*Processes*, *Page faults*: the least to the most). Compare modes without page faults by the
-column *As `--keep-memory`*: how many times as fast as memory kept. The verdict is against stock:
-*same* where the interval lies within 2 % of 1, else *undecided* where it holds 1. `--train` is
-what a forgotten `eval()` runs; its dropout makes it another function. On a GPU the peak is that
-of PyTorch's allocator.""",
+their hour. The stock pass's page faults make the first of these columns uncertain: compare modes
+without page faults by the second. The verdict is by the first: *same* where its interval lies
+within 2 % of 1, else *undecided* where it holds 1. `--train` is what a forgotten `eval()` runs;
+its dropout makes it another function. The peak is the process's, on a GPU that of PyTorch's
+allocator.""",
+    "Processes of the modes": """\
+What those times rest on: how many processes there were of each mode, one a round, the
+milliseconds of a pass in the fastest and in the slowest of them, and the page faults of a pass,
+from the fewest to the most. Where page faults differ from process to process, each of these has
+drawn another state of its heap, and the mode's time and ratios are as uncertain as that.""",
     "Speed-up of the modes": """\
 The same as bars: how many times as fast as the stock pass each mode is, with the intervals, a
 colour for each input. Of what changes no arithmetic only stock and memory kept are here;

@@ -20,6 +20,12 @@ class Interval:
     low: float | None = None
     high: float | None = None
 
+    def __truediv__(self, amount: float) -> "Interval":
+        """The same of one of an amount."""
+        if self.low is None:
+            return Interval(self.mean / amount)
+        return Interval(self.mean / amount, low=self.low / amount, high=self.high / amount)
+
 
 def interval(values: Sequence[float]) -> Interval:
     """The mean of independent values, such as the rounds' (passes of one process are not

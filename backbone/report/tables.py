@@ -10,7 +10,7 @@ from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.trials import Trials
 from backbone.report.kinds import kind_blocks, word_parts
 from backbone.report.markdown import format_table, format_tables
-from backbone.report.modes import first_cells, mode_blocks
+from backbone.report.modes import first_cells, mode_blocks, process_blocks, process_cells
 from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean, show_range
 from backbone.report.statistics import (
     geometric_interval,
@@ -67,6 +67,7 @@ def format_parts(results: Results) -> dict[str, list[str]]:
         "Where the time goes": [],
         "What to try first": [],
         "Modes": [],
+        "Processes of the modes": [],
         "Networks": [],
         "Memory": [],
         "Sums of the rows": [format_table(map(closure_cells, results.main_network))],
@@ -77,6 +78,7 @@ def format_parts(results: Results) -> dict[str, list[str]]:
             parts["Where the time goes"] += kind_blocks(times)
     for inputs in results.modes:
         parts["Modes"] += mode_blocks(inputs)
+        parts["Processes of the modes"] += process_blocks(inputs)
         if first := list(first_cells(inputs)):
             title = f"{inputs[0].network}, {inputs[0].configuration}:"
             parts["What to try first"] += [title, format_table(first)]
@@ -108,8 +110,7 @@ def time_cells(times: Stored) -> dict[str, str]:
         "95 % interval": show_limits(mean),
         "Std (ms)": show_mean(replace(mean, mean=float(row.samples.std()))),
         "FPS": show_mean(per_pass(row.input_shape[0], mean)),
-        "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
-        "Page faults": show_range(row.page_faults) if row.page_faults else "-",
+        **process_cells(row),
         "System time (ms)": show("{:.0f}", record.median("system_time", 1000)),
         "Peak resident (MB)": show("{:.0f}", record.median("peak_resident_memory", 1 / MIB)),
     }
@@ -144,20 +145,17 @@ def trials_cells(series: Trials) -> dict[str, str]:
 
 def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     """A network beside others: time, size by a memory report of like input, what it attains."""
-    (row,) = times.rows("model")
     mean = mean_of_rounds(times.records["model"])
     cells = time_cells(times)
     cells |= sizes_of(times, memory)
     heads = (
-        *("Model", "Dataset", "Device", "Inference Time (ms)", "95 % interval", "FPS"),
+        *("Model", "Dataset", "Device", "Inference Time (ms)", "95 % interval"),
         *("# Params (M)", "MACs (G)", "Predicted Peak (MB)"),
     )
     share = times.share_of("backbone")
-    runs, passes = row.samples.shape
     return {head: cells.get(head, "-") for head in heads} | {
         "GFLOP/s": show_mean(per_pass(2e-9 * times.macs, mean)) if times.macs else "-",
         "Backbone's share (%)": show("{:.0f}", share and 100 * share),
-        "Passes": f"{runs} x {passes}",
     }
 
 
