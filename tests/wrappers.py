@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
     names = ("backbone", "cpu", "shell", "*.py", "*.sh", "requirements*.txt")
     for path in (path for name in names for path in ROOT.glob(name)):
         if path.is_dir():
-            ignore = shutil.ignore_patterns("*_stats*")
+            ignore = shutil.ignore_patterns("__pycache__", "*_stats*")
             shutil.copytree(path, copy / path.name, ignore=ignore)
         else:
             copy.mkdir(exist_ok=True)

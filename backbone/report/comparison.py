@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backbone.record.records import Record
-from backbone.report.numbers import show_limits, show_mean, show_range
+from backbone.report.numbers import show_limits, show_mean, show_range, show_range_of_counts
 from backbone.report.statistics import Interval, geometric_interval, mean_of_rounds, speed_ups
 
 
@@ -119,5 +119,5 @@ def _format_processes(each: Compared) -> str:
     noun = "process" if len(means) == 1 else "processes"
     text = f"{len(means)} {noun}, {show_range(means)} ms"
     if each.page_faults:
-        text += f", {show_range(each.page_faults)} page faults a pass"
+        text += f", {show_range_of_counts(each.page_faults)} page faults a pass"
     return text

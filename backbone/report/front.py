@@ -6,10 +6,16 @@ from operator import attrgetter
 from backbone.command.options import KEEP_MEMORY
 from backbone.record.stored import Stored, StoredMemory
 from backbone.record.study import StudyRow, load_study
-from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK
+from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK, count
 from backbone.report.kinds import sum_by_kind, sum_rows, word_shares
 from backbone.report.markdown import format_table
-from backbone.report.modes import FIRST, fastest_modes, first_of_kind, show_difference
+from backbone.report.modes import (
+    FIRST,
+    fastest_modes,
+    fastest_of_kind,
+    may_be_as_fast,
+    show_difference,
+)
 from backbone.report.numbers import show_interval, show_mean
 from backbone.report.parts import parts_of
 from backbone.report.statistics import mean_of_rounds
@@ -36,24 +42,28 @@ def format_front(results: Results) -> dict[str, list[str]]:
 
 def short_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
     """The fastest modes that there are of each kind, with their price, a column for each input."""
+    stock = [show_mean(mean_of_rounds(each.records["stock"])) for each in modes]
+    heads = [f"{each.title}: stock {time} ms" for each, time in zip(modes, stock, strict=True)]
     for kind in FIRST:
-        cells = {"The fastest": kind}
-        for each in modes:
-            stock = show_mean(mean_of_rounds(each.records["stock"]))
-            cells[f"{each.dataset}, {each.device}: stock {stock} ms"] = _word_first(each, kind)
-        yield cells
+        fastest = [_word_fastest(each, kind) for each in modes]
+        yield {"The fastest": kind} | dict(zip(heads, fastest, strict=True))
 
 
-def _word_first(modes: Stored, kind: str) -> str:
+def _word_fastest(modes: Stored, kind: str) -> str:
     """The fastest mode of a kind on an input, how many times as fast as stock it is, and how far
-    its output is from stock's."""
-    first = first_of_kind(modes, kind)
-    if first is None:
+    its output is from stock's; the next one, if it may be as fast."""
+    fastest = fastest_of_kind(modes, kind)
+    if not fastest:
         return "-"
-    mode, speed_up = first
+    (mode, speed_up), *others = fastest
     record = modes.records[mode]
-    price = "" if record.is_exact else f", output difference {show_difference(record)}"
-    return f"`{mode}`: {speed_up.mean:.1f} times{price}"
+    text = f"`{mode}`: {show_mean(speed_up)} times"
+    if not record.is_exact:
+        text += f", output difference {show_difference(record)}"
+    for other, _ in others[:1]:
+        if may_be_as_fast(modes, other, mode):
+            text += f"; `{other}` may be as fast"
+    return text
 
 
 def performance_cells(results: Results) -> Iterator[dict[str, str]]:
@@ -74,7 +84,16 @@ def _our_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     sizes = sizes_of(times, memory)
     heads = ("Allocated Memory (MB)", "# Params (M)", "# Tensors (M)")
     kept = ("Model", "Dataset", "Device", "Inference Time (ms)", "Std (ms)", "FPS")
-    return {head: timed[head] for head in kept} | {head: sizes.get(head, "-") for head in heads}
+    cells = {head: timed[head] for head in kept} | {head: sizes.get(head, "-") for head in heads}
+    cells["Device"] = ", ".join([times.device, *_threads_of(times), *times.labels])
+    return cells
+
+
+def _threads_of(times: Stored) -> list[str]:
+    """How many threads a CPU's times are of, unless labels say it."""
+    conditions = times.records["model"].conditions
+    known = "threads" in conditions and "threads_chosen" not in conditions
+    return [count(conditions["threads"], "thread")] if known else []
 
 
 def _study_cells(row: StudyRow) -> dict[str, str]:
@@ -127,9 +146,9 @@ def fastest_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
     for each in modes:
         fastest = fastest_modes(each)[:MOST]
         shown = [f"`{mode}`: {show_interval(times)} times" for mode, times in fastest]
-        columns[each.dataset] = shown + ["-"] * (MOST - len(shown))
+        columns[each.title] = shown + ["-"] * (MOST - len(shown))
     for place in range(MOST):
-        cells = {dataset: column[place] for dataset, column in columns.items()}
+        cells = {title: column[place] for title, column in columns.items()}
         yield {"The fastest modes": str(place + 1)} | cells
 
 
@@ -144,7 +163,7 @@ def network_cells(results: Results) -> Iterator[dict[str, str]]:
         cells = {
             "Model": network,
             "# Params (M)": memory_cells(memory[0])["# Params (M)"] if memory else "-",
-            f"MACs (G): {inputs}": _of_inputs(alike, lambda times: f"{times.macs / 1e9:.1f}"),
+            f"MACs (G): {inputs}": _of_inputs(alike, lambda times: f"{times.macs / 1e9:,.1f}"),
         }
         for head, mode in (("Stock", ""), ("Memory kept", KEEP_MEMORY)):
             of_mode = [each for each in alike if _mode_of(each) == mode]

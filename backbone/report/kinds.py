@@ -136,6 +136,6 @@ def _operation_lines(times: Stored) -> str:
         numbers = " ".join(f"{milliseconds:9.3f}" for milliseconds in columns)
         what = f"{row.cost.kind:<22} {row.implementation or '-':<22} {row.path or '-':<22}"
         lines.append(f"{numbers}  {what} {row.input_shape}")
-    head = " lost, ms  reorders  time, ms floor, ms"
+    head = " ".join(f"{name:>9}" for name in ("lost else", "reorders", "time, ms", "floor, ms"))
     head += f"  {'kind':<22} {'implementation':<22} {'path':<22} input shape"
     return "\n".join([times.title, head, *lines[:WORST], "", *lines[WORST:]])

@@ -1,5 +1,6 @@
 """What the pictures of modes show: panels of bars, drawn on axes."""
 
+from re import sub
 from textwrap import fill
 
 from matplotlib.axes import Axes
@@ -10,7 +11,8 @@ from backbone.report.bars import Bar, draw_from_top
 from backbone.report.numbers import MIB
 from backbone.report.statistics import Interval, geometric_interval, speed_ups
 
-LABEL_WIDTH = 46  # characters in a line of a bar's label
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+LABEL_WIDTH = 54  # characters in a line of a bar's label
 REFERENCES = ("stock", "stock again", KEEP_MEMORY)  # which both pictures have
 
 
@@ -75,10 +77,14 @@ def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
             for mode, of_mode in ratios.items()
             if of_mode
         ]
-    labels = [
-        fill(mode, LABEL_WIDTH, break_long_words=False, break_on_hyphens=False) for mode in names
-    ]
-    draw_from_top(axes, groups, labels)
+    draw_from_top(axes, groups, [_label_of(mode) for mode in names])
+    axes.tick_params(axis="y", labelsize=8)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("times as fast as stock, 95 % intervals")
     axes.legend()
+
+
+def _label_of(mode: str) -> str:
+    """A mode's name in lines, none of which ends between a flag and its value."""
+    together = sub(r" (?!--)", NO_BREAK_SPACE, mode)
+    return fill(together, LABEL_WIDTH, break_long_words=False, break_on_hyphens=False)

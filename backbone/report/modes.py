@@ -1,4 +1,4 @@
-"""The modes as tables, one an input."""
+"""The modes as tables, for each input one of how fast they are and one of their processes."""
 
 from collections.abc import Iterator
 
@@ -62,8 +62,8 @@ def _show_mode(mode: str) -> str:
 
 
 def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
-    """How many times as fast a mode is as stock, and as memory kept, what a pass takes, and what
-    it costs."""
+    """How many times as fast a mode is as stock, and as memory kept; its verdict, time, output
+    difference and peak."""
     record = modes.records[mode]
     over_stock = _speed_up(modes, mode, "stock")
     over_kept = _speed_up(modes, mode, KEEP_MEMORY)
@@ -102,12 +102,15 @@ def fastest_modes(modes: Stored) -> list[tuple[str, Interval]]:
     return sorted(faster, key=lambda choice: -choice[1].mean)
 
 
-def first_of_kind(modes: Stored, kind: str) -> tuple[str, Interval] | None:
-    """The fastest mode of a kind in FIRST, and how many times as fast as stock it is, if any is
-    faster."""
+def fastest_of_kind(modes: Stored, kind: str) -> list[tuple[str, Interval]]:
+    """The same of a kind in FIRST."""
     is_of_kind = FIRST[kind]
-    of_kind = (each for each in fastest_modes(modes) if is_of_kind(modes.records[each[0]]))
-    return next(of_kind, None)
+    return [each for each in fastest_modes(modes) if is_of_kind(modes.records[each[0]])]
+
+
+def may_be_as_fast(modes: Stored, mode: str, other: str) -> bool:
+    """Whether one mode is not slower than another for certain."""
+    return judge(_speed_up(modes, mode, other), SAME) != "slower"
 
 
 def first_cells(inputs: list[Stored]) -> Iterator[dict[str, str]]:
@@ -115,8 +118,7 @@ def first_cells(inputs: list[Stored]) -> Iterator[dict[str, str]]:
     their price."""
     for each in inputs:
         for kind in FIRST:
-            if first := first_of_kind(each, kind):
-                mode, speed_up = first
+            for mode, speed_up in fastest_of_kind(each, kind)[:1]:
                 record = each.records[mode]
                 yield {
                     "Dataset": each.dataset,
@@ -148,7 +150,7 @@ def _show_peak(record: Record) -> str:
     peak = record.median("peak_resident_memory", 1 / MIB)
     if peak is None:
         peak = record.median("peak_allocated_memory", 1 / MIB)
-    return show("{:.0f}", peak)
+    return show("{:,.0f}", peak)
 
 
 def _show_speed_up(speed_up: Interval) -> str:

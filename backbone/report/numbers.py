@@ -1,6 +1,6 @@
 """Numbers in text, with as many digits as their intervals carry."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from math import floor, log10
 
 from backbone.report.statistics import Interval
@@ -33,17 +33,17 @@ def show_interval(value: Interval) -> str:
     return show_mean(value) + ("" if value.low is None else f" ({show_limits(value)})")
 
 
-def show_range(values: Iterable[float]) -> str:
-    """The least and the largest of some values, to three digits."""
+def show_range(values: Collection[float]) -> str:
+    """The least and the largest of some values, to three digits of the largest."""
     return _show_ends(values, _decimals_of(max(values), DIGITS_OF_ONE_VALUE))
 
 
-def show_range_of_counts(values: Iterable[float]) -> str:
+def show_range_of_counts(values: Collection[float]) -> str:
     """The least and the largest of some counts."""
     return _show_ends(values, 0)
 
 
-def _show_ends(values: Iterable[float], decimals: int) -> str:
+def _show_ends(values: Collection[float], decimals: int) -> str:
     ends = dict.fromkeys(f"{end:,.{decimals}f}" for end in (min(values), max(values)))
     return " to ".join(ends)
 

@@ -29,15 +29,14 @@ class Point:
 def draw_latency(axes: Axes, times: list[Stored]) -> None:
     """Bars of the stages' latency, one of each configuration at each stage."""
     groups = {}
-    for each in times:
+    for each, name in zip(times, _names_of(times), strict=True):
         stages = enumerate(each.rows("block"))
-        groups[each.configuration] = [
-            Bar(place, geometric_interval(row.run_means)) for place, row in stages
-        ]
+        groups[name] = [Bar(place, geometric_interval(row.run_means)) for place, row in stages]
     draw_bars(axes.bar, "yerr", groups)
     names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
     axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
+    axes.set_xlabel("stage (numbers: inverted residual blocks)")
     axes.set_ylabel("ms a pass (bars: 95 % interval)")
     axes.grid(axis="y", alpha=0.4)
     axes.legend()
@@ -74,7 +73,7 @@ def draw_parts(
             floor = sum_rows(each.times.rows("layer"), each.times.ceilings).floor
             axes.vlines(floor, place - 0.4, place + 0.4, colors="black", linewidth=2)
     axes.plot([], [], "k-", linewidth=2, label="floor")
-    axes.set_yticks(places, _names_of(passes))
+    axes.set_yticks(places, _names_of([each.times for each in passes]))
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
     axes.set(title=f"{passes[0].times.dataset}: what a pass is made of")
@@ -82,11 +81,11 @@ def draw_parts(
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
-def _names_of(passes: list[SplitPass]) -> list[str]:
+def _names_of(times: list[Stored]) -> list[str]:
     """Their modes; their devices too where there are several."""
-    if len({each.times.device for each in passes}) > 1:
-        return [each.times.configuration for each in passes]
-    return [", ".join(each.times.labels) or "stock" for each in passes]
+    if len({each.device for each in times}) > 1:
+        return [each.configuration for each in times]
+    return [", ".join(each.labels) or "stock" for each in times]
 
 
 def draw_roofline(left: Axes, right: Axes, times: Stored) -> None:
@@ -140,13 +139,14 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
     network by network, that with the fewest of them at the top."""
     names: dict[str, str] = {}
     groups: dict[str, list[Bar]] = {}
-    for each in sorted(times, key=lambda each: each.macs):
+    by_macs = sorted(times, key=lambda each: each.macs)
+    for each, name in zip(by_macs, _names_of(by_macs), strict=True):
         if each.macs:
             gmacs = each.macs / 1e9
-            names[each.network] = f"{each.network}: {gmacs:.1f} G"
-            time = mean_of_rounds(each.records["model"]) / gmacs
+            names[each.network] = f"{each.network}: {gmacs:,.1f} G"
+            time = mean_of_rounds(each.records["model"]).divided_by(gmacs)
             bar = Bar(list(names).index(each.network), time)
-            groups.setdefault(each.configuration, []).append(bar)
+            groups.setdefault(name, []).append(bar)
     draw_from_top(axes, groups, list(names.values()))
     axes.set(title=f"{times[0].dataset}: time of a billion MACs", xlabel="ms a billion MACs")
     axes.legend()

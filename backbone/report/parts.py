@@ -34,7 +34,7 @@ class SplitPass:
 
 
 def split_passes(times: list[Stored], all_times: list[Stored]) -> list[SplitPass]:
-    """The passes that can be told the parts of, input by input, the longest first."""
+    """Those passes whose parts are known, input by input, the longest first."""
     split = [(each, parts_of(each, all_times)) for each in times]
     known = [SplitPass(each, parts) for each, parts in split if parts is not None]
     datasets = list(dict.fromkeys(each.dataset for each in times))

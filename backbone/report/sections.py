@@ -7,15 +7,16 @@ The stock pass, and the same in modes: where the process keeps the memory that i
 (`--keep-memory`), and in channels_last memory format with batch norms folded. All are of batch
 size 1, float32, `torch.inference_mode()`, weights and images random, the same each time. The time
 and its 95 % interval are over the means of the processes, the std is that of all passes.
-*Processes* says how many there were, and the fastest and the slowest of them. Page faults and
-system time (of all threads together) are those of a pass, the peak is the process's.""",
+*Processes* says how many there were, and what a pass took in the fastest and the slowest. Page
+faults and system time (of all threads together) are those of a pass, the peak is the process's.""",
     "What a pass is made of": """\
 Each bar is a pass, cut into what its time goes to. *Page faults* are the system's time: it finds
 and clears each new page of memory that the pass touches first. *Reorders* are oneDNN's copies of
-tensors from one layout in memory to another. The kernels are told by the kind of their operation.
-*The rest* is what PyTorch does around them and, in a stock pass, what page faults cost outside
-the system. The line is the floor (see [Floors](#floors)).
-[METHOD.md](METHOD.md#what-an-operation-ran) says how each is measured.""",
+tensors from one layout in memory to another. The kernels are told by the kind of their operation;
+an operation that oneDNN does not run, such as a batch norm, counts as a kernel whole. *The rest*
+is what PyTorch does around them and, in a stock pass, what page faults cost outside the system.
+The line is the floor (see [Floors](#floors)). [METHOD.md](METHOD.md#what-an-operation-ran) says
+how each is measured.""",
     "Where the time goes": """\
 The operations of the stock pass by kind, those that take longest first. MACs are
 multiply-accumulates, of two FLOPs each; GFLOP/s and GB/s are what a kind attains: of its MACs,
@@ -28,34 +29,36 @@ most are the first in `python results.py --layers cityscapes`.""",
 The network's 21 stages in the order of the pass: the first convolution, the 17 inverted residual
 blocks by number, the last convolution, pooling, and the classifier.""",
     "Floors": """\
-Each point is an operation: to the right the more arithmetic it has for each byte, to the top the
-faster. The line is the machine's own limit, by two measured ceilings: the FLOPs of a matrix
-product, and the bytes of a copy. An operation's *floor* is the time that it would take on that
-line. The nearer a point is to the line, the less there is to win; under the slope memory bounds
-it, under the flat part arithmetic. Operations without MACs are at the left.""",
+Each point is an operation: the further to the right, the more arithmetic it has for each byte;
+the higher, the faster. The line is the machine's own limit, by two ceilings, measured beside
+these passes, and so of their hour: the FLOPs of a matrix product, and the bytes of a copy. An
+operation's *floor* is the time that it would take on that line. The nearer a point is to the
+line, the less there is to win; under the slope memory bounds it, under the flat part arithmetic.
+Points above the line had their data in caches. Operations without MACs are at the left.""",
     "What to try first": """\
 Of the modes below those that are the fastest, and faster than stock for certain: without any
-change of arithmetic, with float32, and of all. The output difference is the largest difference
-from stock's output over its largest value; check what it does to yours. The peak is the
-process's; in another runtime it has PyTorch and the stock network in it too.""",
+change of arithmetic, with float32, and of all. Others may be as fast for all that is known: see
+[Modes](#modes). The output difference is the largest difference from stock's output over its
+largest value; check what it does to yours. The peak is the process's; in another runtime it has
+PyTorch and the stock network in it too.""",
     "Modes": """\
 A mode is named by its flags and variables, as one would type them; stock has none, and is
 measured twice, so that noise shows. *Times as fast* is the geometric mean, with its 95 %
 interval, of the ratios of the two runs of each round: compare these, not the times, which are of
 their hour. The stock pass's page faults make the first of these columns uncertain: compare modes
-without page faults by the second. The verdict is by the first: *same* where its interval lies
-within 2 % of 1, else *undecided* where it holds 1. `--train` is what a forgotten `eval()` runs;
-its dropout makes it another function. The peak is the process's, on a GPU that of PyTorch's
-allocator.""",
+without page faults by the second. The verdict is by the first, unrounded: *same* where its
+interval lies within 2 % of 1, else *undecided* where it holds 1. `--train` is what a forgotten
+`eval()` runs; its dropout makes it another function. The peak is the process's, on a GPU that of
+PyTorch's allocator.""",
     "Processes of the modes": """\
 What those times rest on: how many processes there were of each mode, one a round, the
 milliseconds of a pass in the fastest and in the slowest of them, and the page faults of a pass,
-from the fewest to the most. Where page faults differ from process to process, each of these has
-drawn another state of its heap, and the mode's time and ratios are as uncertain as that.""",
+from the fewest to the most. Where they differ by many, as those of stock do, the processes have
+drawn different states of their heap, and the mode's time and ratios are as uncertain as that.""",
     "Speed-up of the modes": """\
-The same as bars: how many times as fast as the stock pass each mode is, with the intervals, a
-colour for each input. Of what changes no arithmetic only stock and memory kept are here;
-[Allocators](#allocators) has the others.""",
+The same as bars, the fastest at Cityscapes size first: how many times as fast as the stock pass
+each mode is, with the intervals, a colour for each input. Of what changes no arithmetic only
+stock and memory kept are here; [Allocators](#allocators) has the others.""",
     "Allocators": """\
 What an allocator alone does, for the pass as it is: at the left how many times as fast it is as
 with the default one, at the right the most memory that the process has had.""",

@@ -20,8 +20,8 @@ class Interval:
     low: float | None = None
     high: float | None = None
 
-    def __truediv__(self, amount: float) -> "Interval":
-        """The same of one of an amount."""
+    def divided_by(self, amount: float) -> "Interval":
+        """Mean and limits, each divided by a positive amount."""
         if self.low is None:
             return Interval(self.mean / amount)
         return Interval(self.mean / amount, low=self.low / amount, high=self.high / amount)

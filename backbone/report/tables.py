@@ -111,8 +111,8 @@ def time_cells(times: Stored) -> dict[str, str]:
         "Std (ms)": show_mean(replace(mean, mean=float(row.samples.std()))),
         "FPS": show_mean(per_pass(row.input_shape[0], mean)),
         **process_cells(row),
-        "System time (ms)": show("{:.0f}", record.median("system_time", 1000)),
-        "Peak resident (MB)": show("{:.0f}", record.median("peak_resident_memory", 1 / MIB)),
+        "System time (ms)": show("{:,.0f}", record.median("system_time", 1000)),
+        "Peak resident (MB)": show("{:,.0f}", record.median("peak_resident_memory", 1 / MIB)),
     }
 
 
@@ -146,10 +146,10 @@ def trials_cells(series: Trials) -> dict[str, str]:
 def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     """A network beside others: time, size by a memory report of like input, what it attains."""
     mean = mean_of_rounds(times.records["model"])
-    cells = time_cells(times)
-    cells |= sizes_of(times, memory)
+    cells = time_cells(times) | sizes_of(times, memory)
+    cells["Inference Time (ms)"] = show_interval(mean)
     heads = (
-        *("Model", "Dataset", "Device", "Inference Time (ms)", "95 % interval"),
+        *("Model", "Dataset", "Device", "Inference Time (ms)"),
         *("# Params (M)", "MACs (G)", "Predicted Peak (MB)"),
     )
     share = times.share_of("backbone")
@@ -183,9 +183,9 @@ def memory_cells(memory: StoredMemory) -> dict[str, str]:
         "Allocated Memory (MB)": f"{report.allocated_bytes / MIB:.2f}",
         "# Params (M)": f"{report.parameters / 1e6:.3f}",
         "# Tensors (M)": f"{report.elements / 1e6:.3f}",
-        "Predicted Peak (MB)": f"{report.predicted_peak.total / MIB:.1f}",
+        "Predicted Peak (MB)": f"{report.predicted_peak.total / MIB:,.1f}",
         "Measured Peak (MB)": show("{:.1f}", measured),
-        "MACs (G)": f"{memory.structure.macs / 1e9:.3f}",
+        "MACs (G)": f"{memory.structure.macs / 1e9:,.3f}",
     }
 
 
@@ -212,7 +212,8 @@ def _passes_of(inputs: list[Stored]) -> str:
         runs = len(record.runs)
         processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
         warmup, iterations = record.conditions["warmup"], record.conditions["iterations"]
-        text = f"{processes} of {warmup} warm-up and {iterations} timed passes"
+        timed = "1 timed pass" if iterations == 1 else f"{iterations} timed passes"
+        text = f"{processes} of {warmup} warm-up and {timed}"
         passes.setdefault(text, []).append(each.dataset)
     if len(passes) == 1:
         return next(iter(passes))
