@@ -31,7 +31,7 @@ for name in (*OURS, "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
 # has done nothing else, saves that.
 LIBRARIES = "torch torch._dynamo torch.utils.collect_env torch.utils.flop_counter PIL.Image pandas"
 LIBRARIES += " matplotlib.backends.backend_svg matplotlib.figure pyperf tqdm"
-LIBRARIES += " torch.onnx onnxscript onnxruntime"
+LIBRARIES += " torch.onnx onnxscript onnxruntime scipy.special"
 preloaded = multiprocessing.get_context("forkserver")
 preloaded.set_forkserver_preload(LIBRARIES.split())
 

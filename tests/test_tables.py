@@ -40,6 +40,11 @@ updated, checkout = small_results.updated, small_results.checkout  # fixtures
 
 TIMES = "cpu/mobilenetv2_stats"
 CITYSCAPES, VOC = "Cityscapes", "PASCAL VOC 2012"
+# To run before results.py, where a test looks at pages alone: to draw takes longer than all else.
+WITHOUT_PICTURES = """
+from backbone.report import figures
+figures._draw = lambda *_, **__: ""
+"""
 NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
 
 
@@ -525,14 +530,14 @@ def test_a_mode_that_may_be_as_fast_as_the_fastest_is_told(checkout):
 
     name = f"mobilenetv2_pascal_{TCMALLOC.replace('=', '_')}.json"
     change_records(checkout / TIMES / "modes" / name, as_fast_but_for_noise)
-    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--update", before=WITHOUT_PICTURES).returncode == 0
     exact = readme_lines(checkout, "In short")[2]
     assert exact.endswith(f"| `--keep-memory`: 2.00 times; `{TCMALLOC}` may be as fast |")
 
 
 def test_readme_has_a_column_for_each_device_and_setting(checkout):
     shutil.copytree(checkout / "cpu", checkout / "devices/other/cpu")
-    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--update", before=WITHOUT_PICTURES).returncode == 0
     titles = [
         f"{dataset}, {device}"
         for device in ("AMD EPYC", "AMD EPYC (other)")
@@ -552,7 +557,7 @@ def test_readme_says_how_many_threads(updated):
 def test_networks_in_short_have_both_inputs_in_a_cell(checkout):
     for file in checkout.glob("cpu/resnet18_stats/**/*cityscapes*"):
         file.unlink()
-    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--update", before=WITHOUT_PICTURES).returncode == 0
     assert readme_lines(checkout, "Networks in short")[2:] == [
         "| MobileNet-V2 | 2.621 | 8.0 / 2.0 | 399 / 100 | 199 / 50 |",
         "| resnet18 | 10.486 | - / 6.0 | - / 198 | - / - |",
@@ -593,7 +598,7 @@ def test_a_mode_of_one_network_alone_is_beside_no_other(checkout):
     shutil.copytree(checkout / TIMES, new, ignore=shutil.ignore_patterns("modes"))
     change_records(new, in_channels_last)
     start = "AMD EPYC, --channels-last"
-    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--update", before=WITHOUT_PICTURES).returncode == 0
     result = results(checkout)
     readme = (checkout / "README.md").read_text()
     assert len(rest_of(table(result, "## Inference time"), start)) == 2
