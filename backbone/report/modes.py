@@ -1,6 +1,6 @@
 """The modes as tables, for each input one of how fast they are and one of their processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from backbone.command.options import KEEP_MEMORY
 from backbone.record.records import Record
@@ -29,27 +29,21 @@ FIRST = {  # of what the fastest is told
 
 def mode_blocks(inputs: list[Stored]) -> list[str]:
     """How fast the modes of one network and setting are, a table an input, the fastest first."""
-    blocks = []
-    for each in inputs:
-        cells = [mode_cells(mode, each) for mode in _by_speed(each)]
-        blocks += [_title_of(each), format_table(cells)]
-    return blocks
+    return _blocks(inputs, mode_cells)
 
 
 def process_blocks(inputs: list[Stored]) -> list[str]:
     """What the processes of the modes were, in the same order."""
+    return _blocks(inputs, lambda mode, modes: process_cells(modes.records[mode].whole))
+
+
+def _blocks(inputs: list[Stored], cells: Callable[[str, Stored], dict[str, str]]) -> list[str]:
+    """A table an input, with cells of each mode, the fastest first."""
     blocks = []
     for each in inputs:
-        cells = [
-            {"Mode": _show_mode(mode)} | process_cells(each.records[mode].whole)
-            for mode in _by_speed(each)
-        ]
-        blocks += [_title_of(each), format_table(cells)]
+        rows = [{"Mode": _show_mode(mode)} | cells(mode, each) for mode in _by_speed(each)]
+        blocks += [f"{each.network}, {each.title}:", format_table(rows)]
     return blocks
-
-
-def _title_of(modes: Stored) -> str:
-    return f"{modes.network}, {modes.dataset}, {modes.configuration}:"
 
 
 def _by_speed(modes: Stored) -> list[str]:
@@ -68,7 +62,6 @@ def mode_cells(mode: str, modes: Stored) -> dict[str, str]:
     over_stock = _speed_up(modes, mode, "stock")
     over_kept = _speed_up(modes, mode, KEEP_MEMORY)
     cells = {
-        "Mode": _show_mode(mode),
         "Times as fast as stock": "1" if mode == "stock" else _show_speed_up(over_stock),
         AS_KEPT: "1" if mode == KEEP_MEMORY else _show_speed_up(over_kept),
         "Verdict": "-" if mode == "stock" else word_verdict(judge(over_stock, SAME), SAME),
