@@ -520,19 +520,26 @@ def test_the_fastest_are_told_with_their_output_difference(updated):
     )
 
 
-def test_a_mode_that_may_be_as_fast_as_the_fastest_is_told(checkout):
-    def as_fast_but_for_noise(record: Record) -> Record:
-        """The rounds' speed-ups are 1.8, 2 and 2.1, where the fastest of its kind has 2."""
-        factors = np.array([2 / 1.8, 1, 2 / 2.1])[:, None] * 1.25 / 2
-        return replace(
-            record, rows=[replace(row, samples=row.samples * factors) for row in record.rows]
-        )
+def test_modes_that_may_be_as_fast_as_the_fastest_are_told(checkout):
+    def make_noisy(mode: str, before: float, speed_ups: list[float]) -> None:
+        """Give a mode's rounds these speed-ups over stock at VOC size, where all had one before."""
+        factors = before / np.array(speed_ups)[:, None]
 
-    name = f"mobilenetv2_pascal_{TCMALLOC.replace('=', '_')}.json"
-    change_records(checkout / TIMES / "modes" / name, as_fast_but_for_noise)
+        def change(record: Record) -> Record:
+            rows = [replace(row, samples=row.samples * factors) for row in record.rows]
+            return replace(record, rows=rows)
+
+        file = checkout / TIMES / f"modes/mobilenetv2_pascal_{mode.replace('=', '_')}.json"
+        change_records(file, change)
+
+    make_noisy(TCMALLOC, 1.25, [3.5, 4, 4.3])
+    make_noisy("keep-memory", 2, [3.6, 4, 4.3])
     assert results(checkout, "--update", before=WITHOUT_PICTURES).returncode == 0
-    exact = readme_lines(checkout, "In short")[2]
-    assert exact.endswith(f"| `--keep-memory`: 2.00 times; `{TCMALLOC}` may be as fast |")
+    _, _, exact, in_float32, of_all = readme_lines(checkout, "In short")
+    assert exact.endswith(f"| `--keep-memory`: 3.96 times; `{TCMALLOC}` may be as fast |")
+    fastest = "`--channels-last --fold`: 4.00 times, output difference 2e-06"
+    assert in_float32.endswith(f"| {fastest}; `--keep-memory`, `{TCMALLOC}` may be as fast |")
+    assert "may be as fast" not in of_all
 
 
 def test_readme_has_a_column_for_each_device_and_setting(checkout):

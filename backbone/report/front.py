@@ -51,7 +51,7 @@ def short_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
 
 def _word_fastest(modes: Stored, kind: str) -> str:
     """The fastest mode of a kind on an input, how many times as fast as stock it is, and how far
-    its output is from stock's; the next one, if it may be as fast."""
+    its output is from stock's; and which others may be as fast."""
     fastest = fastest_of_kind(modes, kind)
     if not fastest:
         return "-"
@@ -60,10 +60,8 @@ def _word_fastest(modes: Stored, kind: str) -> str:
     text = f"`{mode}`: {show_mean(speed_up)} times"
     if not record.is_exact:
         text += f", output difference {show_difference(record)}"
-    for other, _ in others[:1]:
-        if may_be_as_fast(modes, other, mode):
-            text += f"; `{other}` may be as fast"
-    return text
+    as_fast = [f"`{other}`" for other, _ in others if may_be_as_fast(modes, other, mode)]
+    return f"{text}; {', '.join(as_fast)} may be as fast" if as_fast else text
 
 
 def performance_cells(results: Results) -> Iterator[dict[str, str]]:
