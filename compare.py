@@ -43,12 +43,7 @@ def parse_arguments() -> argparse.Namespace:
         ("--rounds", least_two, 15, "each starts one process of every command"),
         ("--iterations", flags.positive, 300, "timed passes of each command, in all"),
         ("--warmup", flags.whole_number, 30, "passes before them, in all"),
-        (
-            "--seed",
-            flags.whole_number,
-            None,
-            "of the random order of turns",
-        ),
+        ("--seed", flags.whole_number, None, "of the random order of turns"),
     ):
         default_text = "" if default is None else f" (default: {default})"
         parser.add_argument(name, type=kind, default=default, help=meaning + default_text)

@@ -106,8 +106,8 @@ def check(pages: dict[Path, str], pictures: list["Picture"]) -> None:
 
 
 def check_file(file: Path, text: str) -> None:
-    """Raise Failure where a file does not hold a text."""
-    if file.read_text("utf-8", "replace") != text:
+    """Raise Failure where a file does not hold a text, or is not there."""
+    if not file.exists() or file.read_text("utf-8", "replace") != text:
         raise Failure(f"{file} is not what the stored files say; use --update")
 
 

@@ -142,6 +142,28 @@ def test_interrupted_in_mid_turn(tmp_path, name, timer):
     assert not [path for path in temporary.iterdir() if "torchinductor" not in path.name]
 
 
+def test_trials_interrupted_in_mid_turn(tmp_path):
+    """A signal to tools/trials.py alone ends compare.py and its runs too."""
+    asleep, file = tmp_path / "asleep", tmp_path / "trials.json"
+    with subprocess.Popen(
+        [sys.executable, "tools/trials.py", "--title", "twice", "--file", file, STAND_IN],
+        cwd=ROOT,
+        env=ENVIRONMENT | {"STAND_IN_SLEEPS": str(asleep)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not asleep.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (143, "", "")
+    assert len(below) == 3 and not any(each.is_running() for each in below)
+    assert not file.exists()
+
+
 def test_nobody_reads():
     """As with `| head -0`: it ends as a shell reports SIGPIPE."""
     with subprocess.Popen(

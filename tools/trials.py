@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from backbone.command import ending, flags
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT, update_whole
+from backbone.command.interrupts import interrupts_raised
 from backbone.record import trials
 from backbone.record.trials import Trial, Trials
 
@@ -62,8 +63,15 @@ def compare(first: str, second: str, rounds: int) -> Trial:
         file = Path(folder, "comparison.json")
         words = ["--rounds", str(rounds), "--json", str(file), first, second]
         command = [sys.executable, "compare.py", *words]
-        ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        if ended.returncode != 0:
+        with (
+            interrupts_raised(),
+            subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process,
+        ):
+            try:
+                status = process.wait()
+            finally:
+                process.terminate()  # so that it ends its own processes; nothing, if it has ended
+        if status != 0:
             raise Failure("compare.py has failed; what was found before is stored")
         _, compared = json.loads(file.read_text())
     return Trial(speed_up=compared["speed_up"], low=compared["low"], high=compared["high"])
