@@ -28,10 +28,12 @@ for name in (*OURS, "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     ENVIRONMENT.pop(name, None)
 
 # Most of a short run is the import of libraries. A fork of a process that has imported them, and
-# has done nothing else, saves that.
-LIBRARIES = "torch torch._dynamo torch.utils.collect_env torch.utils.flop_counter PIL.Image pandas"
-LIBRARIES += " matplotlib.backends.backend_svg matplotlib.figure pyperf tqdm"
-LIBRARIES += " torch.onnx onnxscript onnxruntime scipy.special"
+# has done nothing else, saves that. (torchvision is imported as the project does it.)
+LIBRARIES = """
+backbone.network.library torch torch._dynamo torch.onnx torch.utils.collect_env
+torch.utils.flop_counter onnxruntime onnxscript pandas PIL.Image pyperf scipy.special tqdm
+matplotlib.backends.backend_svg matplotlib.figure
+"""
 preloaded = multiprocessing.get_context("forkserver")
 preloaded.set_forkserver_preload(LIBRARIES.split())
 
@@ -71,6 +73,10 @@ def _run(command: list[str], before: str, folder: str) -> None:
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=False)
     # As `python SCRIPT` has them: the script's folder is on the path, the tests' is not.
     sys.argv, sys.path[0] = command, str(Path(command[0]).resolve().parent)
+    # The script imports those of its own folder. (They are kept: so is what they have defined.)
+    ours = {name: each for name, each in sys.modules.items() if name.startswith("backbone")}
+    for name in ours:
+        del sys.modules[name]
     exec(before, {})
     try:
         runpy.run_path(command[0], run_name="__main__")
