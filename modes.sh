@@ -88,8 +88,8 @@ name_results "$script" "$@"
 stored_modes=$folder${network}_stats$conditions/modes
 for input in $inputs; do
   case $input in
-    cityscapes) passes='--iterations 30 --warmup 10' ;; # one turn a process
-    *) passes='--iterations 150 --warmup 20' ;;
+    pascal) passes='--iterations 150 --warmup 20' ;;
+    *) passes='--iterations 30 --warmup 10' ;; # one turn a process at Cityscapes size
   esac
   while read -r mode; do
     case $mode in

@@ -23,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=ending.PROGRAM, description=__doc__, allow_abbrev=False)
     action = parser.add_mutually_exclusive_group()
     for flag, meaning in (
-        ("--update", "write RESULTS.md, the parts of the other two, and draw figures/"),
+        ("--update", "write RESULTS.md and the tables of README.md and METHOD.md, draw figures/"),
         ("--check", "exit 1 where these are not what the stored files say"),
     ):
         action.add_argument(flag, action="store_true", help=meaning)

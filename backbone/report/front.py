@@ -111,7 +111,8 @@ def _study_cells(row: StudyRow) -> dict[str, str]:
 def printed_lines(results: Results) -> str:
     """The first lines of what a run of the stock network prints of its operations, and its last;
     of the smaller input."""
-    times = [each for each in results.main_network if each.is_stock][-1]
+    stock = [each for each in results.main_network if each.is_stock]
+    times = ([each for each in stock if not each.labels] or stock)[-1]
     lines = format_rows(times.records["layer"].rows).splitlines()
     return "\n".join([*lines[: LINES - 2], "...", lines[-1]])
 

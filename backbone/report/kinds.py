@@ -130,12 +130,11 @@ def _operation_lines(times: Stored) -> str:
         return f"{times.title}: {NO_CEILINGS}"
     lines = []
     for row in sorted(times.rows("layer"), key=lambda row: row.floor(ceilings) - row.mean):
-        reorders = row.reorder_ms or 0
         floor = row.floor(ceilings)
-        columns = (row.mean - floor - reorders, reorders, row.mean, floor)
+        columns = (row.mean - floor, row.reorder_ms or 0, row.mean, floor)
         numbers = " ".join(f"{milliseconds:9.3f}" for milliseconds in columns)
         what = f"{row.cost.kind:<22} {row.implementation or '-':<22} {row.path or '-':<22}"
         lines.append(f"{numbers}  {what} {row.input_shape}")
-    head = " ".join(f"{name:>9}" for name in ("lost else", "reorders", "time, ms", "floor, ms"))
+    head = " ".join(f"{name:>9}" for name in ("lost, ms", "reorders", "time, ms", "floor, ms"))
     head += f"  {'kind':<22} {'implementation':<22} {'path':<22} input shape"
     return "\n".join([times.title, head, *lines[:WORST], "", *lines[WORST:]])

@@ -102,7 +102,8 @@ def fastest_of_kind(modes: Stored, kind: str) -> list[tuple[str, Interval]]:
 
 
 def may_be_as_fast(modes: Stored, mode: str, other: str) -> bool:
-    """Whether one mode is not slower than another for certain."""
+    """Whether one mode is not known to be slower than another by more than what is called the
+    same."""
     return judge(_speed_up(modes, mode, other), SAME) != "slower"
 
 

@@ -13,7 +13,7 @@ from backbone.record.stored import Stored
 from backbone.report.bars import Bar, draw_bars, draw_from_top
 from backbone.report.kinds import sum_rows
 from backbone.report.parts import SplitPass
-from backbone.report.statistics import geometric_interval, mean_of_rounds
+from backbone.report.statistics import interval, mean_of_rounds
 
 MARKERS = "osv^DPX*"
 
@@ -31,7 +31,7 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
     groups = {}
     for each, name in zip(times, _names_of(times), strict=True):
         stages = enumerate(each.rows("block"))
-        groups[name] = [Bar(place, geometric_interval(row.run_means)) for place, row in stages]
+        groups[name] = [Bar(place, interval(row.run_means.tolist())) for place, row in stages]
     draw_bars(axes.bar, "yerr", groups)
     names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)

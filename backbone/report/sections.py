@@ -4,11 +4,12 @@
 READING = {
     "Inference time": """\
 The stock pass, and the same in modes: where the process keeps the memory that it frees
-(`--keep-memory`), and in channels_last memory format with batch norms folded. All are of batch
-size 1, float32, `torch.inference_mode()`, weights and images random, the same each time. The time
-and its 95 % interval are over the means of the processes, the std is that of all passes.
-*Processes* says how many there were, and what a pass took in the fastest and the slowest. Page
-faults and system time (of all threads together) are those of a pass, the peak is the process's.""",
+(`--keep-memory`), and in channels_last memory format with batch norms folded. Where a row says
+nothing else, it is of batch size 1, float32, `torch.inference_mode()`, weights and images random,
+the same each time. The time and its 95 % interval are over the means of the processes, the std is
+that of all passes. *Processes* says how many there were, and what a pass took in the fastest and
+the slowest. Page faults and system time (of all threads together) are those of a pass, the peak
+is the process's.""",
     "What a pass is made of": """\
 Each bar is a pass, cut into what its time goes to. *Page faults* are the system's time: it finds
 and clears each new page of memory that the pass touches first. *Reorders* are oneDNN's copies of
@@ -53,12 +54,13 @@ PyTorch's allocator.""",
     "Processes of the modes": """\
 What those times rest on: how many processes there were of each mode, one a round, the
 milliseconds of a pass in the fastest and in the slowest of them, and the page faults of a pass,
-from the fewest to the most. Where they differ by many, as those of stock do, the processes have
-drawn different states of their heap, and the mode's time and ratios are as uncertain as that.""",
+from the fewest to the most. Where the counts of a mode differ widely, as those of stock do, its
+processes have drawn different states of their heap, and the mode's time and ratios are as
+uncertain as that.""",
     "Speed-up of the modes": """\
-The same as bars, the fastest at Cityscapes size first: how many times as fast as the stock pass
-each mode is, with the intervals, a colour for each input. Of what changes no arithmetic only
-stock and memory kept are here; [Allocators](#allocators) has the others.""",
+The same as bars, stock first, then the fastest at Cityscapes size: how many times as fast as the
+stock pass each mode is, with the intervals, a colour for each input. Of what changes no
+arithmetic only stock and memory kept are here; [Allocators](#allocators) has the others.""",
     "Allocators": """\
 What an allocator alone does, for the pass as it is: at the left how many times as fast it is as
 with the default one, at the right the most memory that the process has had.""",

@@ -115,7 +115,8 @@ def _means_by_round(record: Record) -> dict[tuple[int, int], dict[int, float]]:
 
 
 def _speed_ups_in_order(record: Record, stock: Record) -> list[float]:
-    """The same of runs that followed each other, as those did that an older state has stored."""
+    """The same of runs that followed each other: those that were appended one by one, or stored
+    before there were rounds."""
     here, there = ([run["date"] for run in each.runs] for each in (record, stock))
     rounds = list(zip(here, there, strict=False))
     if len(here) != len(there):
