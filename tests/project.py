@@ -28,7 +28,8 @@ for name in (*OURS, "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     ENVIRONMENT.pop(name, None)
 
 # Most of a short run is the import of libraries. A fork of a process that has imported them, and
-# has done nothing else, saves that. (torchvision is imported as the project does it.)
+# has done nothing else, saves that. (torchvision is imported as the project does it, which is found
+# where pytest is started in its folder.)
 LIBRARIES = """
 backbone.network.library torch torch._dynamo torch.onnx torch.utils.collect_env
 torch.utils.flop_counter onnxruntime onnxscript pandas PIL.Image pyperf scipy.special tqdm
@@ -72,8 +73,11 @@ def _run(command: list[str], before: str, folder: str) -> None:
         os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT), stream)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=False)
     # As `python SCRIPT` has them: the script's folder is on the path, the tests' is not.
-    sys.argv, sys.path[0] = command, str(Path(command[0]).resolve().parent)
-    # The script imports those of its own folder. (They are kept: so is what they have defined.)
+    tests = str(Path(__file__).parent)
+    others = [folder for folder in sys.path[1:] if folder != tests]
+    sys.argv, sys.path = command, [str(Path(command[0]).resolve().parent), *others]
+    # The script imports modules of its own folder. These stay alive in `ours`: what they have
+    # defined, such as operators, goes with them.
     ours = {name: each for name, each in sys.modules.items() if name.startswith("backbone")}
     for name in ours:
         del sys.modules[name]

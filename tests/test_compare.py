@@ -220,7 +220,7 @@ def made_of(runs: list[tuple[dict, float]]) -> Record:
     return Record(rows=[row], conditions={}, runs=[run for run, _ in runs])
 
 
-def test_ratios_are_of_the_same_round_and_group(tmp_path):
+def test_ratios_are_of_the_same_round_and_group():
     def record(means: list[float], keys: list[tuple[int, int]]) -> records.Record:
         row = records.Row(
             level="model",

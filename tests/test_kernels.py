@@ -83,7 +83,7 @@ def test_no_onednn(tmp_path, before):
     assert not any(row.kernels for row in records.load(file).rows)
 
 
-def test_no_record_no_kernels(tmp_path):
+def test_no_record_no_kernels():
     before = "import torch; torch.backends.mkldnn.verbose = None"
     result = script(*LAYERS[:-1], before=before)
     assert (result.returncode, result.stderr) == (0, "")

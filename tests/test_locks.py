@@ -129,7 +129,7 @@ def test_interrupted_when_nobody_reads(checkout, shell, stand_in, tmp_path):
 
 
 @every_shell
-def test_ends_when_nobody_reads(checkout, shell, stand_in, tmp_path):
+def test_ends_when_nobody_reads(checkout, shell, stand_in):
     before = files_in(checkout)
     process = start(checkout / "cpu/stats.sh", shell=shell, env=stand_in)
     process.stderr.readline()

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import small_results
 from matplotlib.figure import Figure
-from project import assert_one_line
+from project import assert_one_line, script
 from small_results import (
     MIB,
     STOCK,
     TCMALLOC,
+    TRIALS,
     change_records,
     make_record,
     make_report,
@@ -30,6 +31,7 @@ from small_results import (
     with_runs,
 )
 
+from backbone.record import trials
 from backbone.record.memory import TensorSize
 from backbone.record.names import number_rows
 from backbone.record.records import Record
@@ -125,11 +127,12 @@ def test_sums_of_rows_are_compared_run_by_run(updated):
     )
 
 
-def test_frames_a_second_of_a_batch_are_images(checkout):
-    def batch_of_4(record: Record) -> Record:
-        rows = [replace(row, input_shape=[4, *row.input_shape[1:]]) for row in record.rows]
-        return with_conditions(replace(record, rows=rows), batch_size=4)
+def batch_of_4(record: Record) -> Record:
+    rows = [replace(row, input_shape=[4, *row.input_shape[1:]]) for row in record.rows]
+    return with_conditions(replace(record, rows=rows), batch_size=4)
 
+
+def test_frames_a_second_of_a_batch_are_images(checkout):
     change_records(checkout / TIMES, batch_of_4)
     result = results(checkout)
     start = "MobileNet-V2 | PASCAL VOC 2012 | AMD EPYC, batch size 4"
@@ -263,12 +266,12 @@ def test_layers_by_the_time_that_they_lose(checkout):
     result = results(checkout, "--layers", "pascal")
     assert (result.returncode, result.stderr) == (0, "")
     title, head, *lines = result.stdout.splitlines()
-    assert title == f"{VOC}, AMD EPYC" and head.split()[:3] == ["lost", "else", "reorders"]
+    assert title == f"{VOC}, AMD EPYC" and head.split()[:3] == ["lost,", "ms", "reorders"]
     assert lines[10] == "" and len(lines) == 17
-    expected = "20.000 10.000 40.000 10.000 pointwise convolution jit:avx512_core "
+    expected = "30.000 10.000 40.000 10.000 pointwise convolution jit:avx512_core "
     expected += "features.1.conv.0 [1, 3, 500, 334]"
     assert " ".join(lines[0].split()) == expected
-    lost = ["20.000", "10.000", "9.000", "5.000", "0.250", "0.200", "0.150", "-1.000"]
+    lost = ["30.000", "15.000", "14.000", "5.000", "0.250", "0.200", "0.150", "-1.000"]
     assert [line.split()[0] for line in lines if line] == [each for each in lost for _ in range(2)]
     assert len({line.index("[") for line in lines if line}) == 1  # aligned
 
@@ -591,9 +594,12 @@ def test_networks_picture_has_the_times_of_the_tables():
     assert axes.patches[0].get_width() == pytest.approx(milliseconds)
 
 
-def test_what_readme_shows_as_printed_is_of_the_stock_pass(updated):
-    _, first, *_, last, _ = readme_lines(updated, "What is printed")
-    expected = (updated / TIMES / "layers/mobilenetv2_pascal.txt").read_text().splitlines()
+def test_what_readme_shows_as_printed_is_of_the_stock_pass_of_one_image(checkout):
+    shutil.copytree(checkout / TIMES, checkout / f"{TIMES}_s_4")
+    change_records(checkout / f"{TIMES}_s_4", batch_of_4)
+    assert results(checkout, "--update", before=WITHOUT_PICTURES).returncode == 0
+    _, first, *_, last, _ = readme_lines(checkout, "What is printed")
+    expected = (checkout / TIMES / "layers/mobilenetv2_pascal.txt").read_text().splitlines()
     assert (first, last) == (expected[0], expected[-1])
 
 
@@ -761,6 +767,22 @@ def test_trials_of_compare(updated):
     assert row == ["VOC, twice", "3 x 5", "1.000", "5.0 to 20.0", "1", "3.9"]
     text = (updated / "METHOD.md").read_text()
     assert "<!-- results.py: Trials -->\n| Compared " in text
+
+
+def test_trials_of_a_title_take_the_place_of_those_before(tmp_path):
+    file = tmp_path / "trials.json"
+    text = trials.with_series(TRIALS, file, None)
+    text = trials.with_series(replace(TRIALS, title="another"), file, text)
+    text = trials.with_series(replace(TRIALS, rounds=7), file, text)
+    assert [(each.title, each.rounds) for each in trials.loads(text, file)] == [
+        (TRIALS.title, 7),
+        ("another", TRIALS.rounds),
+    ]
+
+
+def test_trials_that_cannot_be_stored_are_not_begun():
+    words = ("--title", "twice", "--file", "/proc/none/trials.json", "no-timer")
+    assert_one_line(script("tools/trials.py", *words), "/proc/none/trials.json")
 
 
 def test_trials_that_cannot_be_read(checkout):

@@ -1,7 +1,8 @@
 """Trials of compare.py itself: how often, and how narrowly, it tells the truth.
 
 A program for people, not a test. It compares two commands so many times, the same thing twice if
-only one is given, and adds what comes out to tools/trials.json, which METHOD.md's table is made of.
+only one is given, and stores what comes out in tools/trials.json, which METHOD.md's table is made
+of, or in another file.
 """
 
 import argparse
@@ -17,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backbone.command import ending, flags
 from backbone.command.errors import Failure
-from backbone.command.files import ROOT, update_whole
-from backbone.command.interrupts import interrupts_raised
+from backbone.command.files import ROOT, check_writable, update_whole
+from backbone.command.interrupts import Interrupted, interrupts_raised, signals_handled
 from backbone.record import trials
 from backbone.record.trials import Trial, Trials
 
@@ -32,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--trials", type=flags.positive, default=1, help="how many (default: 1)")
     least_two = partial(flags.whole_number, least=2)
     parser.add_argument("--rounds", type=least_two, default=15, help="of each (default: 15)")
-    parser.add_argument("--file", type=Path, default=trials.FILE, help="that they are added to")
+    parser.add_argument("--file", type=Path, default=trials.FILE, help="that they are stored in")
     arguments = parser.parse_args()
     if len(arguments.commands) > 2:
         parser.error("a trial is of two commands, or of one twice")
@@ -41,6 +42,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
+    check_writable(arguments.file)
     first, second = arguments.commands[0], arguments.commands[-1]
     found = []
     for number in range(1, arguments.trials + 1):
@@ -59,22 +61,31 @@ def main() -> None:
 
 def compare(first: str, second: str, rounds: int) -> Trial:
     """One trial. Raises Failure where compare.py fails."""
-    with tempfile.TemporaryDirectory() as folder:
+    with interrupts_raised(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "comparison.json")
-        words = ["--rounds", str(rounds), "--json", str(file), first, second]
-        command = [sys.executable, "compare.py", *words]
-        with (
-            interrupts_raised(),
-            subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process,
-        ):
-            try:
-                status = process.wait()
-            finally:
-                process.terminate()  # so that it ends its own processes; nothing, if it has ended
+        status = run_compare("--rounds", str(rounds), "--json", str(file), first, second)
         if status != 0:
-            raise Failure("compare.py has failed; what was found before is stored")
+            raise Failure("compare.py has failed; what was found before it is stored")
         _, compared = json.loads(file.read_text())
     return Trial(speed_up=compared["speed_up"], low=compared["low"], high=compared["high"])
+
+
+def run_compare(*words: str) -> int:
+    """Run compare.py, and give its exit status. What ends this ends compare.py first, which ends
+    its own processes."""
+    came: list[int] = []
+    process = None
+    try:
+        with signals_handled(came.append):  # until it is known what is to be ended
+            command = [sys.executable, "compare.py", *words]
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        if came:
+            raise Interrupted(came[0])
+        return process.wait()
+    finally:
+        if process is not None:
+            process.terminate()  # nothing, if it has ended
+            process.wait()
 
 
 if __name__ == "__main__":

@@ -52,5 +52,5 @@ def with_series(series: Trials, file: Path, text: str | None) -> str:
     """The text of a file with a series of trials, in place of one of the same title. Raises
     Failure, which names the file, where its text holds none."""
     old = [] if text is None else loads(text, file)
-    others = [each for each in old if each.title != series.title]
-    return json.dumps([asdict(each) for each in [*others, series]], indent=1) + "\n"
+    new = {each.title: each for each in old} | {series.title: series}  # at the old one's place
+    return json.dumps([asdict(each) for each in new.values()], indent=1) + "\n"
