@@ -70,6 +70,11 @@ def test_fidelity_wants_the_rounds_that_an_interval_needs():
     assert result.returncode == 2 and "'5' is not a whole number from 6 up" in result.stderr
 
 
+def test_fidelity_of_an_image_that_is_too_small_for_training():
+    result = script("tools/fidelity.py", "--i", "32x32", "--rounds", "6")
+    assert_one_line(result, "Expected more than 1 value per channel when training")
+
+
 @pytest.mark.parametrize(("old", "target"), [("yes", "model"), ("no", "layer"), ("False", "layer")])
 def test_older_spelling(monkeypatch, old, target):
     monkeypatch.setattr(sys, "argv", ["timer.py", "--w", old])

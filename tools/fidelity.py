@@ -43,7 +43,6 @@ def main() -> None:
 
     from backbone.measure import machine
     from backbone.network.build import build
-    from backbone.trace.observe import check_input
     from cpu.timer import CpuClock
     from timer import CudaClock
 
@@ -51,7 +50,6 @@ def main() -> None:
         raise Failure(f"{reason}; --device cpu measures the CPU")
     clock = CudaClock() if arguments.device == "cuda" else CpuClock()
     backbone, image = build(arguments.workload, arguments.device)
-    check_input(backbone, arguments.workload.input_shape)
     passes = make_passes(backbone, image, clock)
     ratios = compare(passes, arguments.rounds)
     workload = arguments.workload
@@ -70,14 +68,17 @@ def main() -> None:
 
 def make_passes(backbone, image, clock) -> dict[str, Callable[[], float]]:
     """What is compared, the stock pass first: each runs a pass of its own on an image (B, C, H, W)
-    and gives its milliseconds."""
+    and gives its milliseconds. Raises Failure where the network cannot take such an image."""
     import torch
     from torch.utils.benchmark import Timer
 
     from backbone.trace.instrument import cut_pass
+    from backbone.trace.observe import check_input
 
     network = backbone.network
     training = replace(backbone, network=deepcopy(network).train())
+    for each in (backbone, training):
+        check_input(each, list(image.shape))
 
     def timed(target: str, backbone=backbone) -> Callable[[], float]:
         cut = cut_pass(backbone, list(image.shape), target)
