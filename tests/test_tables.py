@@ -35,7 +35,7 @@ from backbone.record import trials
 from backbone.record.memory import TensorSize
 from backbone.record.names import number_rows
 from backbone.record.records import Record
-from backbone.report.panels import colour_kinds, draw_networks, draw_parts
+from backbone.report.panels import colour_kinds, draw_latency, draw_networks, draw_parts
 from backbone.report.parts import Parts, SplitPass
 
 updated, checkout = small_results.updated, small_results.checkout  # fixtures
@@ -592,6 +592,17 @@ def test_networks_picture_has_the_times_of_the_tables():
     # The runs' means are 90 and 100, and 110 ms, for two billion MACs.
     milliseconds = (90 * 100) ** 0.25 * 110**0.5 / 2
     assert axes.patches[0].get_width() == pytest.approx(milliseconds)
+
+
+def test_stages_picture_has_the_means_of_the_texts():
+    """They are arithmetic, so that they sum up."""
+    record = make_record(STOCK, "pascal", "block")
+    rows = [row for row in record.rows if row.level == "block"]
+    times = SimpleNamespace(device="AMD EPYC", labels=[], dataset=VOC, rows=lambda _: rows)
+    axes = Figure().subplots()
+    draw_latency(axes, [times])
+    heights = [patch.get_height() for patch in axes.patches]
+    assert heights == pytest.approx([row.mean for row in rows])
 
 
 def test_what_readme_shows_as_printed_is_of_the_stock_pass_of_one_image(checkout):

@@ -15,7 +15,7 @@ from backbone.command.interrupts import signals_handled
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def check_writable(path: str) -> None:
+def check_writable(path: str | Path) -> None:
     """Raise Failure where a file can't be written: better known before a long run."""
     file = _target(path)
     needed = file if is_written_in_place(file) else file.parent
