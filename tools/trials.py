@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from backbone.command import ending, flags
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT, check_writable, update_whole
-from backbone.command.interrupts import Interrupted, interrupts_raised, signals_handled
+from backbone.command.interrupts import interrupts_raised, signals_held
 from backbone.record import trials
 from backbone.record.trials import Trial, Trials
 
@@ -73,14 +73,11 @@ def compare(first: str, second: str, rounds: int) -> Trial:
 def run_compare(*words: str) -> int:
     """Run compare.py, and give its exit status. What ends this ends compare.py first, which ends
     its own processes."""
-    came: list[int] = []
+    command = [sys.executable, "compare.py", *words]
     process = None
     try:
-        with signals_handled(came.append):  # until it is known what is to be ended
-            command = [sys.executable, "compare.py", *words]
+        with signals_held():  # until it is known what is to be ended
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        if came:
-            raise Interrupted(came[0])
         return process.wait()
     finally:
         if process is not None:

@@ -3,14 +3,13 @@
 import contextlib
 import fcntl
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from backbone.command.errors import Failure
-from backbone.command.interrupts import signals_handled
+from backbone.command.interrupts import signals_held
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -37,7 +36,7 @@ def write_whole(path: str | Path, text: str) -> None:
         if is_written_in_place(path):
             Path(path).write_text(text, encoding="utf-8")
         else:
-            with _signals_held():
+            with signals_held():
                 _replace(_target(path), text)
 
 
@@ -54,7 +53,7 @@ def update_whole(path: str | Path, change: Callable[[str | None], str]) -> None:
 def _update_if_free(file: Path, change: Callable[[str | None], str]) -> bool:
     """Update the file if nobody has the lock beside it, and say whether that was so."""
     lock = file.with_name(f".{file.name}.lock")
-    with _signals_held(), lock.open("w") as handle:
+    with signals_held(), lock.open("w") as handle:
         if not _take_lock(lock, handle):
             return False
         try:
@@ -98,16 +97,3 @@ def _told_as_failure(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Failure(f"cannot write {path}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """A signal that would end the process does so after what is inside. (A mask would not do: it is
-    of this thread alone, and torch has others.)"""
-    came: list[int] = []
-    try:
-        with signals_handled(came.append):
-            yield
-    finally:
-        for number in came:
-            signal.raise_signal(number)

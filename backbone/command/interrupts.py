@@ -1,4 +1,4 @@
-"""Signals as exceptions, for a script that has processes of its own to end."""
+"""Signals that would end a script: raised as exceptions, or held until something is done."""
 
 import contextlib
 import signal
@@ -25,12 +25,25 @@ def interrupts_raised() -> Iterator[None]:
             signal.signal(each, lambda *_: None)
         raise Interrupted(number)
 
-    with signals_handled(interrupt):
+    with _signals_handled(interrupt):
         yield
 
 
 @contextlib.contextmanager
-def signals_handled(handle: Callable[[int], None]) -> Iterator[None]:
+def signals_held() -> Iterator[None]:
+    """A signal that would end the process does so after what is inside. (A mask would not do: it is
+    of this thread alone, and torch has others.)"""
+    came: list[int] = []
+    try:
+        with _signals_handled(came.append):
+            yield
+    finally:
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def _signals_handled(handle: Callable[[int], None]) -> Iterator[None]:
     """A signal that would end the process calls `handle` with its number instead, while what is
     inside runs. Signals that are ignored, as after &, stay so."""
     handlers = {number: signal.getsignal(number) for number in ENDING}
