@@ -287,6 +287,12 @@ def with_conditions(record: Record, **conditions: str | int) -> Record:
     return replace(record, conditions=record.conditions | conditions)
 
 
+def with_times(record: Record, factors: float | np.ndarray) -> Record:
+    """A record whose passes take so many times as long; factors: one, or a column of the runs'."""
+    rows = [replace(row, samples=factors * row.samples) for row in record.rows]
+    return replace(record, rows=rows)
+
+
 def with_runs(record: Record, count: int) -> Record:
     """A record of only its first runs."""
     rows = [

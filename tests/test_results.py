@@ -5,14 +5,13 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pyperf
 import pytest
 import small_results
 from project import ENVIRONMENT, ROOT, assert_one_line, patch, python
-from small_results import change_records, results, with_runs
+from small_results import change_records, results, with_runs, with_times
 
 from backbone.record.records import Record
 from backbone.report.sections import READING
@@ -269,7 +268,7 @@ def test_changed_picture_fails_the_check(checkout):
 
 def slower(record: Record) -> Record:
     """A record whose passes all take twice as long."""
-    return replace(record, rows=[replace(row, samples=2 * row.samples) for row in record.rows])
+    return with_times(record, 2)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ its own, 10 % from the next, and a table has 4.3027 as Student's t for three run
 import shutil
 import subprocess
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ from small_results import (
     store,
     with_conditions,
     with_runs,
+    with_times,
 )
 
 from backbone.record import trials
@@ -425,8 +427,8 @@ def test_modes_in_groups_are_compared_by_stock(checkout):
 
     def in_group_1(record: Record) -> Record:
         """In a minute when all takes twice as long."""
-        rows = [replace(row, samples=2 * row.samples) for row in record.rows]
-        return replace(record, rows=rows, runs=[run | {"group": 1} for run in record.runs])
+        runs = [run | {"group": 1} for run in record.runs]
+        return replace(with_times(record, 2), runs=runs)
 
     def in_both_groups(record: Record) -> Record:
         other = in_group_1(record)
@@ -527,13 +529,8 @@ def test_modes_that_may_be_as_fast_as_the_fastest_are_told(checkout):
     def make_noisy(mode: str, before: float, speed_ups: list[float]) -> None:
         """Give a mode's rounds these speed-ups over stock at VOC size, where all had one before."""
         factors = before / np.array(speed_ups)[:, None]
-
-        def change(record: Record) -> Record:
-            rows = [replace(row, samples=row.samples * factors) for row in record.rows]
-            return replace(record, rows=rows)
-
         file = checkout / TIMES / f"modes/mobilenetv2_pascal_{mode.replace('=', '_')}.json"
-        change_records(file, change)
+        change_records(file, partial(with_times, factors=factors))
 
     make_noisy(TCMALLOC, 1.25, [3.5, 4, 4.3])
     make_noisy("keep-memory", 2, [3.6, 4, 4.3])
