@@ -5,28 +5,24 @@ before it may stand variables of its environment (OMP_NUM_THREADS=1) and an inte
 """
 
 import argparse
-import contextlib
 import json
 import random
 import re
 import shlex
-import sys
-import tempfile
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbone.command import ending, files, flags
 from backbone.command.errors import Failure
 from backbone.command.interrupts import interrupts_raised
+from backbone.rounds import locks
+from backbone.rounds.commands import Command, read_command
 
 if TYPE_CHECKING:
-    from backbone.measure.process import Command
-    from backbone.report.comparison import Compared
+    from backbone.rounds import schedule
 
-
-OWN_FLAGS = ("--iterations", "--warmup", "--rounds", "--turns", "--json", "--append")
+OWN_FLAGS = ("--iterations", "--warmup", "--turns", "--json")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -41,8 +37,8 @@ def parse_arguments() -> argparse.Namespace:
     least_two = partial(flags.whole_number, least=2)
     for name, kind, default, meaning in (
         ("--rounds", least_two, 15, "each starts one process of every command"),
-        ("--iterations", flags.positive, 300, "timed passes of each command, in all"),
-        ("--warmup", flags.whole_number, 30, "passes before them, in all"),
+        ("--iterations", flags.positive, 20, "timed passes of each process"),
+        ("--warmup", flags.whole_number, 2, "passes before them"),
         ("--seed", flags.whole_number, None, "of the random order of turns"),
     ):
         default_text = "" if default is None else f" (default: {default})"
@@ -74,32 +70,31 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.json is not None:
         files.check_writable(arguments.json)
+    commands = [make_command(text, arguments) for text in arguments.commands]
+    from backbone.record import records
     from backbone.report import comparison
 
-    with interrupts_raised(), tempfile.TemporaryDirectory() as folder:
-        commands = [
-            make_command(text, arguments, Path(folder, str(number)))
-            for number, text in enumerate(arguments.commands)
-        ]
-        failures = run_rounds(commands, arguments)
-        compared = compare_records(commands, failures, arguments.same)
+    with interrupts_raised(), locks.machine_taken(), locks.processes_awaited() as lock:
+        outcome = run_rounds(commands, arguments, lock)
+    if not outcome.is_complete:
+        raise Failure(outcome.failed)
+    ended = [command for command in commands if command in outcome.runs]
+    joined = [records.join(outcome.runs[command]) for command in ended]
+    compared = comparison.compare([command.name for command in ended], joined, arguments.same)
     print(comparison.format_comparison(compared, arguments.same), end="")
     if arguments.json is not None:
         text = json.dumps([each.fields for each in compared], indent=1) + "\n"
         files.write_whole(arguments.json, text)
-    if failures:
-        raise Failure(tell(failures))
+    if outcome.failures:
+        raise Failure(outcome.failed)
     if arguments.fail_slower is not None:
         second = compared[1].speed_up
         if comparison.is_slower_by(second, arguments.fail_slower):
             raise Failure(f"{commands[1].name} is slower by more than {arguments.fail_slower:g} %")
 
 
-def make_command(text: str, arguments: argparse.Namespace, folder: Path) -> "Command":
-    """A command as one types it, which leaves its stdout and its record in a folder. Raises Failure
-    where it cannot be read."""
-    from backbone.measure.process import read_command
-
+def make_command(text: str, arguments: argparse.Namespace) -> Command:
+    """A command as one types it. Raises Failure if it cannot be read."""
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -108,52 +103,20 @@ def make_command(text: str, arguments: argparse.Namespace, folder: Path) -> "Com
         if flag in OWN_FLAGS:
             raise Failure(f"{text}: {flag} is compare.py's to set")
     passes = ["--iterations", str(arguments.iterations), "--warmup", str(arguments.warmup)]
-    rounds = ["--rounds", str(arguments.rounds), "--append", str(folder / "record.json")]
-    folder.mkdir()
-    return read_command(text, words, [*passes, *rounds], folder / "stdout")
+    return read_command(text, words, passes)
 
 
 def run_rounds(
-    commands: Sequence["Command"], arguments: argparse.Namespace
-) -> dict["Command", str]:
-    """Run all rounds, with a bar on a terminal; which commands have failed, and why. It ends early
-    where nothing is left to compare."""
-    from tqdm import tqdm
-
-    from backbone.measure.rounds import Rounds
+    commands: Sequence[Command], arguments: argparse.Namespace, lock: int
+) -> "schedule.Outcome":
+    """Run all rounds, with a bar on a terminal. lock: an open file that the processes keep open."""
+    from backbone.rounds import schedule
+    from backbone.rounds.progress import Progress
 
     seed = random.randrange(10**9) if arguments.seed is None else arguments.seed
-    rounds = Rounds(commands, seed)
-    with tqdm(total=arguments.rounds * len(commands), disable=None, leave=False) as bar:
-        for number in range(1, arguments.rounds + 1):
-            with contextlib.closing(rounds.run(number)) as ended:
-                for run in ended:
-                    bar.update()
-                    bar.write(run.notes, file=sys.stderr, end="")
-            left = len(commands) - len(rounds.failures)
-            if commands[0] in rounds.failures or left < min(2, len(commands)):
-                break
-    return rounds.failures
-
-
-def compare_records(
-    commands: Sequence["Command"], failures: dict["Command", str], same: float
-) -> list["Compared"]:
-    """The commands that have not failed, each beside the first. Raises Failure where the first, or
-    all others, have failed."""
-    from backbone.record import records
-    from backbone.report.comparison import compare
-
-    ended = [command for command in commands if command not in failures]
-    if commands[0] in failures or (len(commands) > 1 and len(ended) < 2):
-        raise Failure(tell(failures))
-    loaded = [records.load(command.stdout.with_name("record.json")) for command in ended]
-    return compare([command.name for command in ended], loaded, same)
-
-
-def tell(failures: dict["Command", str]) -> str:
-    """Which commands have failed, and why, in one line."""
-    return "; ".join(f"{command.name}: {reason}" for command, reason in failures.items())
+    series = [schedule.Series("comparison", commands, arguments.rounds)]
+    with Progress(series, lines=False) as progress:
+        return schedule.run_rounds(series, seed, progress, locks=(lock,))
 
 
 if __name__ == "__main__":

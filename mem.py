@@ -1,7 +1,7 @@
 """What a network holds in memory during inference; with --struct, how it is built."""
 
+import argparse
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 
 from backbone.command import ending, files, flags
@@ -11,8 +11,8 @@ from backbone.network import catalog
 from backbone.record.memory import MemoryReport, Structure, describe_input, dumps
 
 
-def parse_options(words: Sequence[str] | None = None) -> MemoryOptions:
-    """The options of the command line, or of these words."""
+def make_parser() -> argparse.ArgumentParser:
+    """The flags of this script."""
     parser = flags.script_parser(__doc__)
     parser.add_argument(
         "--struct",
@@ -30,13 +30,13 @@ def parse_options(words: Sequence[str] | None = None) -> MemoryOptions:
         help="of the memory report; auto is CUDA if there is one",
     )
     parser.add_argument("--json", metavar="FILE", help="also write what is printed, as JSON")
-    options = flags.memory_options(parser, words)
-    catalog.check_named(options.workload, parser.error)
-    return options
+    return parser
 
 
 def main() -> None:
-    options = parse_options()
+    parser = make_parser()
+    options = flags.memory_options(parser)
+    catalog.check_named(options.workload, parser.error)
     if options.json is not None:
         files.check_writable(options.json)
     from backbone.report.memory_text import format_report, format_structure

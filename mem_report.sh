@@ -1,13 +1,12 @@
 #!/bin/sh
 # Memory reports, both inputs -> memory_reports/. Arguments are mem.py's.
 wrapper=mem_report.sh root=$(dirname -- "$0")
-[ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
-. "$root/shell/wrapper.sh" || exit
+[ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
+. "$root/shell/start.sh" || exit
 
-begin mem.py "--i --input --struct --json" "$@"
-name_results mem.py "$@"
-for input in $inputs; do
-  run_script "memory_reports$conditions/${network}_$input" mem.py --i "$input" "$@" || exit "$status"
-done
-store_results
-show_stored
+plan() {
+  for input in $inputs; do
+    printf '%s\n' "mem.py --i $input"
+  done
+}
+exec "$python" "$root/shell/measure.py" "$wrapper" "$(plan)" "$@"

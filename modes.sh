@@ -1,12 +1,12 @@
 #!/bin/sh
-# Modes: the whole pass in each, both inputs, by rounds -> mobilenetv2_stats/modes/ on a CUDA GPU,
+# The whole pass in each mode, both inputs, by rounds -> mobilenetv2_stats/modes/ on a CUDA GPU,
 # else cpu/mobilenetv2_stats/modes/. Arguments are the timer's. A mode that fails is left out.
 wrapper=modes.sh root=$(dirname -- "$0")
-[ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
-. "$root/shell/wrapper.sh" || exit
+[ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
+. "$root/shell/start.sh" || exit
 
-# A mode a line: a variable of the environment, if any, and flags, as one would type them.
-# Stock twice, so that noise shows.
+# A mode per line: a variable of the environment, if any, and flags, as one would type them. Stock is
+# measured twice, so that noise shows.
 modes='stock
 stock again
 --channels-last --fold
@@ -73,38 +73,29 @@ add_cpu_modes() {
   ! can_preload "$tcmalloc" || add "$tcmalloc" "$tcmalloc $all_together"
 }
 
-begin timer.py "--i --input --target --w --json --append --rounds \
---channels-last --fold --dtype --compile --freeze --train --flush-denormal --keep-memory --runtime" "$@"
 if has_cuda "measuring the CPU"; then
-  script=timer.py folder=''
+  script=timer.py
   add "$cuda_modes"
 else
-  script=cpu/timer.py folder=cpu/
-  # In an interpreter of one's own a runtime may be missing: its modes then say so, and are left out.
-  [ -n "${PYTHON-}" ] || use_python "$modules, onnxruntime, onnxscript, openvino" requirements-modes.txt
+  script=cpu/timer.py
+  # In an interpreter of one's own a runtime may be missing: its modes then fail, and are left out.
+  [ -n "${PYTHON-}" ] || use_python requirements-modes.txt "$@"
   add_cpu_modes "$@"
 fi
-name_results "$script" "$@"
-stored_modes=$folder${network}_stats$conditions/modes
-for input in $inputs; do
-  case $input in
-    pascal) passes='--iterations 150 --warmup 20' ;;
-    *) passes='--iterations 30 --warmup 10' ;; # one turn a process at Cityscapes size
-  esac
-  while read -r mode; do
-    case $mode in
-      stock*) variable='' flags='' ;;
-      *=*) variable=${mode%% *} flags=${mode#"$variable"} ;;
-      *) variable='' flags=$mode ;;
+plan() {
+  for input in $inputs; do
+    case $input in
+      pascal) passes='--iterations 15 --warmup 2' ;;
+      *) passes='--iterations 3 --warmup 1' ;; # one turn a process at Cityscapes size
     esac
-    # shellcheck disable=SC2086 # words
-    plan_run "$input" "$rounds" "$stored_modes/${network}_${input}_$(file_of_mode "$mode")" \
-      $variable "$script" --i "$input" $flags $passes "$@"
-  done <<EOF
-$modes
-EOF
-done
-run_rounds --leave-out || [ "$status" -eq 3 ] || exit "$status"
-store_results
-show_stored
-[ "$status" -eq 0 ] || fail "some modes have failed, and are not stored"
+    printf '%s\n' "$modes" | while read -r mode; do
+      case $mode in
+        stock*) variable='' flags='' ;;
+        *=*) variable=${mode%% *} flags=${mode#"$variable"} ;;
+        *) variable='' flags=$mode ;;
+      esac
+      printf '%s\n' "$rounds $variable $script --i $input $flags $passes -> modes/$mode"
+    done
+  done
+}
+exec "$python" "$root/shell/measure.py" --leave-out-failed "$wrapper" "$(plan)" "$@"

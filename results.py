@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from backbone.command import ending
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT, write_whole
-from backbone.command.options import DATASETS
+from backbone.command.flags import image_size
 
 if TYPE_CHECKING:
     from backbone.report.figures import Picture
@@ -29,7 +29,8 @@ def parse_arguments() -> argparse.Namespace:
         action.add_argument(flag, action="store_true", help=meaning)
     action.add_argument(
         "--layers",
-        choices=DATASETS,
+        type=image_size,
+        metavar="INPUT",
         help="list the operations by the time that they lose against the floor",
     )
     return parser.parse_args()
@@ -37,8 +38,9 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
+    check_whole()
     from backbone.record import stored, trials
-    from backbone.record.titles import DATASET_TITLES
+    from backbone.record.titles import dataset_title
     from backbone.report.checks import check_texts
     from backbone.report.kinds import list_operations
     from backbone.report.tables import Results
@@ -46,11 +48,15 @@ def main() -> None:
     if arguments.layers:
         times = Results(stored.load_times())
         check_texts(times)
-        title = DATASET_TITLES[arguments.layers]
-        print(list_operations([each for each in times.main_network if each.dataset == title]))
+        title = dataset_title(arguments.layers)
+        here = [each for each in times.main_network if each.dataset == title]
+        if not here:
+            raise Failure(f"no times of {arguments.layers} are stored; see stats.sh")
+        print(list_operations(here))
         return
     results = Results(stored.load_times(), stored.load_modes(), stored.load_memory(), trials.load())
     check_texts(results)
+    check_whole()  # what was read may have been replaced meanwhile
     pages, pictures = make_pages(results)
     if arguments.update:
         update(pages, pictures)
@@ -58,6 +64,14 @@ def main() -> None:
         check(pages, pictures)
     else:
         print(pages[PAGE], end="")
+
+
+def check_whole() -> None:
+    """Raise Failure if a measurement's results are being stored, or have been cut short."""
+    from backbone.rounds import pending
+
+    for folder in (ROOT, *ROOT.glob("devices/*")):
+        pending.check_whole(folder)
 
 
 def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:

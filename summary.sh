@@ -1,13 +1,12 @@
 #!/bin/sh
 # Model structures, both inputs -> model_structures/. Arguments are mem.py's.
 wrapper=summary.sh root=$(dirname -- "$0")
-[ -e "$root/backbone" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
-. "$root/shell/wrapper.sh" || exit
+[ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
+. "$root/shell/start.sh" || exit
 
-begin mem.py "--i --input --struct --json" "$@"
-name_results mem.py --struct True "$@"
-for input in $inputs; do
-  run_script "model_structures$conditions/${network}_$input" mem.py --struct True --i "$input" "$@" || exit "$status"
-done
-store_results
-show_stored
+plan() {
+  for input in $inputs; do
+    printf '%s\n' "mem.py --struct True --i $input"
+  done
+}
+exec "$python" "$root/shell/measure.py" "$wrapper" "$(plan)" "$@"

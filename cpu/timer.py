@@ -1,22 +1,16 @@
 """Inference times of MobileNet-V2, or another network, on the CPU, by time.perf_counter."""
 
+import argparse
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backbone.command import ending, flags
 from backbone.command.options import PYTORCH, TimerOptions
-from backbone.network import catalog
-
-if TYPE_CHECKING:
-    from backbone.record.rows import Row
+from backbone.measure import script
 
 
 class CpuClock:
@@ -36,10 +30,10 @@ class CpuClock:
         return [(end - start) * 1e3 for start, end in pairwise(marks)]
 
 
-def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
-    """The options of the command line, or of these words."""
+def make_parser() -> argparse.ArgumentParser:
+    """The flags of this script."""
     parser = flags.timer_parser(__doc__)
-    parser.add_argument("--threads", type=flags.positive, help="intra-op; None: PyTorch's choice")
+    parser.add_argument("--threads", type=flags.threads, help="intra-op; None: PyTorch's choice")
     parser.add_argument(
         "--flush-denormal",
         action="store_true",
@@ -49,27 +43,11 @@ def parse_options(words: Sequence[str] | None = None) -> TimerOptions:
     parser.add_argument(
         "--runtime", choices=flags.RUNTIMES, default=PYTORCH, help="what runs the network"
     )
-    options = flags.timer_options(parser, words)
-    flags.check_runtime(options, parser.error)
-    catalog.check_named(options.workload, parser.error)
-    return replace(
-        options,
-        iterations=options.share_of(options.iterations),
-        warmup=options.share_of(options.warmup),
-    )
+    return parser
 
 
-def main() -> None:
-    options = parse_options()
-    with redirect_stdout(sys.stderr):  # which a user's own network may print to
-        rows = measure(options)
-    from backbone.report.text import format_rows
-
-    print(format_rows(rows), end="")
-
-
-def measure(options: TimerOptions) -> "list[Row]":
-    """The rows of a network's passes, whose record is stored. Raises Failure."""
+def prepare(options: TimerOptions) -> None:
+    """Set up allocator and threads. Raises Failure if the process cannot have what is asked for."""
     from backbone.measure.allocator import check_environment, keep_freed_memory
 
     check_environment()
@@ -77,36 +55,27 @@ def measure(options: TimerOptions) -> "list[Row]":
         keep_freed_memory()
     import torch
 
-    from backbone.measure import machine
-    from backbone.measure.timing import time_network, with_cost
-    from backbone.measure.yardsticks import measure_yardsticks
-    from backbone.network.build import build
-    from backbone.network.modes import apply_mode, flush_denormals, make_ready
+    from backbone.network.modes import flush_denormals
     from backbone.network.runtimes import describe_runtime
-    from backbone.trace.observe import check_input
 
     if options.mode.flush_denormal:
         flush_denormals()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    runtime = describe_runtime(options.mode.runtime)
-    clock = CpuClock()
-    backbone, image = build(options.workload, torch.device("cpu"))
-    image = apply_mode(backbone, image, options.mode)
-    check_input(backbone, options.workload.input_shape)
-    record = None
-    if options.record_file is not None:
-        from backbone.record.run_record import open_record  # it imports pyperf
+    describe_runtime(options.mode.runtime)  # a runtime that is missing is known before the passes
 
-        conditions = machine.describe_software() | machine.describe_cpu() | runtime
-        conditions["keep_memory"] = str(options.mode.keep_memory)
-        record = open_record(options, backbone.name, conditions)
-    ready, made = make_ready(backbone, image, options.mode)
-    rows, run = time_network(ready, image, clock, options)
-    if record is not None:
-        rows = record.store(with_cost(rows, backbone), made | run)
-        record.amend(measure_yardsticks(options, ready, image, clock, record.known))
-    return rows
+
+def describe(options: TimerOptions) -> dict[str, str | int]:
+    """The conditions of a run on this CPU."""
+    from backbone.measure.machine import describe_cpu
+    from backbone.network.runtimes import describe_runtime
+
+    kept = {"keep_memory": str(options.mode.keep_memory)}
+    return describe_cpu() | describe_runtime(options.mode.runtime) | kept
+
+
+def main() -> None:
+    script.main(make_parser(), script.Device("cpu", CpuClock, prepare, describe))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,10 @@ from project import ROOT, script
 from backbone.record import memory, records, trials
 from backbone.record.memory import Input, Layer, MemoryReport, Peak, Structure, TensorSize
 from backbone.record.names import number_rows
-from backbone.record.records import Record
-from backbone.record.rows import Cost, Kernels, Row
+from backbone.record.rows import Cost, Kernels, Record, Row
+from backbone.record.text import format_rows
 from backbone.record.trials import Trial, Trials
 from backbone.report.memory_text import format_report, format_structure
-from backbone.report.text import format_rows
 
 MIB = 2**20
 MILLION = 10**6
@@ -247,7 +246,7 @@ def make_checkout(folder: Path) -> None:
         (folder / page).write_text("\n".join(["# Small results\n", *parts, "The end.\n"]))
     (folder / "tools").mkdir()
     file = folder / "tools/trials.json"
-    file.write_text(trials.with_series(TRIALS, file, None))
+    file.write_text(trials.with_series(TRIALS, file))
     for dataset in SIZES:
         for setting in (STOCK, KEEP_MEMORY, RESNET):
             for target, subfolder in TARGET_FOLDERS.items():

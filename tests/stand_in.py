@@ -1,39 +1,61 @@
-"""What the stand-in interpreter of wrappers.py runs in place of a script: it leaves what the script
-would leave, and takes its turns, without measuring anything. A record is a line a run, and so is
-the text."""
+"""Takes the place of backbone/measure/script.py in a copy of the checkout: a timer that takes turns
+as the real one does and measures nothing. Its record keeps the flags and variables that it was
+started with as a condition, `words`. Variables make it fail or sleep:
 
-import argparse
+    STAND_IN_FAILS     text that occurs in the words of a run that fails
+    STAND_IN_SLEEPS    a file, which is made when a run gets its turn, which then never ends
+    STAND_IN_ROUND     only in this round of a command
+    STAND_IN_STARTS    the folder in which starts are counted
+    STAND_IN_KIND      a further condition of its records
+"""
+
+import json
 import os
 import sys
 import time
 from pathlib import Path
 
-sys.stdin.read()  # as what a script starts may: nothing of the wrapper's is in it
-parser = argparse.ArgumentParser(allow_abbrev=False)
-parser.add_argument("--json", type=Path)
-parser.add_argument("--append", type=Path)
-parser.add_argument("--turns", type=int, nargs=2)
-own, others = parser.parse_known_args()
-variables = ("THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "LD_PRELOAD")
-environment = [f"{name}={os.environ[name]}" for name in variables if name in os.environ]
-words = " ".join([*environment, *others]) + os.environ.get("STAND_IN_ADDS", "")
-runs = own.append.read_text().splitlines() if own.append and own.append.exists() else []
-at_round = int(os.environ.get("STAND_IN_ROUND", len(runs) + 1)) == len(runs) + 1
-if at_round and os.environ.get("STAND_IN_FAILS", "never") in words:
-    sys.exit(3)
-if own.turns:
-    reader, writer = os.fdopen(own.turns[0]), os.fdopen(own.turns[1], "w", buffering=1)
-    print("ready 0.001 1000", file=writer)
-    reader.readline()
-if at_round and "STAND_IN_SLEEPS" in os.environ:
-    Path(os.environ["STAND_IN_SLEEPS"]).touch()
-    if own.turns:
-        reader.readline()  # until the one who hands out turns has gone
-        sys.exit("nobody is there")
-    time.sleep(60)
-if own.turns:
-    print("ended 0", file=writer)
-    reader.readline()
-lines = [*runs, words]
-(own.append or own.json).write_text("\n".join(lines) + "\n")
-print("\n".join(lines))
+from backbone.command import flags
+from backbone.measure.turns import Turns
+
+VARIABLES = ("THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+class Device:
+    """As the scripts make it."""
+
+    def __init__(self, *_):
+        pass
+
+
+def count_start(words: str) -> int:
+    """How often a run with these words has been started, this one included."""
+    file = Path(os.environ["STAND_IN_STARTS"], words.replace("/", "_"))
+    with file.open("a") as handle:
+        handle.write("x")
+    return len(file.read_text())
+
+
+def main(parser, device):
+    options = flags.timer_options(parser)
+    place = sys.argv.index("--turns")
+    script = os.path.relpath(sys.argv[0], Path(__file__).resolve().parent.parent.parent)
+    variables = [f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ]
+    words = " ".join([*variables, script, *sys.argv[1:place]])
+    turns = Turns(*options.turns)
+    at_round = os.environ.get("STAND_IN_ROUND")
+    is_now = at_round is None or count_start(words) == int(at_round)
+    if is_now and os.environ.get("STAND_IN_FAILS", "never") in words:
+        sys.exit(3)
+    turns.tell_ready(0.001, 1000)
+    if is_now and "STAND_IN_SLEEPS" in os.environ:
+        Path(os.environ["STAND_IN_SLEEPS"]).touch()
+        turns.wait()
+        time.sleep(600)
+    turns.wait()
+    turns.end(0)
+    metadata = {"level": "model", "type": "MobileNetV2", "name": "MobileNetV2", "unit": "second"}
+    metadata |= {"input_shape": "[1, 3, 64, 96]", "words": words}
+    metadata |= {"kind_of_test": os.environ.get("STAND_IN_KIND", "none"), "date": "2026-11-29"}
+    run = {"values": [0.001 * (1 + options.iterations)], "metadata": metadata}
+    turns.send(json.dumps({"version": "1.0", "benchmarks": [{"runs": [run]}]}))

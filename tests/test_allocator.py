@@ -71,15 +71,12 @@ def test_modes_have_the_allocators_that_are_found(checkout, stand_in, allocator,
     shutil.copy(allocator, folder / name)
     other = {"libtcmalloc_minimal.so.4": "libjemalloc.so.2"}.get(name, "libtcmalloc_minimal.so.4")
     patch(checkout / "modes.sh", other, "libnone.so.2")
-    env = {**stand_in, "LD_LIBRARY_PATH": str(folder)}
+    env = {**stand_in, "LD_LIBRARY_PATH": str(folder), "INPUTS": "pascal"}
     result = run(checkout / "modes.sh", env=env)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    found = (checkout / "cpu/mobilenetv2_stats/modes").glob("mobilenetv2_pascal_LD_PRELOAD_*.txt")
-    texts = {file.stem.partition("LD_PRELOAD_")[2]: file.read_text() for file in found}
-    assert any(words.startswith(name) for words in texts)
-    assert not any(words.startswith("libnone") for words in texts)
-    for words, text in texts.items():
-        assert text.startswith(f"LD_PRELOAD={words.partition('.so.')[0]}.so.")
+    found = (checkout / "cpu/mobilenetv2_stats/modes").glob("mobilenetv2_pascal_LD_PRELOAD_*.json")
+    words = [records.load(file).conditions["words"] for file in found]
+    assert words and all(each.startswith(f"LD_PRELOAD={name} cpu/timer.py ") for each in words)
 
 
 def lists_tunables() -> bool:

@@ -1,9 +1,9 @@
 """compare.py: what is printed, what is refused, and that nothing is left behind."""
 
+import fcntl
 import json
 import math
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,14 +16,12 @@ import pytest
 from project import ENVIRONMENT, ROOT, assert_one_line, python
 
 from backbone.record import records
-from backbone.record.records import Record
-from backbone.record.rows import Row
-from backbone.report.comparison import compare, is_slower_by, judge
+from backbone.record.rows import Record, Row
+from backbone.report.comparison import compare, format_comparison, is_slower_by, judge
 from backbone.report.statistics import Interval, mean_of_rounds, speed_ups
 
 TIMER = "cpu/timer.py --i 64x96"
-STAND_IN = shlex.join([sys.executable, "tests/stand_in.py"])
-QUICK = ("--rounds", "2", "--iterations", "6", "--warmup", "2")
+QUICK = ("--rounds", "2", "--iterations", "3", "--warmup", "1")
 
 
 def test_two_equal_commands_by_turns(tmp_path):
@@ -49,7 +47,7 @@ def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
     command = f"OMP_NUM_THREADS=1 WORDS='a b' '{link}' {TIMER}"
     result = python("compare.py", *QUICK, command, env=ENVIRONMENT | where)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith(f"{command}  ") and result.stdout.count("\n") == 2
+    assert result.stdout.endswith(f"\n\ncommand 1: {command}\n")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +55,7 @@ def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
     [
         ("/bin/ls", "exit status 2: "),
         ("no-such-program --i pascal", "cannot start: No such file or directory"),
-        ("mem.py --i 64x96", "unrecognized arguments: "),
+        ("mem.py --i 64x96", "takes no turns (--turns); is it a timer of this project?"),
         ("cpu/timer.py --speed", "error: unrecognized arguments: --speed"),
         ("/bin/true", "has ended without taking turns; is it a timer?"),
         ("timer.py --i 64x96", "timer.py: no CUDA device here"),
@@ -67,19 +65,17 @@ def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
     ],
 )
 def test_command_that_is_no_timer_or_cannot_start(command, reason):
-    result = python("compare.py", *QUICK, STAND_IN, command)
+    result = python("compare.py", *QUICK, command)
     assert_one_line(result, f"compare.py: {command}" if "A=1" not in command else "A=1", reason)
+    assert "--iterations 3" not in result.stderr  # nor other flags that are compare.py's own
 
 
-def test_timer_of_an_older_state_has_no_turns(tmp_path):
-    old = tmp_path / "timer.py"
-    old.write_text(
-        "import argparse\nargparse.ArgumentParser(exit_on_error=True).parse_args([])\n"
-        "import sys\nsys.exit(print('timer.py: error: unrecognized arguments: --turns',"
-        " *sys.argv[-2:], file=sys.stderr) or 2)\n"
-    )
-    result = python("compare.py", *QUICK, str(old), TIMER)
-    assert_one_line(result, f"{old}: its timer has no turns (--turns)")
+def test_one_measurement_at_a_time(tmp_path):
+    with (tmp_path / "mobilenetv2-profile.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        env = ENVIRONMENT | {"PROFILE_LOCKS": str(tmp_path)}
+        result = python("compare.py", TIMER, TIMER, env=env)
+    assert_one_line(result, "another measurement is running on this machine; let it end first")
 
 
 @pytest.mark.parametrize(
@@ -98,70 +94,47 @@ def test_wrong_flags(words, text):
     assert text in result.stderr.splitlines()[-1]
 
 
-def in_mid_turn(runs: list[psutil.Process], asleep: Path) -> bool:
-    """Whether two runs are at work, by the time that they have computed, or by a file of theirs."""
-    return len(runs) == 2 and (sum(run.cpu_times().user for run in runs) > 6 or asleep.exists())
-
-
-@pytest.mark.parametrize(
-    ("name", "timer"),
-    [
-        ("SIGINT", TIMER),
-        ("SIGINT", STAND_IN),
-        ("SIGTERM", STAND_IN),
-        ("SIGHUP", STAND_IN),
-        ("SIGQUIT", STAND_IN),
-    ],
-)
-def test_interrupted_in_mid_turn(tmp_path, name, timer):
-    asleep = tmp_path / "asleep"
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_interrupted_in_mid_turn(tmp_path, name):
     file = tmp_path / "comparison.json"
     file.write_text("as it was")
     command = [sys.executable, "compare.py", "--json", str(file), "--iterations", "100000"]
-    with subprocess.Popen(
-        [*command, timer, timer],
-        cwd=ROOT,
-        env=ENVIRONMENT | {"TMPDIR": str(temporary), "STAND_IN_SLEEPS": str(asleep)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        runs: list[psutil.Process] = []
-        while not in_mid_turn(runs, asleep):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
-            runs = psutil.Process(process.pid).children()
+    with start(*command, TIMER, TIMER) as process:
+        runs = wait_for_runs(psutil.Process(process.pid), number=2)
         process.send_signal(signal.Signals[name])
         stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stdout, stderr) == (128 + signal.Signals[name], "", "")
     assert not any(run.is_running() for run in runs)
     assert file.read_text() == "as it was"
-    # torch makes a folder for its compiler there, and leaves it.
-    assert not [path for path in temporary.iterdir() if "torchinductor" not in path.name]
 
 
 def test_trials_interrupted_in_mid_turn(tmp_path):
     """A signal to tools/trials.py alone ends compare.py and its runs too."""
-    asleep, file = tmp_path / "asleep", tmp_path / "trials.json"
-    with subprocess.Popen(
-        [sys.executable, "tools/trials.py", "--title", "twice", "--file", file, STAND_IN],
-        cwd=ROOT,
-        env=ENVIRONMENT | {"STAND_IN_SLEEPS": str(asleep)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while not asleep.exists():
-            assert process.poll() is None, process.communicate()
+    file = tmp_path / "trials.json"
+    with start(sys.executable, "tools/trials.py", "--title", "x", "--file", file, TIMER) as process:
+        while not (below := psutil.Process(process.pid).children()):
             time.sleep(0.1)
-        below = psutil.Process(process.pid).children(recursive=True)
+        runs = wait_for_runs(below[0], number=1)
         process.terminate()
         stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stdout, stderr) == (143, "", "")
-    assert len(below) == 3 and not any(each.is_running() for each in below)
+    assert not any(each.is_running() for each in [*below, *runs])
     assert not file.exists()
+
+
+def start(*command: str | Path) -> subprocess.Popen:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **pipes)
+
+
+def wait_for_runs(driver: psutil.Process, number: int) -> list[psutil.Process]:
+    """The runs of compare.py, once there are so many."""
+    for _ in range(300):
+        if len(runs := driver.children()) == number:
+            return runs
+        assert driver.is_running()
+        time.sleep(0.1)
+    pytest.fail("waited in vain")
 
 
 def test_nobody_reads():
@@ -191,6 +164,21 @@ def test_nobody_reads():
 )
 def test_verdicts(low, high, verdict):
     assert judge(Interval(math.sqrt(low * high), low, high), same=2) == verdict
+
+
+@pytest.mark.parametrize("length", [60, 61])
+def test_long_commands_have_numbers_and_stand_below(length):
+    """A variable of 3,000 characters would push the times off the screen."""
+    names = ["cpu/timer.py", "A=" + (length - 2) * "x"]
+    runs = [({"round": number, "group": 0, "order_seed": 1}, 1.0) for number in (1, 2)]
+    compared = compare(names, [made_of(runs), made_of(runs)], same=2)
+    lines = format_comparison(compared, same=2).splitlines()
+    if length == 60:
+        assert len(lines) == 4 and lines[2].startswith(f"{names[1]}  1.")
+    else:
+        assert lines[0].startswith("command 1  1.") and lines[2].startswith("command 2  1.")
+        assert max(map(len, lines[:4])) < 90
+        assert lines[4:] == ["", f"command 1: {names[0]}", f"command 2: {names[1]}"]
 
 
 def test_slower_for_certain():

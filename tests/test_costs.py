@@ -102,7 +102,7 @@ def test_records_carry_costs_and_ceilings(tmp_path):
     before = "from backbone.measure import ceilings; ceilings.REPEATS = 2"
     for target in ("model", "block", "layer"):
         file = tmp_path / f"{target}.json"
-        result = script(*QUICK, "--target", target, "--append", file, before=before)
+        result = script(*QUICK, "--target", target, "--json", file, before=before)
         assert (result.returncode, result.stderr) == (0, "")
         found[target] = records.load(file)
     wholes = {record.whole.cost for record in found.values()}
@@ -130,7 +130,7 @@ def ones(*size, **options):
 torch.ones = ones
 """
     file = tmp_path / "record.json"
-    result = script(*QUICK, "--target", "layer", "--append", file, before=before)
+    result = script(*QUICK, "--target", "layer", "--json", file, before=before)
     assert (result.returncode, result.stderr) == (0, "")
     record = records.load(file)
     assert len(record.rows) == 175 and "flops_per_second" not in record.runs[0]

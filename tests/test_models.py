@@ -1,10 +1,10 @@
-"""--model, --output-stride and --i HxW, through scripts, wrappers and results."""
+"""--model, --output-stride and --i HxW, in scripts and in the plans of wrappers."""
 
 import pytest
 from project import assert_one_line, script
-from wrappers import CPU_TIMES, REPORTS, files_in, run
 
 from backbone.record import records
+from backbone.rounds import plan
 
 QUICK = ("--iterations", "2", "--warmup", "0")
 
@@ -74,18 +74,21 @@ def test_structure_and_report_of_another_network():
         (["--model", "mobilenet_v2"], "mobilenetv2"),
     ],
 )
-def test_wrappers_name_what_they_store_by_the_network(checkout, stand_in, flags, name):
-    before = files_in(checkout)
-    for wrapper in ("cpu/stats.sh", "mem_report.sh", "summary.sh"):
-        result = run(checkout / wrapper, *flags, env={**stand_in, "ROUNDS": "1"})
-        assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    after = files_in(checkout)
-    expected = {file.replace("mobilenetv2", name) for file in CPU_TIMES}
-    for folder in ("memory_reports", "model_structures"):
-        expected |= {f"{folder}/{file.replace('mobilenetv2', name)}" for file in REPORTS}
-    assert {file for file in after if before.get(file) != after[file]} == expected
-    text = (checkout / f"model_structures/{name}_pascal.txt").read_text()
-    assert text == f"mem.py --struct True --i pascal {' '.join(flags)}\n"
+def test_wrappers_name_what_they_store_by_the_network(flags, name):
+    lines = [
+        "10 cpu/timer.py --i pascal --target model",
+        "10 cpu/timer.py --i pascal --target layer --keep-memory",
+        "10 timer.py --i pascal --fold -> modes/--fold",
+        "mem.py --i pascal",
+        "mem.py --struct True --i pascal",
+    ]
+    assert [planned.file for planned in plan.read_plan(lines, flags, "a.sh")] == [
+        f"cpu/{name}_stats/{name}_pascal",
+        f"cpu/{name}_stats_keep-memory/layers/{name}_pascal",
+        f"{name}_stats/modes/{name}_pascal_fold",
+        f"memory_reports/{name}_pascal",
+        f"model_structures/{name}_pascal",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +98,7 @@ def test_wrappers_name_what_they_store_by_the_network(checkout, stand_in, flags,
         (["--output-stride", "8 8"], "invalid int value: '8 8'"),
     ],
 )
-def test_wrappers_refuse_networks_that_name_no_folder(checkout, flags, words):
-    before = files_in(checkout)
-    result = run(checkout / "cpu/stats.sh", *flags)
-    assert (result.returncode, result.stdout) == (2, "") and words in result.stderr
-    assert files_in(checkout) == before
+def test_wrappers_refuse_networks_that_name_no_folder(capsys, flags, words):
+    with pytest.raises(SystemExit) as ended:
+        plan.read_plan(["10 cpu/timer.py --i pascal"], flags, "cpu/stats.sh")
+    assert ended.value.code == 2 and words in capsys.readouterr().err

@@ -1,15 +1,12 @@
 """Modes: flags of the timers, what they do to the network, and modes.sh."""
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
 from project import assert_one_line, script
 from torch.fx.experimental.optimization import fuse
-from wrappers import files_in, run
 
 from backbone.command.errors import Failure
+from backbone.command.flags import timer_options
 from backbone.command.options import Mode
 from backbone.measure.structure import list_layers
 from backbone.network import modes
@@ -54,7 +51,7 @@ MODES = [
 @pytest.mark.parametrize("target", ["block", "layer"])
 @pytest.mark.parametrize("mode", MODES)
 def test_instrumented_pass_returns_what_the_modes_own_pass_returns(mode, target):
-    options = timer.parse_options(["--i", "64x96", *mode.split()])
+    options = timer_options(timer.make_parser(), ["--i", "64x96", *mode.split()])
     backbone, image = build(options.workload, "cpu")
     image = modes.apply_mode(backbone, image, options.mode)
     marks = []
@@ -103,22 +100,16 @@ def test_folded_network_is_what_torchs_own_optimization_makes():
 )
 def test_record_says_the_mode_and_what_it_does_to_the_output(tmp_path, words, least, most):
     file = tmp_path / "record.json"
-    for _ in range(2 if "--fold" in words else 1):
-        result = script(*QUICK, *words.split(), "--append", file)
-        assert (result.returncode, result.stderr) == (0, "")
+    result = script(*QUICK, *words.split(), "--json", file)
+    assert (result.returncode, result.stderr) == (0, "")
     record = records.load(file)
     said = record.conditions.get("mode", "")
     assert sorted(said.split()) == sorted(words.split())
     assert record.conditions["dtype"] == ("bfloat16" if "bfloat16" in words else "float32")
-    first, *others = record.runs
-    assert ("output_difference" in first) is (least is not None)
+    (run,) = record.runs
+    assert ("output_difference" in run) is (least is not None)
     if least:
-        assert least < first["output_difference"] < most
-    for each in others:  # the same weights and image in every process
-        assert "output_difference" not in each
-    if words == "--train":
-        result = script(*QUICK, "--fold", "--append", file)
-        assert_one_line(result, f"cannot add to {file}: ")
+        assert least < run["output_difference"] < most
 
 
 SMALL = ("--model", "resnet18", "--i", "64x64")  # what is compiled in little time
@@ -191,79 +182,3 @@ def test_nothing_to_fold():
     plain = Backbone("Plain", torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)), None)
     with pytest.raises(Failure, match="no batch norm"):
         modes.apply_mode(plain, torch.rand(1, 3, 8, 8), Mode(fold=True))
-
-
-def modes_in(folder: Path) -> dict[str, list[str]]:
-    """Of each mode's text, by the file's name, the runs that it is of."""
-    return {file.stem: file.read_text().splitlines() for file in folder.glob("*.txt")}
-
-
-@pytest.mark.parametrize(("device", "timer"), [("3", "cpu/timer.py"), ("0", "timer.py")])
-def test_modes_by_rounds(checkout, stand_in, device, timer):
-    before = files_in(checkout)
-    env = {**stand_in, "STAND_IN_CUDA": device, "ROUNDS": "2"}
-    result = run(checkout / "modes.sh", "--s", "2", env=env)
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    assert before.items() <= files_in(checkout).items()
-    found = modes_in(checkout / timer.replace("timer.py", "mobilenetv2_stats_s_2/modes"))
-    assert len(found) >= 22 and len(found) % 2 == 0
-    for name, lines in found.items():
-        dataset, _, words = name.removeprefix("mobilenetv2_").partition("_")
-        passes = "30 --warmup 10" if dataset == "cityscapes" else "150 --warmup 20"
-        assert len(lines) == 2 and len(set(lines)) == 1
-        variable, _, flags = lines[0].partition(f"{timer} --i {dataset}")
-        flags, _, rest = flags.partition(f" --iterations {passes} ")
-        assert rest == "--s 2 --rounds 2"
-        plain = f"{variable}{flags}".replace("--", "").replace("=", "_").split()
-        assert "_".join(plain) == ("" if words in ("stock", "stock_again") else words)
-    if device == "3":
-        assert {
-            f"mobilenetv2_pascal_runtime_{name}" for name in ("onnxruntime", "openvino")
-        } <= found.keys()
-        assert "mobilenetv2_pascal_THP_MEM_ALLOC_ENABLE_1" in found
-
-
-def test_a_mode_that_fails_is_named_and_the_others_are_stored(checkout, stand_in):
-    folder = checkout / "cpu/mobilenetv2_stats/modes"
-    folder.mkdir()
-    old = [folder / f"mobilenetv2_pascal_train.{kind}" for kind in ("txt", "json")]
-    for file in old:
-        file.write_text("old")
-    fails = {"STAND_IN_FAILS": "--i pascal --train", "STAND_IN_ROUND": "2", "ROUNDS": "3"}
-    result = run(checkout / "modes.sh", env={**stand_in, **fails})
-    assert (result.returncode, result.stdout) == (1, "")
-    last = result.stderr.splitlines()[-1]
-    assert last == "modes.sh: some modes have failed, and are not stored"
-    (said,) = re.findall("modes.sh: (.*) failed, and is left out: exit status 3", result.stderr)
-    assert said.startswith("cpu/timer.py --i pascal --train ")
-    assert [file.read_text() for file in old] == ["old", "old"]
-    found = modes_in(folder)
-    assert len(found) >= 26
-    for name, lines in found.items():
-        if name != "mobilenetv2_pascal_train":
-            assert len(lines) == 3
-    assert not list(checkout.rglob(".new"))
-
-
-@pytest.mark.parametrize(
-    ("flags", "fails", "status"),
-    [(["--speed"], "never", 2), ([], "--i cityscapes --iterations", 1)],
-)
-def test_wrong_flags_and_a_failing_stock_end_the_wrapper(
-    checkout, stand_in, ready, flags, fails, status
-):
-    before = files_in(checkout)
-    env = {**stand_in, "STAND_IN_FAILS": fails} if status == 1 else ready
-    result = run(checkout / "modes.sh", *flags, env=env)
-    assert (result.returncode, result.stdout) == (status, "")
-    assert ("round 1 of 1, cityscapes" in result.stderr) is (status == 1)
-    assert "what was stored before is as it was" in result.stderr
-    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
-
-
-@pytest.mark.parametrize("flag", ["--fold", "--dtype=bfloat16", "--keep-memory", "--target", "--i"])
-def test_flags_that_are_the_wrappers_own(checkout, stand_in, flag):
-    result = run(checkout / "modes.sh", flag, env=stand_in)
-    assert (result.returncode, result.stdout) == (2, "")
-    said = f"modes.sh: {flag.partition('=')[0]} is this wrapper's to set"
-    assert result.stderr.startswith(said) and result.stderr.count("\n") == 1

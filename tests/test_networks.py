@@ -3,7 +3,6 @@
 import contextlib
 import io
 import weakref
-from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -26,9 +25,9 @@ from backbone.network.stages import Stage, by_module
 from backbone.record import records
 from backbone.record.memory import Input, Layer, Structure
 from backbone.record.names import name_row
-from backbone.record.rows import Row
+from backbone.record.rows import Record, Row
+from backbone.record.text import format_rows
 from backbone.report.memory_text import format_structure
-from backbone.report.text import format_rows
 from backbone.trace import instrument
 from backbone.trace.instrument import CutPass, cut_pass
 from backbone.trace.observe import check_input
@@ -216,7 +215,7 @@ class TickingClock:
 
 def report(name: str, size: int) -> list[Row]:
     image = torch.rand(1, 3, size, size)
-    options = TimerOptions(Workload(), Mode(), target="layer", iterations=1, warmup=0, rounds=1)
+    options = TimerOptions(Workload(), Mode(), target="layer", iterations=1, warmup=0)
     rows, _ = timing.time_network(build_network(name), image, TickingClock(), options)
     return rows
 
@@ -246,7 +245,7 @@ def test_names_are_unique_and_read_back(name, stage, operation, tmp_path):
     names = [(row.level, name_row(row)) for row in rows]
     assert ("block", stage) in names and ("layer", operation) in names
     assert len(set(names)) == len(names)
-    text = records.dumps(replace(records.start({"network": name}), rows=rows))
+    text = records.dumps(Record(rows, {"network": name}, runs=[{"date": "2026-11-29"}]))
     read = records.loads(text, tmp_path).rows
     assert [(row.level, name_row(row)) for row in read] == names
 
@@ -353,7 +352,7 @@ def test_classes_named_like_stages_of_mobilenet_v2_keep_their_paths():
 
     network = nn.Sequential(AvgPool(2), AvgPool(2), nn.Flatten(), Classifier(3, 3))
     backbone = Backbone("mine", network.eval(), by_module(network))
-    options = TimerOptions(Workload(), Mode(), target="block", iterations=1, warmup=0, rounds=1)
+    options = TimerOptions(Workload(), Mode(), target="block", iterations=1, warmup=0)
     rows, _ = timing.time_network(backbone, torch.rand(1, 3, 4, 4), TickingClock(), options)
     assert [name_row(row) for row in rows[:-1]] == [
         *("AvgPool 0", "AvgPool 1", "Flatten 2", "Classifier 3"),

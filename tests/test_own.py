@@ -1,18 +1,21 @@
 """Networks of one's own, --model FILE.py:NAME."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from project import CEILINGS, assert_one_line, script
 from torch import nn
-from wrappers import files_in, run
 
+from backbone.command.errors import Failure
 from backbone.command.options import Mode, Workload
 from backbone.network import modes
 from backbone.network.build import Backbone
 from backbone.network.stages import by_module
 from backbone.record import records
+from backbone.rounds import plan
+from backbone.rounds.plan import Planned
 
 QUICK = ("cpu/timer.py", "--i", "32x48", "--iterations", "2", "--warmup", "0")
 SOURCE = """
@@ -388,32 +391,32 @@ def test_an_image_may_have_other_channels_than_three(tmp_path):
     assert_one_line(result, "six cannot take an input of shape [1, 3, 32, 48]")
 
 
-def test_wrappers_find_it_from_the_callers_folder_and_replace_no_other(
-    checkout, ready, own, tmp_path
-):
-    env = {**ready, "INPUTS": "32x48"}
+def test_wrappers_find_it_from_the_current_folder(own, monkeypatch):
+    monkeypatch.chdir(own.parent)
+    (planned,) = plan.read_plan(["mem.py --i 32x48"], ["--model", "nets.py:Small"], "mem_report.sh")
+    assert planned.file == "memory_reports/Small_32x48"
+    assert planned.workload.model == f"{own}:Small"
+
+
+@pytest.mark.parametrize("line", ["mem.py --struct True --i 32x48", f"10 {' '.join(QUICK)}"])
+def test_wrappers_replace_no_other_network_of_its_name(own, tmp_path, line):
     another = tmp_path / "another.py"
     another.write_text(ANOTHER)
 
-    def run_with(*flags: str, wrapper: str = "summary.sh"):
-        return run(checkout / wrapper, *flags, env=env, cwd=own.parent)
+    def plan_of(*flags: str) -> list[Planned]:
+        return plan.read_plan([line], flags, "a.sh")
 
-    before = files_in(checkout)
-    first = run_with("--model", "nets.py:Small")
-    assert (first.returncode, first.stdout) == (0, ""), first.stderr
-    stored = {f"model_structures/Small_32x48.{kind}" for kind in ("txt", "json")}
-    assert files_in(checkout).keys() - before.keys() == stored
-    assert run_with("--model", "nets.py:Small").returncode == 0  # which replaces its own
-
-    assert run_with("--model", f"{another}:resnet18").returncode == 0
-    before = files_in(checkout)
+    stored = {}
+    for model in (f"{own}:Small", f"{another}:resnet18"):
+        (planned,) = plan_of("--model", model)
+        plan.check_free([planned], tmp_path)  # nothing is there yet
+        file = tmp_path / f"{planned.file}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        assert script(*planned.command.words[1:], "--json", file).returncode == 0
+        plan.check_free([planned], tmp_path)  # it is its own
+        stored[model.rpartition(":")[2]] = file
     for model, name in ((f"{another}:Small", "Small"), ("resnet18", "resnet18")):
-        refused = run_with("--model", model)
-        assert refused.returncode == 1
-        assert (
-            f"model_structures/{name}_32x48.json is of another network that is called {name}; "
-            "RESULTS=FOLDER stores this one's results elsewhere\n"
-        ) in refused.stderr
-        assert files_in(checkout) == before
-    env["RESULTS"] = str(tmp_path / "elsewhere")
-    assert run_with("--model", f"{another}:Small").returncode == 0
+        said = f"{stored[name]} is of another network that is called {name}; RESULTS=FOLDER"
+        with pytest.raises(Failure, match=re.escape(said)):
+            plan.check_free(plan_of("--model", model), tmp_path)
+        plan.check_free(plan_of("--model", model, "--s", "2"), tmp_path)  # goes elsewhere

@@ -1,10 +1,10 @@
-"""Records: runs added to runs, what they say of the machine, and their arithmetic."""
+"""Records: several runs in one, what they say of the machine, and their arithmetic."""
 
 import json
 import os
 import re
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,13 @@ import pytest
 from project import CEILINGS, assert_one_line, script
 
 from backbone.record import records, schema
-from backbone.record.rows import Cost, Row
-from backbone.report.statistics import geometric_interval, interval
+from backbone.record.rows import Cost, Record, Row
+from backbone.report.statistics import (
+    geometric_interval,
+    interval,
+    mean_of_rounds,
+    speed_ups,
+)
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "1")
 # A library that every process here has, by its path.
@@ -22,39 +27,25 @@ PRELOADED = re.search(r"/\S*/libc[.-]\S*", Path("/proc/self/maps").read_text())[
 
 
 @pytest.fixture(scope="module")
-def block_record(tmp_path_factory) -> Path:
-    """A record of one run of the blocks."""
+def blocks(tmp_path_factory) -> Record:
+    """A timer's own record of the blocks, as --json stores it."""
     file = tmp_path_factory.mktemp("records") / "block.json"
-    result = script(*QUICK, "--target", "block", "--append", file)
+    result = script(*QUICK, "--target", "block", "--json", file)
     assert (result.returncode, result.stderr) == (0, "")
-    return file
+    return records.load(file)
 
 
-@pytest.fixture
-def record(block_record: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    file = tmp_path / "record.json"
-    file.write_bytes(block_record.read_bytes())
-    return file
-
-
-def test_append_adds_a_run_and_prints_all_of_them(record):
-    first = pyperf.BenchmarkSuite.load(str(record)).get_benchmarks()
-    result = script(*QUICK, "--target", "block", "--append", record)
-    assert (result.returncode, result.stderr) == (0, "")
-    lines = [line for line in result.stdout.splitlines() if line]
-    benchmarks = pyperf.BenchmarkSuite.load(str(record)).get_benchmarks()
-    assert len(benchmarks) == len(lines) == 22
-    for before, benchmark, line in zip(first, benchmarks, lines, strict=True):
-        assert f" {benchmark.get_name()} " in line
-        old, new = benchmark.get_runs()
-        assert old.values == before.get_values() and len(new.values) == 2
-        mean, std = map(float, re.search(r"is ([\d.]+) ms with std = ([\d.]+) ms", line).groups())
-        milliseconds = 1e3 * np.array(benchmark.get_values())
-        assert mean == pytest.approx(milliseconds.mean(), abs=6e-4)
-        assert std == pytest.approx(milliseconds.std(), abs=6e-4)
-    dates = [run.get_metadata()["date"] for run in benchmarks[-1].get_runs()]
-    assert dates == sorted(set(dates))
+def test_runs_joined_in_one_record(blocks, tmp_path):
+    rows = [replace(row, samples=2 * row.samples) for row in blocks.rows]
+    other = replace(blocks, rows=rows, runs=[{"date": "2026-11-29"}])
+    text = records.dumps(records.join([blocks, other]))
+    joined = records.loads(text, tmp_path)
+    assert joined.runs == blocks.runs + other.runs
+    assert joined.conditions == blocks.conditions
+    assert len(joined.rows) == 22
+    for before, row in zip(blocks.rows, joined.rows, strict=True):
+        assert row.samples == pytest.approx(np.concatenate([before.samples, 2 * before.samples]))
+        assert row.page_faults == 2 * before.page_faults
 
 
 CONDITIONS = """
@@ -63,83 +54,26 @@ threads cpus keep_memory transparent_huge_pages
 """
 
 
-@pytest.mark.parametrize("key", CONDITIONS.split())
-def test_append_refuses_runs_of_unlike_conditions(record, key):
-    suite = json.loads(record.read_text())
-    suite["metadata"][key] = "something else"
-    text = json.dumps(suite)
-    record.write_text(text)
-    result = script(*QUICK, "--target", "block", "--append", record)
-    assert_one_line(result, f"cannot add to {record}: {key} is something else there, ")
-    assert record.read_text() == text
+def test_runs_of_other_conditions_or_operations_differ(blocks):
+    assert records.find_difference(blocks, replace(blocks, runs=[{"date": "another"}])) is None
+    for field in CONDITIONS.split():
+        other = replace(blocks, conditions=blocks.conditions | {field: "other"})
+        said = f"{field} was {blocks.conditions[field]}, and is other"
+        assert records.find_difference(blocks, other) == said
+    other = replace(blocks, conditions=blocks.conditions | {"OMP_WAIT_POLICY": "ACTIVE"})
+    said = "OMP_WAIT_POLICY was unset, and is ACTIVE"
+    assert records.find_difference(blocks, other) == said
+    other = replace(blocks, rows=blocks.rows[1:])
+    assert records.find_difference(blocks, other) == "they ran different operations"
 
 
-def test_append_refuses_an_environment_that_is_not_the_same(record):
-    before = "import os; os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'"
-    result = script(*QUICK, "--target", "block", "--append", record, before=before)
-    assert_one_line(result, "OMP_WAIT_POLICY is unset there, ACTIVE here")
-
-
-@pytest.mark.parametrize("text", ["", "{}", "no record", '{"version": "1.0", "benchmarks": []}'])
-def test_append_to_what_is_no_record(tmp_path, text):
-    file = tmp_path / "notes.txt"
-    file.write_text(text)
-    assert_one_line(script(*QUICK, "--append", file), f"{file} is no record of a timer")
-    assert file.read_text() == text
-
-
-def test_append_on_a_full_disk_keeps_the_old_record(record):
-    text, size = record.read_text(), record.stat().st_size
-    before = "import resource, sys; sys.dont_write_bytecode = True; "  # it would be cut short
-    before += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size + 9}, {size + 9}))"
-    result = script(*QUICK, "--target", "block", "--append", record, before=before)
-    assert_one_line(result, f"cannot write {record}: File too large")
-    assert record.read_text() == text and list(record.parent.iterdir()) == [record]
-
-
-def test_record_is_written_once_where_it_cannot_be_replaced(tmp_path):
-    pipe, file = tmp_path / "pipe", tmp_path / "read"
-    os.mkfifo(pipe)
-    with file.open("w") as out, subprocess.Popen(["cat", pipe], stdout=out):
-        flags = ("--i", "32x32", "--iterations", "1", "--warmup", "0", "--json", pipe)
-        result = script("cpu/timer.py", *flags)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert len(json.loads(file.read_text())["benchmarks"]) == 1
-
-
-def test_append_and_json_are_one_or_the_other(tmp_path):
-    result = script(*QUICK, "--append", tmp_path / "a", "--json", tmp_path / "b")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "not allowed with argument --append" in result.stderr.splitlines()[-1]
-
-
-# Two timers of layers that add their runs to one file: each waits, where it would measure the
-# ceilings, until the other has stored its run too, and so both write again what they have found.
-WAITING_FOR_TWO = """
-import pyperf, sys, time
-from backbone.measure import yardsticks
-from backbone.record.rows import Ceilings
-def measure_ceilings(*_):
-    file = sys.argv[-1]
-    while len(pyperf.BenchmarkSuite.load(file).get_benchmarks()[-1].get_runs()) < 2:
-        time.sleep(0.02)
-    return Ceilings(flops_per_second=1e11, bytes_per_second=1e10)
-yardsticks.measure_ceilings = measure_ceilings
-"""
-
-
-def test_two_timers_that_append_to_one_file_lose_nothing(tmp_path):
-    file = tmp_path / "record.json"
-    command = ("cpu/timer.py", "--i", "64x96", "--iterations", "2", "--warmup", "0")
-    command += ("--target", "layer", "--append", file)
-    with ThreadPoolExecutor() as pool:
-        both = [pool.submit(script, *command, before=WAITING_FOR_TWO) for _ in range(2)]
-        for each in both:
-            assert (each.result().returncode, each.result().stderr) == (0, "")
-    record = records.load(file)
-    assert record.whole.samples.shape == (2, 2)
-    assert [run["flops_per_second"] for run in record.runs] == [1e11, 1e11]
-    assert list(tmp_path.iterdir()) == [file]
+def test_a_timers_own_record_is_compared_with_no_round(blocks):
+    place = {"order_seed": 7, "round": 1, "group": 0}
+    stored = replace(blocks, runs=[blocks.runs[0] | place])
+    assert speed_ups(stored, stored, stored) == [1]
+    assert speed_ups(blocks, stored, stored) == speed_ups(stored, blocks, blocks) == []
+    assert speed_ups(blocks, blocks, blocks) == []
+    assert mean_of_rounds(blocks) == mean_of_rounds(stored)
 
 
 def test_record_of_layers_is_written_once_where_it_cannot_be_replaced(tmp_path):

@@ -11,9 +11,17 @@ import pyperf
 import pytest
 import small_results
 from project import ENVIRONMENT, ROOT, assert_one_line, patch, python
-from small_results import change_records, results, with_runs, with_times
+from small_results import (
+    change_records,
+    results,
+    store,
+    with_conditions,
+    with_runs,
+    with_times,
+)
 
-from backbone.record.records import Record
+from backbone.record import records
+from backbone.record.rows import Record
 from backbone.report.sections import READING
 
 TIMES = "cpu/mobilenetv2_stats"
@@ -223,12 +231,12 @@ def test_no_stored_files(checkout):
     assert_one_line(results(checkout), "no stored times", "stats.sh")
 
 
-def test_files_of_a_run_that_was_killed_are_no_results(checkout):
-    for folder in (TIMES, "devices/other/mobilenetv2_stats", "memory_reports"):
-        (checkout / folder / ".new/blocks").mkdir(parents=True)
-        (checkout / folder / ".new/blocks/mobilenetv2_pascal.txt").touch()
-        (checkout / folder / ".new/mobilenetv2_pascal.txt").touch()
-        (checkout / folder / ".new/mobilenetv2_pascal.json").touch()
+def test_pending_results_are_none(checkout):
+    for root, folder in ((".", TIMES), ("devices/other", "mobilenetv2_stats")):
+        new = checkout / root / ".pending/stats.sh-01234567/new" / folder
+        (new / "blocks").mkdir(parents=True)
+        (new / "blocks/mobilenetv2_pascal.txt").touch()
+        (new / "mobilenetv2_pascal.json").touch()
     assert results(checkout, "--check").returncode == 0
 
 
@@ -332,14 +340,39 @@ def test_disk_that_is_full_at_the_readme_leaves_it(checkout):
     before = read_files(checkout, "*")
     full = """
 import pathlib
-write_text = pathlib.Path.write_text
-def half(self, text, **options):
-    if "README" not in self.name:
-        return write_text(self, text, **options)
-    write_text(self, text[:len(text) // 2], **options)
-    raise OSError(28, "No space left on device")
-pathlib.Path.write_text = half
+replace = pathlib.Path.replace
+def fail(self, target):
+    if "README" in self.name:
+        raise OSError(28, "No space left on device")
+    return replace(self, target)
+pathlib.Path.replace = fail
 """
     result = results(checkout, "--update", before=full)
     assert_one_line(result, "cannot write", "README.md: No space left on device")
     assert read_files(checkout, "*") == before
+
+
+def test_other_image_sizes_have_tables_and_pictures_titled_by_the_size(checkout):
+    def other_size(record: Record) -> Record:
+        return with_conditions(record, dataset="512x1024")
+
+    for file in checkout.glob("cpu/mobilenetv2_stats*/**/*_pascal*.json"):
+        other = file.with_name(file.name.replace("pascal", "512x1024"))
+        store(other, other_size(records.load(file)))
+    page = results(checkout).stdout
+    headings = [line for line in page.splitlines() if line in ("Cityscapes:", "512x1024:")]
+    assert headings[:2] == ["Cityscapes:", "512x1024:"]
+    assert "| 512x1024 | AMD EPYC |" in page and "MobileNet-V2, 512x1024, AMD EPYC:" in page
+    assert "figures/latency_512x1024.svg" in page
+    operations = results(checkout, "--layers", "512x1024")
+    assert operations.stdout.startswith("512x1024, AMD EPYC\n")
+    assert_one_line(results(checkout, "--layers", "9x9"), "no times of 9x9 are stored")
+
+
+@pytest.mark.parametrize("folder", ["", "devices/one/"])
+def test_half_replaced_results_are_refused(checkout, folder):
+    marker = checkout / f"{folder}.pending/cpu-stats.sh-12345678/storing.json"
+    marker.parent.mkdir(parents=True)
+    marker.write_text("{}")
+    result = results(checkout, "--check")
+    assert_one_line(result, "the results of cpu/stats.sh are half replaced; start it once more")

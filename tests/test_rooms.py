@@ -14,6 +14,7 @@ ROOMS = {
     "record": {"command"},
     "measure": {"command", "network", "trace", "record"},
     "report": {"command", "record"},
+    "rounds": {"command", "network", "measure", "record"},
 }
 FILES = sorted((ROOT / "backbone").rglob("*.py"))
 

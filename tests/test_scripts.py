@@ -47,8 +47,10 @@ QUICK = ("--i", "pascal", "--iterations", "2", "--warmup", "0")
         (["--batch-size", str(2**63)], "from 1 up to 999999999"),
         (["--threads", "0"], "from 1 up"),
         (["--threads", str(2**31)], "from 1 up to 999999999"),
+        (["--threads", "100000"], "logical processors of this machine"),
         (["--w", "maybe"], "invalid choice: 'maybe'"),
         (["--w", "yes", "--target", "block"], "not allowed with"),
+        (["--turns", "3", "4", "--json", "x"], "--json does not go with it"),
     ],
 )
 def test_wrong_flags_are_usage_errors(words, said):

@@ -14,7 +14,7 @@ from backbone.measure.timing import time_network
 from backbone.network.build import Backbone, build_network
 from backbone.network.stages import Stage
 from backbone.record.names import name_row
-from backbone.report.text import format_row, format_rows
+from backbone.record.text import format_row, format_rows
 from backbone.trace.instrument import cut_pass
 from backbone.trace.recorder import operations_in, record_pass
 from cpu.timer import CpuClock
@@ -42,9 +42,9 @@ def backbone() -> Backbone:
     return build_network()
 
 
-def measure(backbone, target, clock, warmup=0, iterations=1):
+def measure(backbone, target, clock, warmup=0, iterations=1, json=None):
     options = TimerOptions(
-        Workload(), Mode(), target=target, iterations=iterations, warmup=warmup, rounds=1
+        Workload(), Mode(), target=target, iterations=iterations, warmup=warmup, json=json
     )
     rows, _ = time_network(backbone, torch.rand(SHAPE), clock, options)
     return rows
@@ -212,6 +212,13 @@ def test_rows_of_layer_target_tile_their_stages(backbone):
     assert (
         "\n  Average Execution Time for add features.3 with input shape: [1, 24, 16, 24] is" in text
     )
+
+
+@pytest.mark.parametrize("json", [None, "record.json"])
+def test_page_faults_of_operations_are_counted_only_for_a_record(backbone, json):
+    *parts, whole = measure(backbone, "layer", FakeClock(), json=json)
+    assert all(len(row.page_faults) == (0 if json is None else 1) for row in parts)
+    assert len(whole.page_faults) == 1
 
 
 def test_cpu_clock_reads_milliseconds(monkeypatch):

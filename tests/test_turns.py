@@ -1,29 +1,34 @@
 """Turns and rounds: who takes turns with whom, who fails, and that nothing is left behind."""
 
 import contextlib
+import json
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
 import psutil
 import pytest
-from project import ENVIRONMENT, ROOT, assert_one_line, script
+from project import CEILINGS, ENVIRONMENT, ROOT, assert_one_line, script
 
 from backbone.command.errors import Failure
-from backbone.measure import available, process, rounds
+from backbone.measure import available
 from backbone.measure.addresses import ADDR_NO_RANDOMIZE, has_fixed_addresses
-from backbone.measure.process import Command
-from backbone.measure.rounds import Rounds
+from backbone.record import records
+from backbone.rounds import groups, runs
+from backbone.rounds.commands import Command
+from backbone.rounds.groups import Round, Series
+from backbone.rounds.schedule import Outcome, in_order, run_rounds
 
 TIMER = "cpu/timer.py --i 64x96"
 
-# What takes turns as a timer does, and takes no time: it says with which flags it was started, and
-# does what its first word says where it says it.
+# Takes turns as a timer does, in no time. What it is told and how it was started are conditions of
+# its record. It does what its first argument says at the moment that this names.
 STAND_IN = """
-import os, sys, time
+import json, os, sys, time
 fault, moment = sys.argv[1].split(":")
 reading, writing = map(int, sys.argv[-2:])
 reader, writer = os.fdopen(reading), os.fdopen(writing, "w", buffering=1)
@@ -34,14 +39,21 @@ def at(here):
         sys.exit("it says why")
     if fault == "is-killed":
         os.kill(os.getpid(), 9)
+    if fault == "is-ended":
+        os.kill(os.getpid(), 15)
     if fault == "hangs":
         time.sleep(600)
     if fault == "ends":
         os._exit(0)
     if fault == "raves":
         print("what?", file=writer)
+    if fault == "is-newer":
+        print("protocol 99", file=writer)
+    if fault == "is-older":
+        print("ready 0.001 1000", file=writer)
     if fault == "breaks-off":
-        print({"start": "ready 0.001", "turn": "ended"}[here], file=writer)
+        end = "record 9\\nno record"
+        print({"warm": "ready 0.001", "turn": "ended", "end": end}[here], file=writer)
     if fault == "notes":
         print("a note", file=sys.stderr)
     if fault == "tells":
@@ -49,6 +61,8 @@ def at(here):
             os.write(os.open("starts", os.O_WRONLY | os.O_APPEND | os.O_CREAT), sign.encode())
             time.sleep(0.3)
 at("start")
+print("protocol 1", file=writer)
+at("warm")
 print("ready SECONDS BYTES", file=writer)
 left = 6
 while left > 0:
@@ -59,10 +73,16 @@ while left > 0:
     time.sleep(SECONDS * (passes + 1))
     left = max(0, left - passes)
     print("ended", left, file=writer)
-reader.readline()
+told = reader.readline().strip()
 at("end")
 flags = open("/proc/self/personality").read().strip() if os.path.exists("/proc/self") else ""
-print(os.environ["PYTHONHASHSEED"], flags)
+run = {"told": told, "hash_seed": os.environ["PYTHONHASHSEED"], "flags": flags}
+row = {"level": "model", "type": "Net", "name": "Net", "input_shape": "[1]", "device": fault}
+padding = "x" * 100000  # more than a pipe holds
+metadata = row | {"date": json.dumps(run), "settings": json.dumps({"padding": padding})}
+bench = {"runs": [{"values": [0.001], "metadata": metadata}]}
+record = json.dumps({"version": "1.0", "benchmarks": [bench]})
+print(f"record {len(record)}\\n{record}", end="", file=writer, flush=True)
 """
 
 
@@ -70,18 +90,44 @@ def stand_in(folder: Path, fault: str, memory: str = "1000", seconds: str = "0.0
     """A command of the stand-in that has a fault at a moment, such as "fails:turn". memory: what it
     says that it has held; seconds: and that a pass takes."""
     name = fault.replace(":", "-at-")
+    folder.mkdir(exist_ok=True)
     file = folder / f"{name}.py"
     file.write_text(STAND_IN.replace("BYTES", memory).replace("SECONDS", seconds))
-    return Command(
-        name=name, words=[sys.executable, str(file), fault], stdout=folder / f"{name}.txt"
-    )
+    return Command(name=name, words=[sys.executable, str(file), fault])
+
+
+class Log:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.rounds: list[Round] = []
+        self.notes: list[str] = []
+
+    def round_begins(self, series, number):
+        pass
+
+    def run_ended(self, notes):
+        self.notes.append(notes)
+
+    def round_ended(self, ended):
+        self.rounds.append(ended)
+
+
+def run_all(commands: Sequence[Command], rounds: int, log: Log | None = None, **options) -> Outcome:
+    """The rounds of one series of commands, with a seed of 7."""
+    return run_rounds([Series("s", list(commands), rounds)], 7, log or Log(), **options)
+
+
+def told_in(outcome: Outcome, command: Command) -> list[dict[str, str]]:
+    """What the stand-in was told in each of a command's runs, and how it was started."""
+    return [json.loads(record.runs[0]["date"]) for record in outcome.runs[command]]
 
 
 def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-@pytest.mark.parametrize("moment", ["start", "turn", "end"])
+@pytest.mark.parametrize("moment", ["start", "warm", "turn", "end"])
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -94,61 +140,97 @@ def children() -> list[psutil.Process]:
 def test_run_that_fails_takes_none_of_the_others_with_it(
     tmp_path, monkeypatch, fault, reason, moment
 ):
-    if fault == "ends" and moment == "end":
-        pytest.skip("that is how a run should end")
-    monkeypatch.setattr(process, "START_SECONDS", 2)
-    monkeypatch.setattr(process, "LEAST_PATIENCE", 2)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
+    monkeypatch.setattr(runs, "START_SECONDS", 2)
+    monkeypatch.setattr(runs, "LEAST_PATIENCE", 2)
     before = children()
     good = [stand_in(tmp_path / folder, "is:good") for folder in ("a", "b")]
     bad = stand_in(tmp_path, f"{fault}:{moment}")
-    all_rounds = Rounds([good[0], bad, good[1]], seed=1)
-    ended = [run for number in (1, 2) for run in all_rounds.run(number)]
-    assert sorted((run.round, good.index(run.command)) for run in ended) == [
-        *((1, 0), (1, 1), (2, 0), (2, 1)),
-    ]
-    assert list(all_rounds.failures) == [bad]
-    others = {
-        ("hangs", "end"): "has not ended",
-        ("ends", "turn"): "has ended before its last turn had",
-    }
-    assert others.get((fault, moment), reason) in all_rounds.failures[bad]
+    outcome = run_all([good[0], bad, good[1]], rounds=2)
+    assert outcome.is_complete and list(outcome.failures) == [bad]
+    for command in good:
+        assert [record.runs[0]["round"] for record in outcome.runs[command]] == [1, 2]
+    if fault == "ends" and moment in ("turn", "end"):
+        reason = "has ended before its last turn had"
+    assert reason in outcome.failures[bad]
     assert children() == before
-    assert not list(tmp_path.rglob("*.stderr"))
 
 
-@pytest.mark.parametrize("moment", ["start", "turn"])
+@pytest.mark.parametrize("moment", ["start", "turn", "end"])
 def test_nothing_goes_on_without_the_first(tmp_path, moment):
-    (tmp_path / "other").mkdir()
     first = stand_in(tmp_path, f"fails:{moment}")
-    all_rounds = Rounds([first, stand_in(tmp_path / "other", "is:good")], seed=1)
-    assert list(all_rounds.run(1)) == []
-    assert list(all_rounds.failures) == [first]
+    log = Log()
+    outcome = run_all([first, stand_in(tmp_path / "other", "is:good")], 2, log)
+    assert list(outcome.failures) == [first]
+    assert not outcome.is_complete and not log.rounds
 
 
 def test_nothing_goes_on_where_all_are_needed(tmp_path):
-    (tmp_path / "other").mkdir()
-    commands = [stand_in(tmp_path, "is:good"), stand_in(tmp_path / "other", "fails:turn")]
+    good = [stand_in(tmp_path / name, "is:good") for name in "ab"]
+    bad = stand_in(tmp_path, "fails:turn")
+    before, log = children(), Log()
+    outcome = run_all([*good, bad], 2, log, need_all=True)
+    assert outcome.failed == "fails-at-turn failed: exit status 1: it says why"
+    assert not outcome.is_complete and not log.rounds
+    assert children() == before
+
+
+def test_nothing_goes_on_with_one_that_is_left(tmp_path):
+    outcome = run_all([stand_in(tmp_path / "a", "is:good"), stand_in(tmp_path, "fails:warm")], 2)
+    assert not outcome.is_complete and len(outcome.failures) == 1
+
+
+def test_run_that_somebody_ends_is_no_failure_of_its_command(tmp_path):
     before = children()
-    with pytest.raises(Failure, match="fails-at-turn failed: exit status 1: it says why"):
-        list(Rounds(commands, seed=1, need_all=True).run(1))
+    with pytest.raises(Failure, match="is-ended-at-turn was ended by SIGTERM"):
+        run_all([stand_in(tmp_path / "a", "is:good"), stand_in(tmp_path, "is-ended:turn")], 1)
     assert children() == before
 
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("raves:start", "said 'what?' where 'ready' was expected"),
-        ("breaks-off:start", "said that it is ready, and ['0.001']"),
+        ("raves:start", "said 'what?' where its protocol was expected"),
+        ("is-older:start", "its timer is too old for this project"),
+        ("is-newer:start", "its timer is too new for this project"),
+        ("breaks-off:warm", "said that it is ready, and ['0.001']"),
         ("breaks-off:turn", "said that its turn has ended, and []"),
+        ("breaks-off:end", "said that it sends its record, and what it sent is no record of a"),
     ],
 )
 def test_run_that_says_something_else_is_given_up(tmp_path, fault, reason):
     bad = stand_in(tmp_path, fault)
-    all_rounds = Rounds([bad], seed=1)
-    assert list(all_rounds.run(1)) == []
-    assert all_rounds.failures[bad] == reason
+    assert reason in run_all([bad], 1).failures[bad]
+
+
+def test_rounds_that_have_ended_are_not_run_again(tmp_path):
+    """Their runs and failures count; what the first run of a command measures is not asked for
+    again; the hash seeds of later rounds are as if nothing had happened."""
+    commands = [stand_in(tmp_path / name, "is:good") for name in "abc"]
+    log = Log()
+    whole = run_all(commands, 3, log)
+    assert [each["told"] for each in told_in(whole, commands[0])] == ["finish 1", *["finish 0"] * 2]
+    ended = log.rounds[:2]
+    ended[1].failures[commands[2]] = "it failed before"
+    outcome = run_all(commands, 3, log, ended=ended)
+    assert outcome.is_complete and outcome.failures == {commands[2]: "it failed before"}
+    assert [len(outcome.runs[command]) for command in commands] == [3, 3, 2]
+    assert outcome.runs[commands[0]][:2] == whole.runs[commands[0]][:2]
+    assert told_in(outcome, commands[0])[2] == told_in(whole, commands[0])[2]
+
+
+def test_processes_that_disagree_are_refused(tmp_path):
+    command = stand_in(tmp_path, "is:good")
+    log = Log()
+    run_all([command], 1, log)
+    log.rounds[0].runs[0][1].conditions["device"] = "another CPU"
+    with pytest.raises(Failure, match="is-at-good: its processes disagree: device was another CPU"):
+        run_all([command], 2, ended=log.rounds)
+
+
+def test_rounds_of_several_inputs_spread_over_the_whole_time():
+    slow, quick = Series("cityscapes", [], 3), Series("pascal", [], 6)
+    order = [f"{series.name[0]}{number}" for series, number in in_order([slow, quick])]
+    assert order == ["p1", "c1", "p2", "p3", "c2", "p4", "p5", "c3", "p6"]
 
 
 @pytest.mark.parametrize(
@@ -156,8 +238,8 @@ def test_run_that_says_something_else_is_given_up(tmp_path, fault, reason):
     [(0.001, 100), (0.03, 4), (0.04, 3), (0.4999, 3), (0.5, 8), (3, 8)],
 )
 def test_passes_of_a_turn(seconds, passes):
-    """A tenth of a second at the least, and three passes, or eight long ones."""
-    assert rounds.passes_of_a_turn(seconds) == passes
+    """At least a tenth of a second, and three passes, or eight long ones."""
+    assert groups.passes_of_a_turn(seconds) == passes
 
 
 def test_files_that_a_control_group_has_read_are_no_memory_that_is_taken(tmp_path, monkeypatch):
@@ -176,11 +258,19 @@ def test_signal_in_the_middle_of_a_start_leaves_no_process(tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     before = children()
-    monkeypatch.setattr(process, "fixed_addresses", interrupted)
+    monkeypatch.setattr(runs, "fixed_addresses", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        list(Rounds([stand_in(tmp_path, "hangs:start")], seed=1).run(1))
+        run_all([stand_in(tmp_path, "hangs:start")], 1)
     assert children() == before
-    assert not list(tmp_path.rglob("*.stderr"))
+
+
+def test_observer_that_fails_leaves_no_process(tmp_path):
+    log = Log()
+    log.run_ended = lambda notes: 1 / 0
+    before = children()
+    with pytest.raises(ZeroDivisionError):
+        run_all([stand_in(tmp_path / name, "is:good") for name in "ab"], 1, log)
+    assert children() == before
 
 
 @pytest.mark.parametrize("memory", ["1000", "10 1000 2500"])
@@ -188,37 +278,33 @@ def test_memory_that_does_not_hold_all_makes_groups_with_the_first_in_each(
     tmp_path, monkeypatch, memory
 ):
     """The machine's memory, or a GPU's: 1000 bytes of 3500 that are to be had."""
-    monkeypatch.setattr(rounds, "RESERVE", 0)
-    monkeypatch.setattr(rounds, "available_bytes", lambda: 3500)
-    commands = []
-    for number in range(5):
-        (tmp_path / str(number)).mkdir()
-        commands.append(stand_in(tmp_path / str(number), "is:good", memory))
-    all_rounds = Rounds(commands, seed=7)
-    for number in (1, 2):
-        groups: dict[int, list[Command]] = {}
-        for run in all_rounds.run(number):
-            groups.setdefault(run.group, []).append(run.command)
-        assert [len(group) for group in groups.values()] == [3, 3]
-        assert all(group[0] is commands[0] for group in groups.values())
-        assert {command for group in groups.values() for command in group} == set(commands)
+    monkeypatch.setattr(groups, "RESERVE", 0)
+    monkeypatch.setattr(groups, "available_bytes", lambda: 3500)
+    commands = [stand_in(tmp_path / str(number), "is:good", memory) for number in range(5)]
+    log = Log()
+    assert run_all(commands, 2, log).is_complete
+    for ended in log.rounds:
+        in_groups: dict[int, list[Command]] = {}
+        for command, record in ended.runs:
+            in_groups.setdefault(record.runs[0]["group"], []).append(command)
+        assert [len(group) for group in in_groups.values()] == [3, 3]
+        assert all(group[0] is commands[0] for group in in_groups.values())
+        assert {command for group in in_groups.values() for command in group} == set(commands)
 
 
 def test_as_many_runs_start_at_once_as_there_are_processors(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rounds, "available_processors", lambda: 2)
-    commands = []
-    for number in range(5):
-        (tmp_path / str(number)).mkdir()
-        commands.append(stand_in(tmp_path / str(number), "tells:start"))
-    all_rounds = Rounds(commands, seed=7)
+    monkeypatch.setattr(groups, "available_processors", lambda: 2)
+    commands = [stand_in(tmp_path / str(number), "tells:warm") for number in range(5)]
     most = []
-    for number in (1, 2):
-        assert len(list(all_rounds.run(number))) == 5
-        starts = (tmp_path / "starts").read_text()
-        (tmp_path / "starts").unlink()
-        at_once = accumulate(1 if sign == "+" else -1 for sign in starts)
-        most.append(max(at_once))
+
+    class Starts(Log):
+        def round_ended(self, ended):
+            starts = Path("starts").read_text()
+            Path("starts").unlink()
+            most.append(max(accumulate(1 if sign == "+" else -1 for sign in starts)))
+
+    assert run_all(commands, 2, Starts()).is_complete
     assert most == [1, 2]  # in the first round each is seen to hold its memory before the next
 
 
@@ -229,9 +315,7 @@ def test_turns_are_in_random_order_and_those_of_like_speed_side_by_side(tmp_path
         for number in (1, 2)
         for speed, seconds in speeds.items()
     ]
-    handing_out = Rounds(commands, seed=3)
-    for number in range(1, 5):  # in each two turns of three passes
-        list(handing_out.run(number))
+    run_all(commands, 4)  # in each two turns of three passes
     turns = (tmp_path / "turns").read_text().split()
     orders = [tuple(turns[first : first + 4]) for first in range(0, len(turns), 4)]
     speeds_in_order = {tuple(turn.partition(":")[0] for turn in order) for order in orders}
@@ -240,31 +324,28 @@ def test_turns_are_in_random_order_and_those_of_like_speed_side_by_side(tmp_path
 
 
 def test_runs_of_a_round_have_the_same_hashes_and_addresses(tmp_path):
-    folders = [tmp_path / name for name in ("a", "b", "c")]
-    for folder in folders:
-        folder.mkdir()
-    commands = [stand_in(folder, "is:good") for folder in folders]
+    commands = [stand_in(tmp_path / name, "is:good") for name in "abc"]
     commands[2].environment["PYTHONHASHSEED"] = "5"
-    all_rounds = Rounds(commands, seed=7)
-    said = []
-    for number in (1, 2):
-        assert len(list(all_rounds.run(number))) == 3
-        said.append([command.stdout.read_text().split() for command in commands])
-    assert [[seed for seed, *_ in each] for each in said] == [["8", "8", "5"], ["9", "9", "5"]]
-    for flags in (flags for each in said for _, *flags in each):
-        assert not flags or int(flags[0], base=16) & ADDR_NO_RANDOMIZE
+    outcome = run_all(commands, 2)
+    told = [told_in(outcome, command) for command in commands]
+    assert [[each["hash_seed"] for each in same] for same in told] == [
+        *(["8", "9"], ["8", "9"], ["5", "5"]),
+    ]
+    for each in (each for same in told for each in same):
+        assert not each["flags"] or int(each["flags"], base=16) & ADDR_NO_RANDOMIZE
     assert not has_fixed_addresses()  # this process is as it was
 
 
 def test_what_a_run_notes_is_told_once(tmp_path):
-    (tmp_path / "other").mkdir()
     commands = [stand_in(tmp_path, "notes:end"), stand_in(tmp_path / "other", "notes:turn")]
-    all_rounds = Rounds(commands, seed=1)
-    notes = [run.notes for number in (1, 2) for run in all_rounds.run(number)]
-    assert sorted(notes) == ["", "", "", "a note\n"]
+    log = Log()
+    run_all(commands, 2, log)
+    assert sorted(log.notes) == ["", "", "", "a note\n"]
 
 
-def test_turns_end_by_themselves_where_the_one_who_hands_them_out_has_gone():
+@pytest.fixture
+def timer_by_hand():
+    """A real timer, and the test's ends of its pipes."""
     reading, there = os.pipe()
     here, writing = os.pipe()
     command = [sys.executable, *shlex.split(TIMER), "--warmup", "0", "--iterations", "9"]
@@ -279,14 +360,47 @@ def test_turns_end_by_themselves_where_the_one_who_hands_them_out_has_gone():
     ) as process:
         os.close(reading)
         os.close(writing)
-        assert os.read(here, 100).startswith(b"ready ")
-        os.write(there, b"turn 3\n")
-        assert os.read(here, 100) == b"ended 6\n"
-        os.close(there)
-        stdout, stderr = process.communicate(timeout=20)
+        assert os.read(here, 100) == b"protocol 1\n"
+        yield process, here, there
     os.close(here)
+
+
+def test_timer_ends_by_itself_when_its_parent_has_closed_the_pipes(timer_by_hand):
+    process, here, there = timer_by_hand
+    assert os.read(here, 100).startswith(b"ready ")
+    os.write(there, b"turn 3\n")
+    assert os.read(here, 100) == b"ended 6\n"
+    os.close(there)
+    stdout, stderr = process.communicate(timeout=20)
     assert (process.returncode, stdout) == (1, "")
-    assert stderr == "cpu/timer.py: the one who hands out turns has gone\n"
+    assert stderr == "cpu/timer.py: the parent process has exited\n"
+
+
+def test_rows_are_the_same_through_the_pipe_and_in_a_file(tmp_path):
+    """All but times, which no two runs share."""
+    flags = ["--i", "64x96", "--target", "layer", "--iterations", "3", "--warmup", "1"]
+    file = tmp_path / "record.json"
+    result = script("cpu/timer.py", *flags, "--json", file, before=CEILINGS)
+    assert result.returncode == 0, result.stderr
+    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *flags])
+    (piped,) = run_all([command], 1).runs[command]
+    stored = records.load(file)
+    for name in ("fixed_addresses", "OMP_NUM_THREADS", "threads"):
+        piped.conditions.pop(name, None)
+        stored.conditions.pop(name, None)
+    assert piped.conditions == stored.conditions
+    rows = [
+        [
+            (*[getattr(row, name) for name in NOT_TIMES], row.samples.shape, row.implementation)
+            for row in record.rows
+        ]
+        for record in (piped, stored)
+    ]
+    assert len(rows[0]) == 175 and rows[0] == rows[1]
+    assert stored.runs[0].keys() == piped.runs[0].keys() - {"round", "group", "order_seed"}
+
+
+NOT_TIMES = ("level", "type", "path", "stage", "input_shape", "settings", "cost", "number")
 
 
 @pytest.mark.parametrize("pipes", [("98", "99"), ("0", "99")])

@@ -6,14 +6,19 @@ import pytest
 import torch
 from project import assert_one_line, python, script
 from torch import nn
-from wrappers import files_in, run
 
-from backbone.command.options import Workload
+from backbone.command.errors import Failure
+from backbone.command.flags import timer_options
+from backbone.command.options import Workload, folder_suffix
 from backbone.measure.denormal import Denormals, count_denormals
+from backbone.measure.yardsticks import measure_yardsticks
 from backbone.network.build import FOR_TRAINING, build
 from backbone.network.library import models
+from backbone.network.modes import apply_mode
 from backbone.record import records
 from backbone.record.memory import load_report
+from backbone.rounds import plan
+from cpu import timer
 
 QUICK = ("cpu/timer.py", "--i", "32x32", "--iterations", "2", "--warmup", "0")
 TINY = 1e-40  # denormal in float32 and bfloat16
@@ -61,7 +66,7 @@ def test_record_names_the_file_and_its_folder_does(tmp_path, net):
     assert name == "my weights.pt" and len(digest) == 12
     assert str(tmp_path) not in file.read_text()
     assert not any(field.startswith("denormal") for field in record.runs[0])
-    assert Workload(weights="/a/my weights.pt").flags == "--weights my weights"
+    assert Workload(weights="/a/my weights.pt").flags == "--weights my%20weights.pt"
 
 
 def change(name: str, value: object):
@@ -109,26 +114,33 @@ def test_a_tensor_of_two_names_is_stored_by_one_of_them(tmp_path):
     assert_one_line(script(*QUICK, *flags), "weights.pt is of another network: it has no 1.bias")
 
 
-def test_other_weights_of_the_same_name_are_not_replaced(checkout, ready, net, tmp_path):
-    for folder, factor in (("a", 1), ("b", 2)):
-        (tmp_path / folder).mkdir()
-        state = {name: factor * value for name, value in state_of_net().items()}
-        torch.save(state, tmp_path / folder / "best.pt")
-    env = {**ready, "INPUTS": "32x48"}
+def test_other_weights_of_the_same_name_are_not_replaced(net, tmp_path):
+    plans = []
+    for name in ("a/best.pt", "b/best.pt", "a/best.pth"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        torch.save({key: len(plans) + value for key, value in state_of_net().items()}, file)
+        flags = ("--model", f"{net}:net", "--weights", str(file))
+        plans.append(plan.read_plan(["mem.py --i 32x48"], flags, "mem_report.sh"))
+    same, other, another = plans
+    plan.check_free(same, tmp_path)
+    (planned,) = same
+    assert planned.file == "memory_reports_weights_best.pt/net_32x48"
+    report = tmp_path / f"{planned.file}.json"
+    report.parent.mkdir()
+    flags = ("--device", "cpu", "--json", report)
+    assert script(*planned.command.words[1:], *flags).returncode == 0
+    plan.check_free(same, tmp_path)
+    plan.check_free(another, tmp_path)  # in a folder of its own
+    with pytest.raises(Failure, match=r"net_32x48\.json is of other weights, best\.pt "):
+        plan.check_free(other, tmp_path)
 
-    def store(folder: str):
-        words = ("--model", f"{net}:net", "--weights", str(tmp_path / folder / "best.pt"))
-        return run(checkout / "mem_report.sh", *words, "--device", "cpu", env=env)
 
-    for _ in range(2):
-        result = store("a")
-        assert result.returncode == 0, result.stderr
-    before = files_in(checkout)
-    refused = store("b")
-    assert refused.returncode == 1 and "net_32x48.json is of other weights, best.pt " in (
-        refused.stderr
-    )
-    assert files_in(checkout) == before
+def test_no_two_files_of_weights_have_the_same_folder():
+    names = ["best.pt", "best.pth", "a b.pt", "a_b.pt", "a%20b.pt", "--s.pt", "s.pt", "%2D%2Ds.pt"]
+    folders = {folder_suffix(Workload(weights=f"/a/{name}").flags) for name in names}
+    assert len(folders) == len(names)
+    assert not any("/" in folder or " " in folder for folder in folders)
 
 
 @pytest.mark.parametrize("end", [0, 10, -20])
@@ -182,6 +194,22 @@ def test_denormal_values_are_told_and_flushed(tmp_path, net):
     assert (runs[0]["denormal_weights"], runs[0]["denormal_activations"]) == (3, 2048)
     assert runs[1]["denormal_weights"] == 3 and "denormal_activations" not in runs[1]
     assert "output_difference" in runs[1]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_only_the_first_run_of_a_command_compares_outputs_and_counts_denormals(
+    tmp_path, net, is_first
+):
+    state = state_of_net()
+    state["0.weight"][0] = TINY
+    torch.save(state, tmp_path / "weights.pt")
+    flags = ["--model", f"{net}:net", "--weights", str(tmp_path / "weights.pt"), "--channels-last"]
+    options = timer_options(timer.make_parser(), ["--i", "32x32", *flags])
+    backbone, image = build(options.workload, "cpu")
+    image = apply_mode(backbone, image, options.mode)
+    fields = measure_yardsticks(options, backbone, image, timer.CpuClock(), is_first)
+    measured = {"output_difference", "denormal_weights", "denormal_activations"}
+    assert fields.keys() == (measured if is_first else set())
 
 
 def test_output_difference_of_flushing_is_from_a_pass_that_does_not(tmp_path):

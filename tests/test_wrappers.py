@@ -1,4 +1,4 @@
-"""What wrappers store, refuse and say."""
+"""Wrappers, from outside: what they store, refuse and say."""
 
 import json
 import resource
@@ -6,148 +6,166 @@ import shutil
 import signal
 
 import pytest
-from project import ENVIRONMENT
-from wrappers import CPU_TIMES, REPORTS, TIMES, WRAPPERS, every_shell, every_wrapper, files_in, run
+from project import ENVIRONMENT, ROOT
+from wrappers import (
+    CPU_TIMES,
+    REPORTS,
+    TIMES,
+    WRAPPERS,
+    every_shell,
+    every_wrapper,
+    files_in,
+    load,
+    run,
+)
 
-import mem
-from backbone.record import records
+QUICK = {"cpu/stats.sh": ["--iterations", "2", "--warmup", "0"]}
 
 
 @every_wrapper
-def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path, ready):
-    files, quick = WRAPPERS[wrapper]
-    files = [file for file in files if "cityscapes" in file]  # the stand-in has the other input too
+def test_stores_results_whole_from_another_folder(checkout, wrapper, tmp_path):
+    """With the real scripts, on images that are small."""
+    files = [file for file in WRAPPERS[wrapper] if "cityscapes" in file]
     before = files_in(checkout)
-    environment = ENVIRONMENT if wrapper == "summary.sh" else ready
-    env = {**environment, "ROUNDS": "1", "INPUTS": "cityscapes"}
-    result = run(checkout / wrapper, *quick, cwd=tmp_path, env=env)
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    env = {**ENVIRONMENT, "ROUNDS": "1", "INPUTS": "cityscapes"}
+    result = run(checkout / wrapper, *QUICK.get(wrapper, []), cwd=tmp_path, env=env)
+    assert result.returncode == 0, result.stderr
     after = files_in(checkout)
-    assert after.keys() == before.keys()
-    changed = {name for name in after if after[name] != before[name]}
-    assert changed == set(files)
-    for file in files:
-        assert file.removesuffix(".json").removesuffix(".txt") in result.stderr
-        if file.endswith(".json") and "stats" in wrapper:
-            record = records.load(checkout / file)
-            assert all(row.samples.shape == (1, 2) for row in record.rows)
-            assert [(run["round"], run["group"]) for run in record.runs] == [(1, 0)]
-        elif file.endswith(".json"):
+    assert {name for name in after if after[name] != before.get(name)} == set(files)
+    assert result.stderr.splitlines()[-2].startswith(f"{wrapper}: stored in ")
+    for file in (file for file in files if file.endswith(".json")):
+        if wrapper != "cpu/stats.sh":
             assert json.loads((checkout / file).read_text())["input"]["batch_size"] == 1
-    assert not list(checkout.rglob(".new"))
+            continue
+        (record,) = load(checkout, file)
+        assert all(row.samples.shape == (1, 2) for row in record.rows)
+        assert [(run["round"], run["group"]) for run in record.runs] == [(1, 0)]
+    if wrapper == "cpu/stats.sh":  # which ends with the whole pass
+        text = (checkout / "cpu/mobilenetv2_stats/mobilenetv2_cityscapes.txt").read_text()
+        assert result.stdout == text
 
 
 @every_shell
 def test_every_shell_and_a_folder_for_another_device(checkout, shell, stand_in):
-    env = {**stand_in, "RESULTS": "devices/a b"}
+    env = {**stand_in, "RESULTS": "devices/a b", "INPUTS": "pascal"}
     before = files_in(checkout)
-    for wrapper, (files, _) in WRAPPERS.items():
+    for wrapper, files in WRAPPERS.items():
         result = run(wrapper, shell=shell, cwd=checkout, env=env)
         assert result.returncode == 0, result.stderr
         new = files_in(checkout).keys() - before.keys()
-        assert {f"devices/a b/{file}" for file in files} <= new
-    assert len(new) == len(CPU_TIMES) + 2 * len(REPORTS)
+        assert {f"devices/a b/{file}" for file in files if "pascal" in file} <= new
+    assert len(new) == len(CPU_TIMES) / 2 + len(REPORTS)
     assert before.items() <= files_in(checkout).items()
-
-
-@every_wrapper
-def test_inputs_may_be_other_ones(checkout, stand_in, wrapper):
-    files, _ = WRAPPERS[wrapper]
-    before = files_in(checkout)
-    result = run(checkout / wrapper, env={**stand_in, "INPUTS": "pascal 6x64x96"})
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    after = files_in(checkout)
-    expected = {file.replace("cityscapes", "6x64x96") for file in files}
-    assert {name for name in after if after[name] != before.get(name)} == expected
-    if wrapper == "cpu/stats.sh":  # which ends with the whole pass of each, of two rounds of VOC's
-        last = [line.partition("--i ")[2].split() for line in result.stderr.splitlines()[-4:-1]]
-        assert [words[0] for words in last] == ["pascal", "pascal", "6x64x96"]
-
-
-@every_shell
-def test_model_twice_is_the_last_for_files_and_script(checkout, shell, stand_in):
-    before = files_in(checkout)
-    words = ["--model", "vgg11", "--model=mobilenet_v2", "--model", "resnet18"]
-    result = run(checkout / "summary.sh", *words, shell=shell, env=stand_in)
-    assert result.returncode == 0, result.stderr
-    new = files_in(checkout).keys() - before.keys()
-    assert new == {
-        f"model_structures/{file.replace('mobilenetv2', 'resnet18')}" for file in REPORTS
-    }
-    text = (checkout / "model_structures/resnet18_pascal.txt").read_text()
-    assert mem.parse_options(text.split()[1:]).workload.model == "resnet18"
 
 
 def test_stats_on_a_cuda_device(checkout, stand_in):
     before = files_in(checkout)
-    env = {**stand_in, "STAND_IN_CUDA": "0", "ROUNDS": "2"}
+    env = {**stand_in, "STAND_IN_CUDA": "cuda", "ROUNDS": "2"}
     result = run(checkout / "stats.sh", "--iterations", "7", env=env)
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    assert result.returncode == 0, result.stderr
     assert "cpu" not in result.stderr
     after = files_in(checkout)
     assert after.keys() - before.keys() == {f"mobilenetv2_stats/{file}" for file in TIMES}
     assert before.items() <= after.items()
     for dataset in ("cityscapes", "pascal"):
         for folder, target in (("", "model"), ("blocks/", "block"), ("layers/", "layer")):
-            text = (checkout / f"mobilenetv2_stats/{folder}mobilenetv2_{dataset}.txt").read_text()
-            line = f"timer.py --i {dataset} --target {target} --iterations 7 --rounds 2\n"
-            assert text == 2 * line
+            (record,) = load(checkout, f"mobilenetv2_stats/{folder}mobilenetv2_{dataset}.json")
+            words = f"timer.py --i {dataset} --target {target} --iterations 7"
+            assert record.conditions["words"] == words
+            assert [run["round"] for run in record.runs] == [1, 2]
 
 
-def test_stats_hands_over_without_a_cuda_device(checkout, ready):
+def test_rounds_and_passes_of_the_cpu(checkout, stand_in):
+    """VOC has twice as many rounds, and those of both inputs spread over the whole time."""
+    result = run(checkout / "cpu/stats.sh", "--iterations", "5", env={**stand_in, "ROUNDS": "2"})
+    assert result.returncode == 0, result.stderr
+    rounds = [line.partition(": ")[2].split(":")[0] for line in result.stderr.splitlines()[:6]]
+    assert [
+        round_.partition(", about")[0].replace(", the last minute", "") for round_ in rounds
+    ] == [
+        *("round 1 of 6, pascal", "round 2 of 6, cityscapes", "round 3 of 6, pascal"),
+        *("round 4 of 6, pascal", "round 5 of 6, cityscapes", "round 6 of 6, pascal"),
+    ]
+    for kept in ("", " --keep-memory"):
+        folder = checkout / f"cpu/mobilenetv2_stats{kept.replace(' --', '_')}"
+        voc, large = load(folder, "mobilenetv2_pascal.json", "blocks/mobilenetv2_cityscapes.json")
+        assert (len(voc.runs), len(large.runs)) == (4, 2)
+        start = f"cpu/timer.py --i pascal --target model{kept} --iterations 50 --warmup 2"
+        assert voc.conditions["words"] == f"{start} --iterations 5"  # the user's stand last
+
+
+def test_stats_hands_over_without_a_cuda_device(checkout, stand_in):
+    result = run(checkout / "stats.sh", "--threads", "1", env={**stand_in, "INPUTS": "64x64"})
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.startswith(
+        "stats.sh: no CUDA device here (a stand-in): handing over to cpu/stats.sh, which measures "
+        "the CPU\ncpu/stats.sh: round 1 of 1, 64x64"
+    )
+    assert (checkout / "cpu/mobilenetv2_stats_threads_1/mobilenetv2_64x64.json").exists()
+
+
+def test_stats_stops_where_pytorch_does_not_fit_the_driver(checkout, stand_in):
     before = files_in(checkout)
-    # A batch that no memory holds: it shows who measures, and takes no time.
-    result = run(checkout / "stats.sh", "--s", "100000000", env=ready)
-    first, *planned, at, last = result.stderr.splitlines()
-    assert result.returncode == 1
-    assert first.startswith("stats.sh: no CUDA device here (PyTorch ") and "cpu/stats.sh" in first
-    assert len(planned) == 12
-    assert all(line.startswith("cpu/stats.sh: cpu/timer.py --i ") for line in planned)
-    assert at == "cpu/stats.sh: round 1 of 2, pascal: 6 runs by turns"
-    assert "failed: exit status 1: cpu/timer.py: out of memory" in last
+    env = {**stand_in, "STAND_IN_CUDA": "PyTorch has no CUDA, but this machine has a driver"}
+    for wrapper in ("stats.sh", "modes.sh"):
+        result = run(checkout / wrapper, env=env)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr == f"{wrapper}: {env['STAND_IN_CUDA']}\n"
     assert files_in(checkout) == before
-
-
-def test_stats_does_not_take_a_failing_torch_for_no_cuda_device(checkout, stand_in):
-    before = files_in(checkout)
-    result = run(checkout / "stats.sh", env={**stand_in, "STAND_IN_CUDA": "1"})
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "stats.sh: cannot ask torch for a CUDA device\n"
-    assert files_in(checkout) == before
-
-
-def test_failing_first_run_leaves_no_folder(checkout, stand_in):
-    shutil.rmtree(checkout / "model_structures")
-    env = {**stand_in, "STAND_IN_FAILS": "mem.py"}
-    assert run(checkout / "summary.sh", env=env).returncode == 3
-    assert not (checkout / "model_structures").exists()
 
 
 @every_wrapper
 def test_failing_script(checkout, wrapper, stand_in):
     before = files_in(checkout)
-    result = run(checkout / wrapper, env={**stand_in, "STAND_IN_FAILS": "--i cityscapes"})
+    env = {**stand_in, "STAND_IN_FAILS": "--i cityscapes", "INPUTS": "cityscapes"}
+    result = run(checkout / wrapper, env=env)
+    assert (result.returncode, result.stdout) == (1, "")
     last = result.stderr.splitlines()[-1]
-    assert last.startswith(f"{wrapper}: ") and "--i cityscapes" in last and "as it was" in last
-    by_rounds = "stats" in wrapper
-    assert (result.returncode, result.stdout) == (1 if by_rounds else 3, "")
-    assert ("failed: exit status 3" if by_rounds else "failed (exit status 3)") in last
-    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
+    assert last.startswith(f"{wrapper}: ") and "--i cityscapes" in last
+    assert "failed: exit status 3" in last and "stored results are unchanged" in last
+    assert files_in(checkout) == before and not (checkout / ".pending").exists()
 
 
 @every_wrapper
-def test_wrong_flags(checkout, wrapper, ready):
+def test_wrong_flags(checkout, wrapper, stand_in):
     before = files_in(checkout)
-    result = run(checkout / wrapper, "--speed", env=ready)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "unrecognized arguments: --speed" in result.stderr
-    timers = ("--json", "--append=x", "--target", "--w=yes")
-    for flag in ("--i", "--input=pascal", *(timers if "stats" in wrapper else ("--struct",))):
-        result = run(checkout / wrapper, flag)
+    script = "cpu/timer.py" if wrapper == "cpu/stats.sh" else "mem.py"
+    for flag, said in (
+        ("--speed", "unrecognized arguments: --speed"),
+        ("--input=pascal", "--input is the wrapper's to set; to choose it, run"),
+        ("--json", "--json is the wrapper's to set"),
+        ("--batch-size=0", "'0' is not a whole number from 1 up"),
+    ):
+        result = run(checkout / wrapper, flag, env=stand_in)
         assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr.startswith(f"{wrapper}: {flag.split('=')[0]} is this wrapper's")
-        assert result.stderr.count("\n") == 1
-    assert run(checkout / wrapper, "--help").stdout.startswith("usage: ")
+        assert result.stderr.startswith(f"usage: {script} ") and said in result.stderr
+    assert files_in(checkout) == before
+
+
+@every_wrapper
+def test_help_needs_no_library(checkout, wrapper):
+    (checkout / "shell/check.py").write_text("raise SystemExit('no torch')\n")
+    result = run(checkout / wrapper, "--help", env=ENVIRONMENT)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("usage: ") and "--new starts a" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "said"),
+    [
+        ({"ROUNDS": "0"}, 2, "ROUNDS=0 is no whole number from 1 up"),
+        ({"ROUNDS": "1.5"}, 2, "ROUNDS=1.5 is no whole number from 1 up"),
+        ({"INPUTS": " "}, 1, "nothing to run: INPUTS names no input"),
+        ({"INPUTS": "pascal pascal"}, 1, "two commands would store"),
+        ({"INPUTS": "64x64 *"}, 2, "'*' is none of cityscapes, pascal"),
+        ({"INPUTS": "a'b"}, 1, "No closing quotation"),
+    ],
+)
+def test_wrong_variables(checkout, stand_in, variables, status, said):
+    before = files_in(checkout)
+    result = run("cpu/stats.sh", cwd=checkout, env=stand_in | variables)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert said in result.stderr.splitlines()[-1]
     assert files_in(checkout) == before
 
 
@@ -158,76 +176,104 @@ def fill_disk() -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["cpu/stats.sh", "summary.sh"])
-def test_full_disk(checkout, wrapper, ready):
+def test_full_disk_is_named(checkout, wrapper, stand_in):
     before = files_in(checkout)
-    flags = WRAPPERS[wrapper][1]
-    result = run(checkout / wrapper, *flags, env=ready, preexec_fn=fill_disk)
+    result = run(checkout / wrapper, env=stand_in, preexec_fn=fill_disk)
     assert (result.returncode, result.stdout) == (1, "")
-    *_, script, last = result.stderr.splitlines()
-    if wrapper == "cpu/stats.sh":
-        assert last == "cpu/stats.sh: cannot write in .new"
-    else:
-        assert "cannot write" in script or "cannot go on: File too large" in script
-        assert "failed (exit status 1)" in last
-    assert files_in(checkout) == before and not list(checkout.rglob(".new"))
-    assert not list(checkout.rglob("__pycache__"))  # nor a cache that is cut short
+    last = result.stderr.splitlines()[-1]
+    assert "cannot write" in last and "File too large" in last
+    assert "stored results are unchanged" in last
+    assert files_in(checkout) == before and not list(checkout.rglob("__pycache__"))
 
 
-WHERE = pytest.mark.parametrize("wrapper", ["stats.sh", *WRAPPERS])
-
-
-@WHERE
+@pytest.mark.parametrize("wrapper", ["stats.sh", *WRAPPERS])
 def test_wrapper_copied_elsewhere(checkout, stand_in, wrapper, tmp_path):
+    """As Slurm runs it: a copy in a spool folder, with the folder from which it was submitted."""
     copy = tmp_path / "elsewhere/slurm_script"
     copy.parent.mkdir()
     shutil.copy(checkout / wrapper, copy)
     elsewhere = {"SLURM_SUBMIT_DIR": str(tmp_path)}
-    for folder, said in (({}, "in no checkout"), (elsewhere, f"{tmp_path}/shell/wrapper.sh")):
+    for folder, said in (({}, "in no checkout"), (elsewhere, f"{tmp_path}/shell/start.sh")):
         result = run(copy, cwd=tmp_path, env={**stand_in, **folder})
         assert (result.returncode > 0, result.stdout) == (True, "")
         assert said in result.stderr
         assert result.stderr.count("\n") == 1
-    # Slurm runs a copy of the script, and says from where it was submitted.
-    result = run(copy, cwd=tmp_path, env={**stand_in, "SLURM_SUBMIT_DIR": str(checkout)})
+    env = {**stand_in, "SLURM_SUBMIT_DIR": str(checkout), "INPUTS": "64x64"}
+    result = run(copy, cwd=tmp_path, env=env)
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize(
-    ("wrapper", "flags", "ending"),
-    [
-        ("cpu/stats.sh", ["--dtype=bfloat16"], "_dtype_bfloat16"),
-        ("cpu/stats.sh", ["--s", "4", "--threads", "1"], "_threads_1_s_4"),
-        ("cpu/stats.sh", ["--threads=1", "--batch-size=4"], "_threads_1_s_4"),
-        ("cpu/stats.sh", ["--s", "4", "--s", "1", "--dtype", "float32"], ""),
-        ("stats.sh", ["--fold", "--channels-last"], "_channels-last_fold"),
-        ("modes.sh", ["--s", "4"], "_s_4"),
-        ("mem_report.sh", ["--s", "4"], "_s_4"),
-        ("mem_report.sh", ["--device", "cpu"], "_device_cpu"),
-        ("summary.sh", ["--s", "4", "--output-stride", "8"], "_s_4"),
-    ],
-)
-def test_other_conditions_take_no_results_place(checkout, stand_in, wrapper, flags, ending):
+def test_files_are_named_from_the_callers_folder(checkout, stand_in, tmp_path):
+    (tmp_path / "model.v1.pt").write_text("weights")
+    words = ["--model", "resnet18", "--weights", "model.v1.pt"]
+    # A name that torchvision knows, which takes seconds to ask it.
+    patched = checkout / "backbone/network/catalog.py"
+    patched.write_text(patched.read_text().replace("if name not in known:", "if False:"))
+    patched.write_text(patched.read_text().replace("known = names()", "known = []"))
+    for time in (1, 2):  # the second result replaces the first one
+        env = {**stand_in, "INPUTS": "64x64", "STAND_IN_KIND": f"time {time}"}
+        result = run(checkout / "cpu/stats.sh", *words, cwd=tmp_path, env=env)
+        assert result.returncode == 0, result.stderr
+        stats = checkout / "cpu/resnet18_stats_weights_model.v1.pt"
+        (record,) = load(stats, "resnet18_64x64.json")
+        assert record.conditions["kind_of_test"] == f"time {time}"
+        assert len(files_in(stats)) == 6
+
+
+def test_modes_on_both_devices(checkout, stand_in):
+    for device, timer in (
+        ("no CUDA device here (a stand-in)", "cpu/timer.py"),
+        ("cuda", "timer.py"),
+    ):
+        env = {**stand_in, "STAND_IN_CUDA": device, "INPUTS": "pascal"}
+        result = run(checkout / "modes.sh", "--s", "2", env=env)
+        assert (result.returncode, result.stdout) == (0, ""), result.stderr
+        folder = checkout / timer.replace("timer.py", "mobilenetv2_stats_s_2/modes")
+        files = sorted(folder.glob("*.json"))
+        assert len(files) >= 11
+        for file in files:
+            (record,) = load(folder, file.name)
+            words = record.conditions["words"]
+            variable, _, flags = words.partition(f"{timer} --i pascal")
+            flags, _, rest = flags.partition(" --iterations 15 --warmup 2 ")
+            assert rest == "--s 2"
+            spelled = f"{variable}{flags}".replace("--", "").replace("=", "_").split()
+            mode = file.stem.removeprefix("mobilenetv2_pascal_")
+            assert "_".join(spelled) == ("" if mode in ("stock", "stock_again") else mode)
+        if timer == "cpu/timer.py":
+            names = {file.stem.removeprefix("mobilenetv2_pascal_") for file in files}
+            assert {"runtime_onnxruntime", "THP_MEM_ALLOC_ENABLE_1", "keep-memory"} <= names
+
+
+def test_a_mode_that_fails_is_named_and_its_old_results_are_removed(checkout, stand_in):
+    folder = checkout / "cpu/mobilenetv2_stats/modes"
+    folder.mkdir()
+    others = ["mobilenetv2_cityscapes_train.txt", "mobilenetv2_64x64_train.json"]
+    for name in ("mobilenetv2_pascal_train.txt", "mobilenetv2_pascal_gone.json", *others):
+        (folder / name).write_text("old")
+    fails = {"STAND_IN_FAILS": "--train", "STAND_IN_ROUND": "2", "ROUNDS": "3", "INPUTS": "pascal"}
+    result = run(checkout / "modes.sh", env={**stand_in, **fails})
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "--train --iterations 15 --warmup 2 failed, and is left out: exit" in result.stderr
+    assert "some commands failed, and have no results: cpu/timer.py" in result.stderr
+    found = {file.name for file in folder.iterdir()}
+    assert not {"mobilenetv2_pascal_train.txt", "mobilenetv2_pascal_gone.json"} & found
+    assert set(others) <= found  # those of other inputs are not measured here
+    records = load(folder, *(name for name in found if "pascal" in name and name.endswith("json")))
+    assert len(records) >= 13 and all(len(record.runs) == 3 for record in records)
+
+
+def test_modes_end_if_stock_fails(checkout, stand_in):
     before = files_in(checkout)
-    env = {**stand_in, "ROUNDS": "1", "STAND_IN_CUDA": "0" if wrapper == "stats.sh" else "3"}
-    result = run(checkout / wrapper, *flags, env=env)
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
-    after = files_in(checkout)
-    changed = {file for file in after if before.get(file) != after[file]}
-    network = "mobilenetv2_os8" if "--output-stride" in flags else "mobilenetv2"
-    folders = {
-        "cpu/stats.sh": [f"cpu/{network}_stats{kept}{ending}/" for kept in ("", "_keep-memory")],
-        "stats.sh": [f"{network}_stats{ending}/"],
-        "modes.sh": [f"cpu/{network}_stats{ending}/modes/"],
-        "mem_report.sh": [f"memory_reports{ending}/"],
-        "summary.sh": [f"model_structures{ending}/"],
-    }[wrapper]
-    for folder in folders:
-        assert any(file.startswith(folder) for file in changed)
-    assert all(file.startswith(tuple(folders)) for file in changed)
-    assert ending == "" or before.items() <= after.items()
+    env = {**stand_in, "STAND_IN_FAILS": "--iterations 3 --warmup 1", "INPUTS": "cityscapes"}
+    result = run(checkout / "modes.sh", env=env)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "stored results are unchanged" in result.stderr.splitlines()[-1]
+    assert files_in(checkout) == before
 
 
-def test_flags_that_layers_cannot_have_are_refused_at_once(checkout, ready):
-    result = run(checkout / "cpu/stats.sh", "--compile", env=ready)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "--compile fuses operations" in result.stderr and "round 1" not in result.stderr
+def test_every_wrapper_is_tested():
+    wrappers = {
+        str(file.relative_to(ROOT)) for file in (*ROOT.glob("*.sh"), *ROOT.glob("cpu/*.sh"))
+    }
+    assert wrappers == {"stats.sh", "modes.sh", *WRAPPERS}

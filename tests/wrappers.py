@@ -3,12 +3,14 @@
 import hashlib
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from project import ENVIRONMENT, ROOT, patch
+
+from backbone.record import records
+from backbone.record.rows import Record
 
 TIMES = [
     f"{folder}mobilenetv2_{dataset}.{kind}"
@@ -22,10 +24,10 @@ REPORTS = [
     for kind in ("txt", "json")
 ]
 CPU_TIMES = [f"cpu/mobilenetv2_stats{end}/{file}" for end in ("", "_keep-memory") for file in TIMES]
-WRAPPERS = {  # what each leaves, and flags that make it quick
-    "cpu/stats.sh": (CPU_TIMES, ["--iterations", "2", "--warmup", "0"]),
-    "mem_report.sh": ([f"memory_reports/{file}" for file in REPORTS], []),
-    "summary.sh": ([f"model_structures/{file}" for file in REPORTS], []),
+WRAPPERS = {  # what each leaves
+    "cpu/stats.sh": CPU_TIMES,
+    "mem_report.sh": [f"memory_reports/{file}" for file in REPORTS],
+    "summary.sh": [f"model_structures/{file}" for file in REPORTS],
 }
 SHELLS = [["dash"], ["busybox", "sh"], ["bash", "--posix"], ["bash"]]
 every_wrapper = pytest.mark.parametrize("wrapper", WRAPPERS)
@@ -48,15 +50,42 @@ def checkout(tmp_path: Path) -> Path:
     patch(copy / "backbone/command/options.py", "1024, 2048", "64, 96")
     patch(copy / "backbone/measure/ceilings.py", '"cpu": 2048', '"cpu": 64')
     patch(copy / "backbone/measure/ceilings.py", "2**29", "2**20")
-    lock = (
-        f'machine_lock="${{TEST_MACHINE-{tmp_path}/machine}}"'  # a machine of its own, or another
-    )
-    patch(copy / "shell/locks.sh", "machine_lock=/tmp/mobilenetv2-profile.lock", lock)
-    for files, _ in WRAPPERS.values():
-        for file in files:
-            (copy / file).parent.mkdir(parents=True, exist_ok=True)
-            (copy / file).write_text(f"old {file}\n")
+    for file in (file for files in WRAPPERS.values() for file in files):
+        (copy / file).parent.mkdir(parents=True, exist_ok=True)
+        (copy / file).write_text(f"old {file}\n")
     return copy
+
+
+CHECK = """
+import os
+if os.environ.get("STAND_IN_CHECK") == "fails":
+    raise SystemExit("no torch")
+print(os.environ.get("STAND_IN_CUDA", "no CUDA device here (a stand-in)"))
+"""
+MEM = """
+def main() -> None:
+    print(" ".join(sys.argv[1:-2]))
+    files.write_whole(sys.argv[-1], "{}\\n")
+    if os.environ.get("STAND_IN_FAILS", "never") in " ".join(sys.argv):
+        sys.exit(3)
+    if "STAND_IN_SLEEPS" in os.environ:
+        files.write_whole(os.environ["STAND_IN_SLEEPS"], "")
+        import time; time.sleep(60)
+
+
+if __name__"""
+
+
+@pytest.fixture
+def stand_in(checkout: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment, of one round. The scripts in the checkout become those of stand_in.py: what
+    a wrapper does takes no torch to see. STAND_IN_CUDA is what is found of CUDA."""
+    shutil.copy(ROOT / "tests/stand_in.py", checkout / "backbone/measure/script.py")
+    (checkout / "shell/check.py").write_text(CHECK)
+    patch(checkout / "mem.py", "import sys\n", "import os\nimport sys\n")
+    patch(checkout / "mem.py", "if __name__", MEM)
+    (tmp_path / "starts").mkdir()
+    return {**ENVIRONMENT, "ROUNDS": "1", "STAND_IN_STARTS": str(tmp_path / "starts")}
 
 
 def files_in(folder: Path) -> dict[str, str]:
@@ -64,8 +93,13 @@ def files_in(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.name != ".lock"
+        if path.is_file() and "__pycache__" not in path.parts
     }
+
+
+def load(folder: Path, *files: str) -> list[Record]:
+    """The records of these names in a folder."""
+    return [records.load(folder / file) for file in files]
 
 
 def start(wrapper: Path | str, *flags: str, shell=("sh",), **options) -> subprocess.Popen:
@@ -89,45 +123,3 @@ def wait_for(condition, process: subprocess.Popen) -> None:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     pytest.fail("waited in vain")
-
-
-# Names results as shell/names.py does, for any network: to ask torchvision for it takes seconds.
-NAMES = """
-import runpy, sys
-from backbone.network import catalog
-catalog.check_named = lambda workload, refuse: None
-del sys.argv[0]
-runpy.run_path("shell/names.py", run_name="__main__")
-"""
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path) -> dict[str, str]:
-    """The environment, of one round, with an interpreter that finds all libraries, and a CUDA
-    device where STAND_IN_CUDA is set, and runs tests/stand_in.py in place of the scripts: what a
-    wrapper does takes no torch to see. All else it leaves to Python."""
-    file = tmp_path / "python of its own"
-    file.write_text(f"""#!/bin/sh
-case "$1 ${{2-}}" in
-  *tracebacklimit*import*) exit ;;
-  *why_no_cuda*) exit "${{STAND_IN_CUDA-3}}" ;;
-  shell/names.py*) exec "{sys.executable}" -c '{NAMES}' "$@" ;;
-  timer.py* | cpu/timer.py* | mem.py*) exec "{sys.executable}" "{ROOT}/tests/stand_in.py" "$@" ;;
-esac
-exec "{sys.executable}" "$@"
-""")
-    file.chmod(0o755)
-    return {**ENVIRONMENT, "PYTHON": str(file), "ROUNDS": "1"}
-
-
-@pytest.fixture
-def ready(stand_in) -> dict[str, str]:
-    """The environment with an interpreter that runs the scripts, and only takes the libraries for
-    granted, whose import takes seconds."""
-    lines = Path(stand_in["PYTHON"]).read_text().splitlines(keepends=True)
-    file = Path(stand_in["PYTHON"]).with_name("python that is ready")
-    own = [line for line in lines if "why_no_cuda" not in line and "stand_in.py" not in line]
-    assert len(lines) > len(own)
-    file.write_text("".join(own))
-    file.chmod(0o755)
-    return {**stand_in, "PYTHON": str(file)}

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backbone.command import ending, flags
 from backbone.command.errors import Failure
-from backbone.command.files import ROOT, check_writable, update_whole
+from backbone.command.files import ROOT, check_writable, write_whole
 from backbone.command.interrupts import interrupts_raised, signals_held
 from backbone.record import trials
 from backbone.record.trials import Trial, Trials
@@ -54,7 +54,7 @@ def main() -> None:
             date=str(date.today()),
             trials=found,
         )
-        update_whole(arguments.file, partial(trials.with_series, series, arguments.file))
+        write_whole(arguments.file, trials.with_series(series, arguments.file))
         last = found[-1]
         print(f"{number}: {last.speed_up:.3f} ({last.low:.3f} to {last.high:.3f})", flush=True)
 

@@ -14,6 +14,11 @@ from backbone.command.interrupts import Interrupted
 PROGRAM = os.path.relpath(os.path.realpath(sys.argv[0]), ROOT)
 
 
+def say(line: str) -> None:
+    """A line on stderr that begins with the program's name."""
+    print(f"{PROGRAM}: {line}", file=sys.stderr)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script's main() and leave the process as its users expect: with exit status 1 and one
     line on stderr for what can be foreseen (PROFILE_DEBUG=1 shows the traceback before it), 130 for
@@ -38,5 +43,5 @@ def run(main: Callable[[], None]) -> None:
             raise
         if os.environ.get("PROFILE_DEBUG") == "1":
             traceback.print_exc()
-        print(f"{PROGRAM}: {message}", file=sys.stderr)
+        say(message)
         os._exit(1)

@@ -72,21 +72,15 @@ def model(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{name!r} is no NAME of letters, digits and _, which results are named by"
         )
-    return f"{callers_file(file)}:{name}"
+    return f"{existing_file(file)}:{name}"
 
 
-def weights(text: str) -> str:
-    """A flag's type: a file of weights, as a whole path."""
-    return str(callers_file(text))
-
-
-def callers_file(text: str) -> Path:
-    """A file that a user has named, as a whole path. A wrapper leaves the folder that it is called
-    from, and passes that on."""
-    path = Path(os.environ.get("CALLERS_FOLDER", ""), text).resolve()
+def existing_file(text: str) -> str:
+    """A flag's type: a file, as an absolute path."""
+    path = Path(text).resolve()
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text}")
-    return path
+    return str(path)
 
 
 def whole_number(text: str, least: int = 0) -> int:
@@ -98,6 +92,17 @@ def whole_number(text: str, least: int = 0) -> int:
 
 
 positive = partial(whole_number, least=1)
+
+
+def threads(text: str) -> int:
+    """A flag's type: a number of threads, up to the machine's logical processors."""
+    number = positive(text)
+    processors = os.cpu_count() or 1
+    if number > processors:
+        raise argparse.ArgumentTypeError(
+            f"{number} is more than the {processors} logical processors of this machine"
+        )
+    return number
 
 
 def script_parser(description: str) -> argparse.ArgumentParser:
@@ -122,7 +127,9 @@ def script_parser(description: str) -> argparse.ArgumentParser:
         default=DEFAULT_MODEL,
         help="a classification or segmentation network of torchvision's, or your own: FILE.py:NAME",
     )
-    parser.add_argument("--weights", type=weights, metavar="FILE", help="a state dictionary for it")
+    parser.add_argument(
+        "--weights", type=existing_file, metavar="FILE", help="a state dictionary for it"
+    )
     parser.add_argument(
         "--output-stride",
         type=int,
@@ -151,7 +158,6 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--iterations", type=positive, default=300, help="timed passes")
     parser.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
-    parser.add_argument("--rounds", type=positive, default=1, help="processes that share them")
     for name, meaning in MODES.items():
         parser.add_argument(flag_of(name), action="store_true", help=meaning)
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of network and image")
@@ -160,18 +166,16 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
         nargs=2,
         type=whole_number,
         metavar=("READ", "WRITE"),
-        help="wait for turns on these two open pipes, which compare.py gives",
+        help="take turns by these two open pipes, as compare.py and the wrappers ask for",
     )
-    record = parser.add_mutually_exclusive_group()
-    record.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
-    record.add_argument("--append", metavar="FILE", help="add this run to one; print all its runs")
+    parser.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
     return parser
 
 
 def timer_options(
     parser: argparse.ArgumentParser, words: Sequence[str] | None = None
 ) -> TimerOptions:
-    """A timer's options, from the command line unless words are given. Modes that do not go
+    """A timer's options, from the command line unless words are given. Flags that do not go
     together are usage errors."""
     parsed = parser.parse_args(words)
     parsed.target = OLD_TARGETS.get(parsed.w, parsed.target)
@@ -186,16 +190,19 @@ def timer_options(
             parser.error(
                 f"--{flag} fixes the statistics that --train computes anew; use one of the two"
             )
+    if parsed.turns and parsed.json:
+        parser.error("--turns sends the record to the parent process; --json does not go with it")
     workload = fill(Workload, parsed)
     mode = fill(Mode, parsed)
-    return fill(TimerOptions, parsed, workload=workload, mode=mode)
+    options = fill(TimerOptions, parsed, workload=workload, mode=mode)
+    if mode.runtime != PYTORCH:
+        _check_runtime(options, parser.error)
+    return options
 
 
-def check_runtime(options: TimerOptions, refuse: Callable[[str], None]) -> None:
+def _check_runtime(options: TimerOptions, refuse: Callable[[str], None]) -> None:
     """Refuse, by a parser's error(), what does not go with another runtime than PyTorch."""
     mode = options.mode
-    if mode.runtime == PYTORCH:
-        return
     runtime = f"--runtime {mode.runtime}"
     if options.target != "model":
         refuse(f"{runtime} fuses operations, and leaves none to time; use --target model")

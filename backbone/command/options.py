@@ -2,8 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass, fields
-from math import ceil
 from pathlib import Path
+from urllib.parse import quote
 
 # The image sizes of semantic segmentation, (C, H, W).
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
@@ -74,7 +74,7 @@ class Workload:
         """What is not the default of an input of this size, as one would type it."""
         words = [] if self.batch_size == 1 else [f"--s {self.batch_size}"]
         if self.weights is not None:
-            words.append(f"--weights {Path(self.weights).stem}")
+            words.append(f"--weights {spell_file(self.weights)}")
         return " ".join(words)
 
 
@@ -113,10 +113,9 @@ class TimerOptions:
     """What a timer is asked for.
 
     target: "model", "block" or "layer". iterations, warmup: timed passes, and passes before them.
-    rounds: how many processes share passes out. threads: intra-op; None is PyTorch's choice. json:
-    a file for the record. append: one to which this run is added. turns: the open files of two
-    pipes, to read from and to write to, on which the run waits for its turns; None: it has all its
-    passes at once.
+    threads: intra-op; None is PyTorch's choice. json: a file for the record. turns: the file
+    descriptors of two pipes, to read from and to write to, by which the run takes turns; None: it
+    runs all its passes at once.
     """
 
     workload: Workload
@@ -124,20 +123,14 @@ class TimerOptions:
     target: str
     iterations: int
     warmup: int
-    rounds: int
     threads: int | None = None
     json: str | None = None
-    append: str | None = None
     turns: tuple[int, int] | None = None
 
-    def share_of(self, passes: int) -> int:
-        """This process's share of passes, rounded up."""
-        return ceil(passes / self.rounds)
-
     @property
-    def record_file(self) -> str | None:
-        """Where the record goes; None, if none is wanted."""
-        return self.json if self.append is None else self.append
+    def has_record(self) -> bool:
+        """Whether the run leaves a record, in a file or to a parent process."""
+        return self.json is not None or self.turns is not None
 
     @property
     def folder_suffix(self) -> str:
@@ -172,6 +165,11 @@ def _start_of_sha256(data: bytes) -> str:
 def flag_of(name: str) -> str:
     """The flag that sets an option of this name."""
     return f"--{name.replace('_', '-')}"
+
+
+def spell_file(file: str) -> str:
+    """A file's name as one word of a folder's name; no two names are spelled alike."""
+    return quote(Path(file).name, safe="").replace("--", "%2D%2D")
 
 
 def folder_suffix(*flags: str) -> str:

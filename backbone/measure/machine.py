@@ -1,8 +1,6 @@
 """The machine: whether it has a CUDA device, and what a record says of device and software."""
 
 import contextlib
-import os
-import re
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +50,7 @@ def describe_cuda() -> dict[str, str | int]:
         "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
         "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        **_environment(schema.CUDA_ENVIRONMENT),
+        **schema.environment(schema.CUDA_ENVIRONMENT),
     }
 
 
@@ -65,14 +63,4 @@ def describe_cpu() -> dict[str, str | int]:
     with contextlib.suppress(OSError):  # on Linux alone: "always [madvise] never"
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
         conditions["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
-    return conditions | _environment(schema.CPU_ENVIRONMENT)
-
-
-def _environment(pattern: str) -> dict[str, str]:
-    """The variables of the environment whose names are like this; of paths the last parts alone."""
-    variables = {}
-    for name, value in os.environ.items():
-        if re.fullmatch(pattern, name):
-            value = re.sub(r"[^\s:;,=]*[/\\]", "", value)
-            variables[name] = " ".join(value.split()) or "empty"
-    return variables
+    return conditions | schema.environment(schema.CPU_ENVIRONMENT)

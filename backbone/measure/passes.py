@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -32,112 +32,89 @@ class Clock(Protocol):
         """After a pass: milliseconds from each of its marks to the next."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Passes:
-    """Timed passes.
+    """The timed passes of a run.
 
-    samples: milliseconds from each mark to the next, shape (passes, intervals). page_faults,
-    system_seconds: of each pass as a whole, outside its marks, shape (passes,). disturbances: what
-    a record says of what has disturbed them, and of their turns.
+    readings: milliseconds from each mark to the next, pass by pass. page_faults, system_seconds: of
+    each pass as a whole, outside its marks. switches: involuntary context switches in all passes.
+    stolen_seconds: see `stolen_seconds()`. last_seconds: how long the last untimed pass took.
     """
 
-    samples: np.ndarray
-    page_faults: np.ndarray
-    system_seconds: np.ndarray
-    disturbances: dict[str, float]
+    readings: list[list[float]] = field(default_factory=list)
+    page_faults: list[int] = field(default_factory=list)
+    system_seconds: list[float] = field(default_factory=list)
+    switches: int = 0
+    stolen_seconds: float | None = 0.0
+    last_seconds: float = 0.0
+
+    @property
+    def samples(self) -> np.ndarray:
+        """Milliseconds, shape (passes, intervals), in whole nanoseconds, at least one: what a
+        record holds (pyperf takes no zero)."""
+        return np.maximum(np.round(self.readings, 6), 1e-6)
+
+    @property
+    def fields(self) -> dict[str, float]:
+        """What a record says of what disturbed the passes."""
+        fields: dict[str, float] = {"involuntary_context_switches": self.switches}
+        if self.stolen_seconds is not None:
+            fields["stolen_time"] = round(self.stolen_seconds, 2)
+        return fields
 
 
 def run_passes(
-    forward: Callable[[Tensor], Tensor], image: Tensor, clock: Clock, options: TimerOptions
+    forward: Callable[[Tensor], Tensor],
+    image: Tensor,
+    clock: Clock,
+    options: TimerOptions,
+    turns: Turns | None = None,
 ) -> Passes:
-    """Run a marked pass on an image (B, C, H, W), all at once or by turns, with a progress bar on a
-    terminal. Raises Failure where the one who hands out turns has gone."""
+    """Run a marked pass on an image (B, C, H, W), all passes at once or by turns, with a progress
+    bar on a terminal. Raises Failure if the parent process has exited."""
+    passes = Passes()
     total = options.warmup + options.iterations
     with torch.inference_mode(), tqdm(total=total, disable=None, leave=False) as bar:
-        series = _Series(forward, image, clock, bar)
-        if options.turns is None:
-            series.run_uncounted(options.warmup)
-            series.run_counted(options.iterations)
-        else:
-            series.run_by_turns(Turns(*options.turns), options.warmup, options.iterations)
-    return series.passes()
 
+        def run_untimed(number: int) -> None:
+            for _ in range(number):
+                begun = perf_counter()
+                forward(image)
+                clock.read()
+                passes.last_seconds = perf_counter() - begun
+                bar.update()
 
-class _Series:
-    """The passes of a run, as they are run."""
+        def run_timed(number: int) -> None:
+            stolen_before = stolen_seconds()
+            for _ in range(number):
+                before = getrusage(RUSAGE_SELF)
+                forward(image)
+                after = getrusage(RUSAGE_SELF)
+                passes.page_faults.append(after.ru_minflt - before.ru_minflt)
+                passes.system_seconds.append(after.ru_stime - before.ru_stime)
+                passes.switches += after.ru_nivcsw - before.ru_nivcsw
+                passes.readings.append(clock.read())
+                bar.update()
+            stolen_after = stolen_seconds()
+            if stolen_before is None or stolen_after is None:
+                passes.stolen_seconds = None
+            else:
+                passes.stolen_seconds += stolen_after - stolen_before
 
-    def __init__(
-        self, forward: Callable[[Tensor], Tensor], image: Tensor, clock: Clock, bar: tqdm
-    ) -> None:
-        self._forward = forward
-        self._image = image
-        self._clock = clock
-        self._bar = bar
-        self._readings: list[list[float]] = []
-        self._page_faults: list[int] = []
-        self._system_seconds: list[float] = []
-        self._switches = 0
-        self._stolen_seconds: float | None = 0.0
-        self._of_the_round: dict[str, int] = {}
-        self._last_seconds = 0.0  # that the last pass took
-
-    def run_by_turns(self, turns: Turns, warmup: int, iterations: int) -> None:
-        """Run the warm-up, of one pass at the least, and then the counted passes by turns. A turn's
-        first pass finds caches and cores cold: it is run and not counted."""
-        self.run_uncounted(max(1, warmup))
-        turns.tell_ready(self._last_seconds, peak_resident_bytes(), *device_bytes(self._image))
-        left = iterations
+        if turns is None:
+            run_untimed(options.warmup)
+            run_timed(options.iterations)
+            return passes
+        run_untimed(max(1, options.warmup))
+        turns.tell_ready(passes.last_seconds, peak_resident_bytes(), *device_bytes(image))
+        left = options.iterations
         while left > 0:
-            passes = min(turns.wait(), left)
-            self.run_uncounted(1)
-            self.run_counted(passes)
-            left -= passes
+            timed = min(turns.wait(), left)
+            run_untimed(1)  # it finds caches and cores cold
+            run_timed(timed)
+            left -= timed
             turns.end(left)
-        self._of_the_round = turns.fields
-
-    def run_uncounted(self, passes: int) -> None:
-        """Run passes that leave nothing behind."""
-        for _ in range(passes):
-            self._run_pass()
-
-    def run_counted(self, passes: int) -> None:
-        """Run passes and keep what is read of them."""
-        stolen_before = stolen_seconds()
-        for _ in range(passes):
-            before = getrusage(RUSAGE_SELF)
-            self._forward(self._image)
-            after = getrusage(RUSAGE_SELF)
-            self._page_faults.append(after.ru_minflt - before.ru_minflt)
-            self._system_seconds.append(after.ru_stime - before.ru_stime)
-            self._switches += after.ru_nivcsw - before.ru_nivcsw
-            self._readings.append(self._clock.read())
-            self._bar.update()
-        stolen_after = stolen_seconds()
-        if stolen_before is None or stolen_after is None:
-            self._stolen_seconds = None
-        else:
-            self._stolen_seconds += stolen_after - stolen_before
-
-    def passes(self) -> Passes:
-        """The counted passes."""
-        disturbances: dict[str, float] = {"involuntary_context_switches": self._switches}
-        if self._stolen_seconds is not None:
-            disturbances["stolen_time"] = round(self._stolen_seconds, 2)
-        # Whole nanoseconds, one at the least: what a record holds (pyperf takes no zero).
-        samples = np.maximum(np.round(self._readings, 6), 1e-6)
-        return Passes(
-            samples=samples,
-            page_faults=np.array(self._page_faults),
-            system_seconds=np.array(self._system_seconds),
-            disturbances=disturbances | self._of_the_round,
-        )
-
-    def _run_pass(self) -> None:
-        begun = perf_counter()
-        self._forward(self._image)
-        self._clock.read()
-        self._last_seconds = perf_counter() - begun
-        self._bar.update()
+        return passes
 
 
 def count_faults(cut: CutPass, image: Tensor) -> list[int]:

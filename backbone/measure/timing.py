@@ -18,6 +18,7 @@ from backbone.measure.passes import (
     peak_resident_bytes,
     run_passes,
 )
+from backbone.measure.turns import Turns
 from backbone.network.build import Backbone
 from backbone.network.stages import Stage
 from backbone.record.names import number_rows
@@ -28,31 +29,34 @@ from backbone.trace.recorder import Operation
 
 
 def time_network(
-    backbone: Backbone, image: Tensor, clock: Clock, options: TimerOptions
+    backbone: Backbone,
+    image: Tensor,
+    clock: Clock,
+    options: TimerOptions,
+    turns: Turns | None = None,
 ) -> tuple[list[Row], dict[str, float]]:
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
 
-    The row of the whole pass comes last; all are from the same passes. On a CPU it has its minor
-    page faults, for the target "layer" all have, counted in passes of their own; for a record the
-    operations also have what oneDNN has run for them, collected likewise. Beside the rows: what a
-    record says of the run. Raises Failure where the pass cannot be cut.
+    The row of the whole pass comes last; all rows come from the same passes. For a record on a CPU,
+    the row of the whole pass has its minor page faults, and those of the target "layer" have their
+    page faults and oneDNN's kernels, measured in passes of their own. Beside the rows: the fields
+    of the run. Raises Failure if the pass cannot be cut.
     """
     input_shape = list(image.shape)
     target = options.target
     cut = cut_pass(backbone, input_shape, target)
-    passes = run_passes(cut.with_marks(clock.mark), image, clock, options)
-    run = _usage_of(passes, image)
+    passes = run_passes(cut.with_marks(clock.mark), image, clock, options, turns)
+    fields = _usage_of(passes, image)
     faults, kernels = [], []
-    if target == "layer" and not image.is_cuda:
+    if options.has_record and target == "layer" and not image.is_cuda:
         faults = count_faults(cut, image)
-        if options.record_file is not None:
-            kernels = collect_kernels(cut, image)
-    measured = _Measured(passes.samples, faults, kernels)
-    whole = _whole_row(backbone.name, input_shape, cut.operations, measured)
+        kernels = collect_kernels(cut, image)
+    intervals = _Intervals(passes.samples, faults, kernels)
+    whole = _whole_row(backbone.name, input_shape, cut.operations, intervals)
     if not image.is_cuda:
-        # Of the timed passes, in which also what is between the operations may fault.
+        # Counted in the timed passes, where also what runs between the operations may fault.
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
-    return number_rows([*_part_rows(cut, target, measured), whole]), run
+    return number_rows([*_part_rows(cut, target, intervals), whole]), fields
 
 
 def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
@@ -83,38 +87,37 @@ def _usage_of(passes: Passes, image: Tensor) -> dict[str, float]:
     """What a record says of the process of these passes on an image (B, C, H, W)."""
     if image.is_cuda:
         peak = torch.cuda.max_memory_allocated(image.device)
-        return passes.disturbances | {"peak_allocated_memory": peak}
-    return passes.disturbances | {
+        return passes.fields | {"peak_allocated_memory": peak}
+    return passes.fields | {
         "system_time": round(float(np.median(passes.system_seconds)), 6),
         "peak_resident_memory": peak_resident_bytes(),
     }
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _Intervals:
     """What was measured from each mark to the next: samples in milliseconds, shape (passes,
-    intervals), page faults of a pass, and oneDNN's kernels; none of these, if they were not counted
-    or collected."""
+    intervals), and, unless empty, page faults of a pass and oneDNN's kernels."""
 
     samples: np.ndarray
     page_faults: list[int]
     kernels: list[Kernels | None]
 
     def between(self, first: int, end: int) -> dict[str, object]:
-        """The fields of one run's row that is made of the intervals from `first` to before `end`:
-        samples of the shape (1, passes), and page faults."""
+        """The fields of a row that spans the intervals from `first` to before `end`: samples of the
+        shape (1, passes), and page faults."""
         milliseconds = np.round(self.samples[:, first:end].sum(axis=1), 6)
         faults = (sum(self.page_faults[first:end]),) if self.page_faults else ()
         return {"samples": milliseconds[np.newaxis], "page_faults": faults}
 
     def kernels_of(self, interval: int) -> tuple[Kernels, ...]:
-        """Those of one run's row that is one operation."""
+        """The kernels of a row that is one operation."""
         kernels = self.kernels[interval] if self.kernels else None
         return () if kernels is None else (kernels,)
 
 
 def _whole_row(
-    name: str, input_shape: list[int], operations: list[Operation], measured: _Measured
+    name: str, input_shape: list[int], operations: list[Operation], intervals: _Intervals
 ) -> Row:
     """The row of the whole pass, whose cost is left open where there are no operations."""
     return Row(
@@ -124,24 +127,24 @@ def _whole_row(
         stage=None,
         input_shape=input_shape,
         cost=sum_costs(operations) if operations else None,
-        **measured.between(0, measured.samples.shape[1]),
+        **intervals.between(0, intervals.samples.shape[1]),
     )
 
 
-def _part_rows(cut: CutPass, target: str, measured: _Measured) -> list[Row]:
-    """The rows of the stages and, for "layer", of the operations behind each. What was measured is
-    of the stages, or of the operations."""
+def _part_rows(cut: CutPass, target: str, intervals: _Intervals) -> list[Row]:
+    """The rows of the stages and, for "layer", of the operations behind each. The intervals are
+    stages, or operations."""
     rows: list[Row] = []
     first = 0  # interval of the stage
     parts = zip(cut.stages, cut.operations, strict=True)
     for number, (stage, group) in enumerate(groupby(parts, key=lambda part: part[0])):
         operations = [operation for _, operation in group]
         end = first + (len(operations) if target == "layer" else 1)
-        rows.append(_stage_row(number, stage, operations, measured.between(first, end)))
+        rows.append(_stage_row(number, stage, operations, intervals.between(first, end)))
         if target == "layer":
             for interval, operation in enumerate(operations, start=first):
-                fields = measured.between(interval, interval + 1)
-                fields["kernels"] = measured.kernels_of(interval)
+                fields = intervals.between(interval, interval + 1)
+                fields["kernels"] = intervals.kernels_of(interval)
                 rows.append(_operation_row(number, operation, fields))
         first = end
     return rows

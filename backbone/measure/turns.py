@@ -1,67 +1,79 @@
-"""A run's side of turns: it waits for each, while the other runs of its round have theirs.
+"""A timer's side of turns: it waits for each while the other runs of its round have theirs.
 
-The run and the one who hands out turns (rounds.py) speak by lines on two pipes:
+The timer and its parent process (backbone/rounds) exchange lines over two pipes:
 
-    run     ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
-                                 it is warm, its last pass took so long, and it has held so much
-                                 memory; on a GPU also so much of that one's, which has so much free
-    other   turn PASSES          run so many, after one that is not counted
-    run     ended PASSES         the turn has ended; so many passes are still to come
-    other   finish ROUND GROUP SEED
-                                 nobody has a turn left: measure what is left, store, and print
+    timer   protocol 1           the version of this protocol, before torch is imported
+    timer   ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
+                                 it is warm; the duration of its last pass, its peak resident memory
+                                 and, on a GPU, the memory it has reserved there and what is free
+    parent  turn PASSES          run this many timed passes, after one that is not timed
+    timer   ended PASSES         the turn has ended; this many passes are left
+    parent  finish FIRST         all runs have ended their last turn: measure the rest; FIRST is 1
+                                 if no run of this command has finished before, else 0
+    timer   record BYTES         followed by the record of this run, as --json writes it
 
-A run whose other side has gone ends by itself.
+Each side ends when the other has exited.
 """
 
+import ctypes
 import os
+import signal
+import sys
 
 from backbone.command.errors import Failure
 
-GONE = "the one who hands out turns has gone"
+PROTOCOL = 1
+PR_SET_PDEATHSIG = 1  # prctl(2): a signal for this process when its parent exits
 
 
 class Turns:
-    """The turns of this run, on the file descriptors of two pipes: one to read from, one to write
-    to. fields: what the record says of the round, once the last turn has ended."""
+    """The turns of this run. is_first: whether no run of the same command has finished before;
+    known after the last turn."""
 
     def __init__(self, reading: int, writing: int) -> None:
-        """Raises Failure where these are no open files."""
+        """Open the two pipes and send the protocol's version. On Linux the process ends with its
+        parent from now on, whatever it is doing. Raises Failure if these are no open files."""
         try:
-            self._reader = os.fdopen(reading, "r")
-            self._writer = os.fdopen(writing, "w")
+            self._reader = os.fdopen(reading, "r", encoding="utf-8")
+            self._writer = os.fdopen(writing, "w", encoding="utf-8")
         except OSError as error:
             raise Failure(f"--turns {reading} {writing}: no such pipes are open here") from error
-        self.fields: dict[str, int] = {}
+        self.is_first = True
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        self._tell(f"protocol {PROTOCOL}")
 
     def tell_ready(self, seconds: float, *memory: int) -> None:
-        """Say that the run is warm, how long its last pass took, and the bytes that it has held: of
-        the machine's memory, of a GPU's, and what that one has free."""
+        """Send that the run is warm, the seconds of its last pass, and bytes of memory: its peak,
+        and on a GPU what it has reserved and what is free."""
         self._tell(" ".join(["ready", f"{seconds:.6f}", *map(str, memory)]))
 
     def wait(self) -> int:
-        """Wait for the next turn; how many passes are counted in it."""
-        (passes,) = self._hear("turn", 1)
-        return passes
+        """Wait for the next turn and return its number of timed passes."""
+        return self._hear("turn")
 
     def end(self, passes_left: int) -> None:
-        """Say that the turn has ended, and how many passes are still to come. Where there are none,
-        wait until nobody has a turn left: what follows would disturb the others."""
+        """Send that the turn has ended. After the last one, wait until all runs have had theirs:
+        what follows would disturb them."""
         self._tell(f"ended {passes_left}")
         if passes_left == 0:
-            number, group, seed = self._hear("finish", 3)
-            self.fields = {"round": number, "group": group, "order_seed": seed}
+            self.is_first = bool(self._hear("finish"))
 
-    def _tell(self, line: str) -> None:
+    def send(self, record: str) -> None:
+        """Send the record of this run."""
+        self._tell(f"record {len(record.encode())}\n{record}", end="")
+
+    def _tell(self, text: str, end: str = "\n") -> None:
         try:
-            print(line, file=self._writer, flush=True)
+            print(text, file=self._writer, end=end, flush=True)
         except OSError as error:
-            raise Failure(GONE) from error
+            raise Failure("the parent process has exited") from error
 
-    def _hear(self, expected: str, numbers: int) -> list[int]:
+    def _hear(self, expected: str) -> int:
         line = self._reader.readline()
         if not line:
-            raise Failure(GONE)
+            raise Failure("the parent process has exited")
         word, *values = line.split()
-        if word != expected or len(values) != numbers:
-            raise Failure(f"--turns: expected {expected!r}, was told {line.strip()!r}")
-        return [int(value) for value in values]
+        if word != expected or len(values) != 1:
+            raise Failure(f"--turns: expected {expected!r}, got {line.strip()!r}")
+        return int(values[0])

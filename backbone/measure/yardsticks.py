@@ -4,7 +4,7 @@ values are denormal.
 They are measured when the passes are stored, since they need memory of their own.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict
 
 from torch import Tensor
@@ -19,12 +19,12 @@ from backbone.network.modes import output_difference
 
 
 def measure_yardsticks(
-    options: TimerOptions, backbone: Backbone, image: Tensor, clock: Clock, known: Collection[str]
+    options: TimerOptions, backbone: Backbone, image: Tensor, clock: Clock, is_first: bool
 ) -> dict[str, float]:
-    """What a record says further of a run: of layers the machine's ceilings, of a mode that changes
-    arithmetic how far the output is from stock's; of weights that a user has given how many values
-    are denormal, if any. What is the same in all runs is not measured where fields of a run before
-    are known. What memory does not suffice for is left out."""
+    """Further fields of a run: for layers the machine's ceilings; for a mode that changes
+    arithmetic the difference of its output from stock's; for weights of the user's how many values
+    are denormal, if any. The last two are the same in all runs of a command: the first one measures
+    them. A field that memory does not suffice for is left out."""
 
     def ceilings() -> dict[str, float]:
         return asdict(measure_ceilings(image.device, image.dtype, clock))
@@ -40,10 +40,10 @@ def measure_yardsticks(
     fields = {}
     if options.target == "layer":
         fields |= _if_memory_suffices(ceilings)
-    if not options.mode.is_exact and "output_difference" not in known:
+    if not options.mode.is_exact and is_first:
         fields |= _if_memory_suffices(difference)
     eager = options.mode.runtime == PYTORCH and not options.mode.compile  # others do not tell
-    if eager and options.workload.has_given_values and not known:
+    if eager and options.workload.has_given_values and is_first:
         fields |= _if_memory_suffices(denormals)
     return fields
 

@@ -3,80 +3,53 @@
 import io
 import json
 import platform
-import statistics
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pyperf
 
 from backbone.command.errors import Failure
-from backbone.command.options import EXACT_MODES
 from backbone.record import schema
 from backbone.record.names import name_row, number_rows
-from backbone.record.rows import Cost, Kernels, Row
+from backbone.record.rows import Cost, Kernels, Record, Row
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
 COLLECTED = ("cpu_model_name", "python_implementation", "python_version")
 
 
-@dataclass(frozen=True)
-class Record:
-    """The runs of one thing.
-
-    rows: with the samples of all runs. conditions: what is the same in all runs. runs: what is of
-    each run alone. For the fields of both see schema.py.
-    """
-
-    rows: list[Row]
-    conditions: dict[str, str | int]
-    runs: list[dict[str, str | int | float]]
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the output is stock's, bit for bit, by the mode."""
-        return self.conditions.get("mode", "") in EXACT_MODES
-
-    @property
-    def is_of_training(self) -> bool:
-        """Whether the network was in training mode, which makes it another function."""
-        return "--train" in self.conditions.get("mode", "").split()
-
-    @property
-    def whole(self) -> Row:
-        """The row of the whole pass."""
-        return self.rows[-1]
-
-    def median(self, field: str, scale: float = 1) -> float | None:
-        """The median of a field over the runs that have it; None, if none has."""
-        values = [run[field] for run in self.runs if field in run]
-        return scale * statistics.median(values) if values else None
-
-
-def start(conditions: dict[str, str | int]) -> Record:
-    """A record of one run that has no rows yet. Where its conditions name no device, the CPU is."""
+def collect_conditions() -> dict[str, str | int]:
+    """What pyperf knows of Python and of the CPU, which is the device unless a GPU is."""
     collected = pyperf.Run([1.0], collect_metadata=True).get_metadata()
     cpu = {"device": collected.get("cpu_model_name", platform.machine())}
-    kept = {field: collected[field] for field in COLLECTED if field in collected}
-    run = {"date": collected["date"]}
-    return Record(rows=[], conditions=cpu | kept | conditions, runs=[run])
+    return cpu | {field: collected[field] for field in COLLECTED if field in collected}
 
 
-def join(old: Record, new: Record, file: Path) -> Record:
-    """A new record's runs behind those of the old one. Raises Failure, which names the old one's
-    file, where they are of other conditions."""
-    check_alike(old, new, file)
+def find_difference(first: Record, other: Record) -> str | None:
+    """What shows that two runs are not of the same thing, in words: the first condition that
+    differs, or their operations; None if nothing does."""
+    if unlike := sorted(dict(first.conditions.items() ^ other.conditions.items())):
+        there, here = (each.conditions.get(unlike[0], "unset") for each in (first, other))
+        return f"{unlike[0]} was {there}, and is {here}"
+    if list(map(name_row, first.rows)) != list(map(name_row, other.rows)):
+        return "they ran different operations"
+    return None
+
+
+def join(runs: Sequence[Record]) -> Record:
+    """One record of several runs of the same thing, in order."""
     rows = []
-    for row, added in zip(old.rows, new.rows, strict=True):
+    for same in zip(*(run.rows for run in runs), strict=True):
         rows.append(
             replace(
-                row,
-                samples=np.concatenate([row.samples, added.samples]),
-                page_faults=row.page_faults + added.page_faults,
-                kernels=_join_kernels(row, added),
+                same[0],
+                samples=np.concatenate([row.samples for row in same]),
+                page_faults=tuple(faults for row in same for faults in row.page_faults),
+                kernels=_join_kernels(*same),
             )
         )
-    return Record(rows=rows, conditions=old.conditions, runs=old.runs + new.runs)
+    return Record(rows, runs[0].conditions, [fields for run in runs for fields in run.runs])
 
 
 def _join_kernels(*rows: Row) -> tuple[Kernels | None, ...]:
@@ -84,14 +57,6 @@ def _join_kernels(*rows: Row) -> tuple[Kernels | None, ...]:
     if not any(row.kernels for row in rows):
         return ()
     return tuple(kernels for row in rows for kernels in row.kernels or [None] * len(row.samples))
-
-
-def check_alike(old: Record, new: Record, file: Path) -> None:
-    """Raise Failure where a new record's runs are of other conditions than those in a file."""
-    for field in [*new.conditions, *old.conditions]:
-        here, there = new.conditions.get(field, "unset"), old.conditions.get(field, "unset")
-        if here != there:
-            raise Failure(f"cannot add to {file}: {field} is {there} there, {here} here")
 
 
 def mode_of(record: Record, stock: Record) -> str:
@@ -156,7 +121,7 @@ def _kernel_fields(kernels: Kernels) -> dict[str, str | float]:
     return {field: value for field, value in fields.items() if value != ""}
 
 
-def loads(text: str, file: Path) -> Record:
+def loads(text: str, file: Path | str) -> Record:
     """The record of a text. Raises Failure, which names a file, where it is none."""
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()

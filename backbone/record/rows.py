@@ -1,9 +1,11 @@
-"""Rows: what was timed, what it costs, and how long each pass of it took."""
+"""Rows and records: what was timed, what it costs, how long each pass of it took, and where."""
 
 from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
+
+from backbone.command.options import EXACT_MODES
 
 
 @dataclass(frozen=True)
@@ -96,3 +98,36 @@ class Row:
         "Roofline: An Insightful Visual Performance Model ...", CACM 52(4), 2009."""
         arithmetic = 2 * self.cost.macs / ceilings.flops_per_second
         return 1e3 * max(arithmetic, self.cost.bytes_moved / ceilings.bytes_per_second)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The runs of one thing.
+
+    rows: with the samples of all runs. conditions: what is the same in all runs. runs: what is of
+    each run alone. For the fields of both see schema.py.
+    """
+
+    rows: list[Row]
+    conditions: dict[str, str | int]
+    runs: list[dict[str, str | int | float]]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the output is stock's, bit for bit, by the mode."""
+        return self.conditions.get("mode", "") in EXACT_MODES
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether the network was in training mode, which makes it another function."""
+        return "--train" in self.conditions.get("mode", "").split()
+
+    @property
+    def whole(self) -> Row:
+        """The row of the whole pass."""
+        return self.rows[-1]
+
+    def median(self, field: str, scale: float = 1) -> float | None:
+        """The median of a field over the runs that have it; None, if none has."""
+        values = [run[field] for run in self.runs if field in run]
+        return scale * median(values) if values else None

@@ -1,11 +1,11 @@
 """The fields of a timer's record: what each means, and what it is of.
 
 A record is a pyperf suite: a benchmark for each row of the report, with a pyperf run for each
-process. Conditions are equal in all runs of a record, and runs of other conditions are not added to
-it. The fields of a run differ from process to process, and stand with the row of the whole pass.
-The fields of a row stand with each row.
+process. Conditions are equal in all runs of a record. The fields of a run differ from process to
+process, and stand with the row of the whole pass. The fields of a row stand with each row.
 """
 
+import os
 import re
 
 CONDITIONS = {
@@ -87,9 +87,22 @@ ROW = {
 }
 
 
+ENVIRONMENT = f"{CPU_ENVIRONMENT}|{CUDA_ENVIRONMENT}"
+
+
+def environment(pattern: str) -> dict[str, str]:
+    """The variables of the environment whose names match; of paths the last parts alone."""
+    variables = {}
+    for name, value in os.environ.items():
+        if re.fullmatch(pattern, name):
+            value = re.sub(r"[^\s:;,=]*[/\\]", "", value)
+            variables[name] = " ".join(value.split()) or "empty"
+    return variables
+
+
 def is_of_environment(field: str) -> bool:
     """Whether a field is a variable of the environment."""
-    return bool(re.fullmatch(f"{CPU_ENVIRONMENT}|{CUDA_ENVIRONMENT}", field))
+    return bool(re.fullmatch(ENVIRONMENT, field))
 
 
 def is_of_conditions(field: str) -> bool:

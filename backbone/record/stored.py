@@ -1,20 +1,24 @@
 """The stored files, read back as one collection. What is not what it should be is a Failure."""
 
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT
 from backbone.record import memory, records
 from backbone.record.memory import MemoryReport, Structure
-from backbone.record.records import Record
-from backbone.record.rows import Ceilings, Row
-from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK, labels_of, network_title
+from backbone.record.rows import Ceilings, Record, Row
+from backbone.record.titles import (
+    MAIN_NETWORK,
+    dataset_order,
+    dataset_title,
+    labels_of,
+    network_title,
+)
 
 TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
 TIMES = ("*_stats*", "cpu/*_stats*")
-MODES = ("*_stats*/modes", "cpu/*_stats*/modes")
+MODES = tuple(f"{folder}/modes" for folder in TIMES)
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,7 @@ class Stored:
         """The machine's ceilings, medians over the runs of the layers that have them, if any."""
         layers = self.records["layer"]
         flops, moved = layers.median("flops_per_second"), layers.median("bytes_per_second")
-        if flops is None or moved is None:
-            return None
-        return Ceilings(flops_per_second=flops, bytes_per_second=moved)
+        return None if flops is None or moved is None else Ceilings(flops, moved)
 
     def rows(self, target: str) -> list[Row]:
         """The rows of a target: of the whole pass, of the stages, or of the operations."""
@@ -88,28 +90,24 @@ class StoredMemory:
 
 
 def load_times() -> list[Stored]:
-    """The timers' records by target, checked to be of the same run; by dataset and MACs. A folder
-    may have those of one dataset alone."""
+    """The timers' records by target, checked to be of the same run; by dataset and MACs."""
     times = []
-    for dataset, folder in product(DATASET_TITLES, _folders_of(*TIMES)):
-        name = f"{_network_in(folder)}_{dataset}"
+    for folder in _folders_of(*TIMES):
         folders = {target: folder / subfolder for target, subfolder in TARGET_FOLDERS.items()}
-        if not any(_records_in(each, name) for each in folders.values()):
-            continue
-        files = {target: each / f"{name}.json" for target, each in folders.items()}
-        loaded = {target: records.load(file) for target, file in files.items()}
-        for target, record in loaded.items():
-            _check_same_run(files[target], record, loaded["model"], target, dataset)
-        times.append(_stored(folder, dataset, loaded, files, loaded["model"].conditions))
+        for name in sorted({file.name for each in folders.values() for file in _records_in(each)}):
+            files = {target: each / name for target, each in folders.items()}
+            loaded = {target: records.load(file) for target, file in files.items()}
+            for target, record in loaded.items():
+                _check_same_run(files[target], record, loaded["model"], target)
+            times.append(_stored(folder, loaded, files, loaded["model"].conditions))
     if not of_main_network(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
-    return sorted(times, key=lambda stored: (stored.dataset, stored.macs))
+    return sorted(times, key=lambda stored: (dataset_order(stored.dataset), stored.macs))
 
 
-def _check_same_run(file: Path, record: Record, first: Record, target: str, dataset: str) -> None:
-    """Raise Failure where a record is not of the rounds that a first one is of, or not of this
-    target and dataset."""
-    expected = first.conditions | {"target": target, "dataset": dataset, "runs": _rounds_of(first)}
+def _check_same_run(file: Path, record: Record, first: Record, target: str) -> None:
+    """Raise Failure if a record is of other rounds than a first one, or of another target."""
+    expected = first.conditions | {"target": target, "runs": _rounds_of(first)}
     here = record.conditions | {"runs": _rounds_of(record)}
     if unlike := sorted(dict(here.items() ^ expected.items())):
         raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
@@ -128,27 +126,37 @@ def of_main_network(times: list[Stored]) -> list[Stored]:
 
 def load_modes() -> list[list[Stored]]:
     """The modes of all inputs, for each network and configuration: records by the mode as one
-    would type it, the fastest first; before it "stock", which there must be, and "stock again"."""
+    would type it, the fastest first; before these "stock" and "stock again"."""
     groups: dict[tuple[str, str], list[Stored]] = {}
-    for dataset, folder in product(DATASET_TITLES, _folders_of(*MODES)):
-        start = f"{_network_in(folder)}_{dataset}_"
-        if not _records_in(folder, f"{start}*"):
-            continue
-        stock = folder / f"{start}stock.json"
-        loaded: dict[str, Record] = {}
-        files: dict[str, Path] = {}
-        for file in [stock, *(file for file in _records_in(folder, f"{start}*") if file != stock)]:
-            record = records.load(file)
-            again = "stock again" if "stock" in loaded else "stock"
-            mode = records.mode_of(record, loaded.get("stock", record)) or again
-            if mode in loaded:
-                raise Failure(f"{file} is of the same mode as {files[mode].name}: {mode}")
-            loaded[mode] = record
-            files[mode] = file
-        ordered = {mode: loaded[mode] for mode in _in_order(loaded)}
-        stored = _stored(folder.parent, dataset, ordered, files, loaded["stock"].conditions)
-        groups.setdefault((stored.network, stored.configuration), []).append(stored)
+    for folder in _folders_of(*MODES):
+        left = set(_records_in(folder))
+        for stock in _records_in(folder, "*_stock"):
+            start = stock.stem.removesuffix("stock")
+            others = [file for file in _records_in(folder, f"{start}*") if file != stock]
+            left -= {stock, *others}
+            stored = _load_modes_of(folder, stock, others)
+            groups.setdefault((stored.network, stored.configuration), []).append(stored)
+        if left:
+            raise Failure(f"{min(left)} has no record of the stock pass beside it")
+    for inputs in groups.values():
+        inputs.sort(key=lambda stored: dataset_order(stored.dataset))
     return list(groups.values())
+
+
+def _load_modes_of(folder: Path, stock: Path, others: list[Path]) -> Stored:
+    """The modes of one input. Raises Failure if two records are of the same mode."""
+    loaded: dict[str, Record] = {}
+    files: dict[str, Path] = {}
+    for file in (stock, *others):
+        record = records.load(file)
+        again = "stock again" if "stock" in loaded else "stock"
+        mode = records.mode_of(record, loaded.get("stock", record)) or again
+        if mode in loaded:
+            raise Failure(f"{file} is of the same mode as {files[mode].name}: {mode}")
+        loaded[mode] = record
+        files[mode] = file
+    ordered = {mode: loaded[mode] for mode in _in_order(loaded)}
+    return _stored(folder.parent, ordered, files, loaded["stock"].conditions)
 
 
 def _in_order(loaded: dict[str, Record]) -> list[str]:
@@ -166,8 +174,8 @@ def load_memory() -> list[StoredMemory]:
         for file in _records_in(folder)
     ]
     pairs = []
-    for dataset, folder in product(DATASET_TITLES, _folders_of("memory_reports*")):
-        for file in _records_in(folder, f"*_{dataset}"):
+    for folder in _folders_of("memory_reports*"):
+        for file in _records_in(folder):
             report = memory.load_report(file)
             device = report.device + _device_folder(folder)
             if any(pair.report.input == report.input and pair.device == device for pair in pairs):
@@ -188,24 +196,23 @@ def load_memory() -> list[StoredMemory]:
                         is_own=report.input.file_id is not None,
                     ),
                     device=device,
-                    dataset=DATASET_TITLES[dataset],
+                    dataset=dataset_title(report.input.dataset),
                     report=report,
                     structure=structure,
                     report_file=file,
                     structure_file=structure_file,
                 )
             )
-    return pairs
+    return sorted(pairs, key=lambda pair: dataset_order(pair.dataset))
 
 
 def _stored(
     folder: Path,
-    dataset: str,
     loaded: dict[str, Record],
     files: dict[str, Path],
     conditions: dict[str, str | int],
 ) -> Stored:
-    if missing := {"network", "device", "batch_size"} - conditions.keys():
+    if missing := {"network", "dataset", "device", "batch_size"} - conditions.keys():
         raise Failure(f"{next(iter(files.values()))} does not say its {min(missing)}")
     return Stored(
         network=network_title(
@@ -215,7 +222,7 @@ def _stored(
         ),
         device=conditions["device"] + _device_folder(folder),
         labels=list(labels_of(conditions)),
-        dataset=DATASET_TITLES[dataset],
+        dataset=dataset_title(str(conditions["dataset"])),
         records=loaded,
         files=files,
     )
@@ -226,14 +233,6 @@ def _records_in(folder: Path, pattern: str = "*_*") -> list[Path]:
     missing beside its text, which reading it will tell."""
     files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}.txt")]
     return sorted({file.with_suffix(".json") for file in files})
-
-
-def _network_in(folder: Path) -> str:
-    """What the names of a folder's records begin with, as its own does. A network or a file of
-    weights may have "_stats" in its name."""
-    words = (folder.parent if folder.name == "modes" else folder).name.split("_stats")
-    names = ["_stats".join(words[:end]) for end in range(1, len(words))]
-    return next((name for name in names if _records_in(folder, f"{name}_*")), names[0])
 
 
 def _device_folder(folder: Path) -> str:

@@ -7,6 +7,16 @@ NETWORK_TITLES = {"MobileNetV2": "MobileNet-V2"}
 MAIN_NETWORK = "MobileNet-V2"  # most tables and pictures are of it
 
 
+def dataset_title(dataset: str) -> str:
+    """The title of a dataset; an image size is its own."""
+    return DATASET_TITLES.get(dataset, dataset)
+
+
+def dataset_order(title: str) -> tuple[bool, str]:
+    """A key by which titles of datasets are sorted: those with names first."""
+    return title not in DATASET_TITLES.values(), title
+
+
 def network_title(network: str, output_stride: int, is_own: bool) -> str:
     """The title of a network by its name in reports. A user's own may have the name of one of
     torchvision's."""

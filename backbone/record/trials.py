@@ -34,23 +34,19 @@ class Trials:
 def load(file: Path = FILE) -> list[Trials]:
     """The trials in a file; none where there is no file. Raises Failure where they can't be
     read."""
-    return loads(file.read_text("utf-8"), file) if file.exists() else []
-
-
-def loads(text: str, file: Path) -> list[Trials]:
-    """The trials of a text. Raises Failure, which names a file, where they can't be read."""
+    if not file.exists():
+        return []
     try:
         return [
             Trials(**{**series, "trials": [Trial(**trial) for trial in series["trials"]]})
-            for series in json.loads(text)
+            for series in json.loads(file.read_text("utf-8"))
         ]
     except (ValueError, TypeError, KeyError) as error:
         raise Failure(f"{file} holds no trials: {error!r}") from error
 
 
-def with_series(series: Trials, file: Path, text: str | None) -> str:
-    """The text of a file with a series of trials, in place of one of the same title. Raises
-    Failure, which names the file, where its text holds none."""
-    old = [] if text is None else loads(text, file)
-    new = {each.title: each for each in old} | {series.title: series}  # at the old one's place
+def with_series(series: Trials, file: Path) -> str:
+    """The text of a file with a series of trials, which replaces one of the same title. Raises
+    Failure if what the file holds can't be read."""
+    new = {each.title: each for each in load(file)} | {series.title: series}
     return json.dumps([asdict(each) for each in new.values()], indent=1) + "\n"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from backbone.command.errors import Failure
+from backbone.record.text import format_rows
 from backbone.report.memory_text import format_report, format_structure
 from backbone.report.tables import Results
-from backbone.report.text import format_rows
 
 
 def check_texts(results: Results) -> None:

@@ -4,9 +4,11 @@ certain."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backbone.record.records import Record
+from backbone.record.rows import Record
 from backbone.report.numbers import show_limits, show_mean, show_range, show_range_of_counts
 from backbone.report.statistics import Interval, geometric_interval, mean_of_rounds, speed_ups
+
+LONGEST = 60  # characters of a command that stands in a line with its time
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,19 @@ def is_slower_by(speed_up: Interval, percent: float) -> bool:
 
 
 def format_comparison(compared: Sequence[Compared], same: float) -> str:
-    """A line each, and one below it of what the processes were."""
-    width = max(len(each.command) for each in compared)
+    """A line for each command, and one below it about its processes. If one is too long for a line,
+    all have numbers instead, and stand below."""
+    names = [each.command for each in compared]
+    numbers = [f"command {number}" for number in range(1, len(names) + 1)]
+    is_long = max(map(len, names)) > LONGEST
+    shown = numbers if is_long else names
+    width = max(map(len, shown))
     lines = []
-    for each in compared:
-        lines.append(f"{each.command:<{width}}  {_format_mean(each)}{_format_ratio(each, same)}")
+    for name, each in zip(shown, compared, strict=True):
+        lines.append(f"{name:<{width}}  {_format_mean(each)}{_format_ratio(each, same)}")
         lines.append(f"  {_format_processes(each)}")
+    if is_long:
+        lines += ["", *(f"{number}: {name}" for number, name in zip(numbers, names, strict=True))]
     return "\n".join(lines) + "\n"
 
 

@@ -52,7 +52,9 @@ def list_pictures(results: Results) -> Iterator[Picture]:
         ]
         draw = partial(_draw, partial(draw_parts, colour_kinds(passes)), by_input, 2.4)
         yield Picture("What a pass is made of", "parts.svg", "What a pass is made of", draw)
-    for dataset, title in DATASET_TITLES.items():
+    names = {title: dataset for dataset, title in DATASET_TITLES.items()}
+    for title in dict.fromkeys(times.dataset for times in results.main_network):
+        dataset = names.get(title, title)
         here = [times for times in results.main_network if times.dataset == title]
         draw = partial(_draw, draw_latency, [here], 3.2)
         shows = f"Latency of the 21 stages, {title}"
@@ -74,7 +76,7 @@ def list_pictures(results: Results) -> Iterator[Picture]:
     if results.others:
         inputs = [
             [each for each in results.networks if each.dataset == title]
-            for title in DATASET_TITLES.values()
+            for title in dict.fromkeys(each.dataset for each in results.networks)
         ]
         draw = partial(_draw, draw_networks, list(filter(None, inputs)), 3.6)
         shows = "Time that a billion MACs take in each network"

@@ -6,6 +6,7 @@ from operator import attrgetter
 from backbone.command.options import KEEP_MEMORY
 from backbone.record.stored import Stored, StoredMemory
 from backbone.record.study import StudyRow, load_study
+from backbone.record.text import format_rows
 from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK, count
 from backbone.report.kinds import sum_by_kind, sum_rows, word_shares
 from backbone.report.markdown import format_table
@@ -20,7 +21,6 @@ from backbone.report.numbers import show_interval, show_mean
 from backbone.report.parts import parts_of
 from backbone.report.statistics import mean_of_rounds
 from backbone.report.tables import Results, memory_cells, sizes_of, time_cells
-from backbone.report.text import format_rows
 
 MOST = 3  # modes, or kinds of operations, that are told
 LINES = 6  # of what is printed
@@ -112,7 +112,7 @@ def printed_lines(results: Results) -> str:
     """The first lines of what a run of the stock network prints of its operations, and its last;
     of the smaller input."""
     stock = [each for each in results.main_network if each.is_stock]
-    times = ([each for each in stock if not each.labels] or stock)[-1]
+    times = min([each for each in stock if not each.labels] or stock, key=attrgetter("macs"))
     lines = format_rows(times.records["layer"].rows).splitlines()
     return "\n".join([*lines[: LINES - 2], "...", lines[-1]])
 

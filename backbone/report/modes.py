@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from backbone.command.options import KEEP_MEMORY
-from backbone.record.records import Record
-from backbone.record.rows import Row
+from backbone.record.rows import Record, Row
 from backbone.record.stored import Stored
 from backbone.report.comparison import judge, word_verdict
 from backbone.report.markdown import format_table

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import exp, log, sqrt
 from statistics import fmean, geometric_mean, stdev
 
 from scipy.special import stdtrit
 
-from backbone.record.records import Record
+from backbone.record.rows import Record
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,10 @@ def per_pass(amount: float, milliseconds: Interval) -> Interval:
 
 
 def speed_ups(record: Record, other: Record, first: Record) -> list[float]:
-    """How many times as fast a record's pass is as another's, round by round; none where the two
-    have no rounds in common, and so can't be compared. Runs of one group have taken turns; those of
-    two groups of a round are compared by the runs of the first record, which both groups have."""
-    if "round" not in record.runs[0]:
-        return _speed_ups_in_order(record, other)
+    """How many times as fast a record's pass is as another's, round by round; empty if the two have
+    no rounds in common, as where one has none. Runs of one group took turns with each other; those
+    of two groups of a round are compared by the runs of the first record, which both groups have.
+    """
     means, others, firsts = (_means_by_round(each) for each in (record, other, first))
     in_each_round = [
         _speed_ups_in_round(means[key], others[key], firsts.get(key, {}))
@@ -99,28 +97,18 @@ def _speed_ups_in_round(
 
 def mean_of_rounds(record: Record) -> Interval:
     """Milliseconds of a pass over the rounds; a run in each group of a round counts once."""
-    if "round" not in record.runs[0]:
-        return geometric_interval(record.whole.run_means)
     by_round = _means_by_round(record).values()
+    if not by_round:
+        return geometric_interval(record.whole.run_means)
     return geometric_interval([geometric_mean(means.values()) for means in by_round])
 
 
 def _means_by_round(record: Record) -> dict[tuple[int, int], dict[int, float]]:
-    """Milliseconds of a pass in each run, by its round and its group there. The seed of the order
-    of turns is of the round too: it is another in each series of rounds."""
+    """Milliseconds of a pass in each run, by its round and its group there; empty for a run outside
+    of rounds, whose timer was started by hand. The seed of the order of turns is part of a round's
+    key: it is another in each measurement."""
     means: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
     for run, mean in zip(record.runs, record.whole.run_means.tolist(), strict=True):
-        means[run["order_seed"], run["round"]][run["group"]] = mean
+        if "round" in run:
+            means[run["order_seed"], run["round"]][run["group"]] = mean
     return means
-
-
-def _speed_ups_in_order(record: Record, stock: Record) -> list[float]:
-    """The same of runs that followed each other: those that were appended one by one, or stored
-    before there were rounds."""
-    here, there = ([run["date"] for run in each.runs] for each in (record, stock))
-    rounds = list(zip(here, there, strict=False))
-    if len(here) != len(there):
-        return []
-    if any(max(dates) >= min(later) for dates, later in pairwise(rounds)):
-        return []
-    return (stock.whole.run_means / record.whole.run_means).tolist()

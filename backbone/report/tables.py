@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from backbone.record import stored
-from backbone.record.records import Record
+from backbone.record.rows import Record
 from backbone.record.stored import Stored, StoredMemory
 from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.trials import Trials

@@ -1,0 +1,108 @@
+"""What both timers' scripts do: one run, from its flags to its report."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from backbone.command import files, flags
+from backbone.command.options import TimerOptions
+from backbone.measure.turns import Turns
+from backbone.network import catalog
+
+if TYPE_CHECKING:
+    from backbone.measure.passes import Clock
+    from backbone.record.rows import Record
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a timer's script brings of its own.
+
+    name: torch's name of the device. new_clock: makes the clock. prepare: sets the process up
+    before torch computes anything, and raises Failure if the device is not there. describe: the
+    conditions that a record keeps of device and process.
+    """
+
+    name: str
+    new_clock: "Callable[[], Clock]"
+    prepare: Callable[[TimerOptions], None]
+    describe: Callable[[TimerOptions], dict[str, str | int]]
+
+
+def main(parser: argparse.ArgumentParser, device: Device) -> None:
+    """Time what the command line asks for. Print the report, and write the record if there is to be
+    one; with --turns, send the record to the parent process instead."""
+    options = flags.timer_options(parser)
+    turns = None if options.turns is None else Turns(*options.turns)
+    catalog.check_named(options.workload, parser.error)
+    if options.json is not None:
+        files.check_writable(options.json)
+    with redirect_stdout(sys.stderr):  # a user's own network may print
+        record = measure(options, device, turns)
+    if options.has_record:
+        from backbone.record import records
+
+        text = records.dumps(record)
+        if turns is not None:
+            turns.send(text)
+            return
+        files.write_whole(options.json, text)
+    from backbone.record.text import format_rows
+
+    print(format_rows(record.rows), end="")
+
+
+def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Record":
+    """The record of this run. If none is to be kept, it has the timed rows alone, without costs and
+    conditions. Raises Failure."""
+    date = str(datetime.now())
+    device.prepare(options)
+    import torch
+
+    from backbone.measure.machine import describe_software
+    from backbone.measure.timing import time_network, with_cost
+    from backbone.measure.yardsticks import measure_yardsticks
+    from backbone.network.build import build
+    from backbone.network.modes import apply_mode, make_ready
+    from backbone.record.rows import Record
+    from backbone.trace.observe import check_input
+
+    clock = device.new_clock()
+    backbone, image = build(options.workload, torch.device(device.name))
+    image = apply_mode(backbone, image, options.mode)
+    check_input(backbone, options.workload.input_shape)
+    ready, made = make_ready(backbone, image, options.mode)
+    rows, fields = time_network(ready, image, clock, options, turns)
+    fields = {"date": date} | made | fields
+    if not options.has_record:
+        return Record(rows, conditions={}, runs=[fields])
+    from backbone.record.records import collect_conditions  # it imports pyperf
+
+    is_first = turns is None or turns.is_first
+    fields |= measure_yardsticks(options, ready, image, clock, is_first)
+    conditions = collect_conditions() | describe_software() | device.describe(options)
+    conditions |= describe_options(options) | {"network": backbone.name}
+    return Record(with_cost(rows, backbone), conditions, runs=[fields])
+
+
+def describe_options(options: TimerOptions) -> dict[str, str | int]:
+    """The conditions that a record keeps of a timer's flags."""
+    workload = options.workload
+    conditions = {
+        "dataset": workload.dataset,
+        "target": options.target,
+        "batch_size": workload.batch_size,
+        "warmup": options.warmup,
+        "iterations": options.iterations,
+        "dtype": options.mode.dtype,
+        "mode": options.mode.flags or None,
+        "threads_chosen": options.threads,
+        "output_stride": None if workload.output_stride == 32 else workload.output_stride,
+        "weights": workload.weights_id,
+        "file_id": workload.file_id,
+    }
+    return {field: value for field, value in conditions.items() if value is not None}

@@ -1,0 +1,78 @@
+"""The conditions of a measurement, which must be the same when it is continued."""
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from backbone.command.files import ROOT
+from backbone.command.options import Workload
+from backbone.measure.available import available_processors
+from backbone.record import schema
+from backbone.rounds.plan import Planned
+
+SOURCES = ("*.py", "cpu/*.py", "backbone/**/*.py", "shell/*.py")
+PACKAGES = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript", "openvino")
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def conditions_of(plan: Sequence[Planned]) -> dict[str, str]:
+    """What decides the times of a plan's commands, as far as it is known before they run: commands,
+    code, versions, processors, GPU, and the variables of the environment that a record keeps. (What
+    only a timer knows, such as its threads, is compared between the runs of a command.)"""
+    conditions = {
+        "commands": " | ".join(f"{each.rounds} {each.command.name}" for each in plan),
+        "code": hash_code(plan),
+        "python": platform.python_version(),
+        "cpu": _cpu_model(),
+        "cpus": str(available_processors()),
+    }
+    conditions |= {package: _version_of(package) for package in PACKAGES}
+    if any(str(ROOT / "timer.py") in each.command.words for each in plan):
+        conditions["gpu"] = _gpu()
+    return conditions | schema.environment(schema.ENVIRONMENT)
+
+
+def hash_code(plan: Sequence[Planned]) -> str:
+    """A hash of this project's sources, and of the files of a user's network and weights. (What a
+    user's file imports is not in it.)"""
+    workloads = {each.workload for each in plan}
+    own = {Path(file) for workload in workloads for file in _files_of(workload)}
+    sources = {file for pattern in SOURCES for file in ROOT.glob(pattern)}
+    digest = hashlib.sha256()
+    for file in [*sorted(sources), *sorted(own)]:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _files_of(workload: Workload) -> Iterable[str]:
+    if workload.is_own:
+        yield workload.model.rpartition(":")[0]
+    if workload.weights is not None:
+        yield workload.weights
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _cpu_model() -> str:
+    if not CPUINFO.exists():
+        return platform.processor()
+    models = [line for line in CPUINFO.read_text().splitlines() if line.startswith("model name")]
+    return models[0].partition(":")[2].strip() if models else platform.machine()
+
+
+def _gpu() -> str:
+    """Name and driver of the GPUs, as nvidia-smi has them."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return "none"
+    return "; ".join(said.stdout.splitlines()) or "none"

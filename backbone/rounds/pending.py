@@ -1,0 +1,191 @@
+"""Pending results: the rounds of a measurement that has not ended, until they are stored.
+
+RESULTS/.pending/ has a folder for each wrapper and its arguments:
+
+    measurement.json    when it started, its seed, its conditions
+    pascal-003.json     one round of a series: records and failures; never changed
+    new/                the files that are to be stored, once all rounds have ended
+    storing.json        from here on these replace the stored ones, whatever happens
+
+All are synced to disk, and appear whole. RESULTS/.pending/trash/ is on its way out.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from backbone.command.errors import Failure
+from backbone.command.files import sync_folder, write_whole
+from backbone.command.interrupts import signals_held
+from backbone.record import records
+from backbone.rounds.commands import Command
+from backbone.rounds.schedule import Round
+
+PENDING = ".pending"
+MEASUREMENT = "measurement.json"
+MARKER = "storing.json"
+NEW = "new"
+TRASH = "trash"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement of several rounds. seed: see run_rounds()."""
+
+    started: str
+    seed: int
+    conditions: dict[str, str]
+
+    @property
+    def when(self) -> str:
+        """When it started: the time, and the date unless it is today's."""
+        started = datetime.fromisoformat(self.started)
+        is_today = started.date() == datetime.now().date()
+        return f"{started:%H:%M}" if is_today else f"{started:%Y-%m-%d %H:%M}"
+
+    def difference_from(self, conditions: dict[str, str]) -> str | None:
+        """The first condition that is another here, in words; None if there is none."""
+        for name in [*conditions, *self.conditions]:
+            before, now = self.conditions.get(name, "unset"), conditions.get(name, "unset")
+            if before != now and name in ("code", "commands"):
+                return f"the {name} changed"
+            if before != now:
+                return f"{name} was {before}, and is {now}"
+        return None
+
+
+class Pending:
+    """The folder of one wrapper's pending results, by its arguments."""
+
+    def __init__(self, results: Path, wrapper: str, arguments: Sequence[str]) -> None:
+        self.results = results
+        key = hashlib.sha256(json.dumps([wrapper, *arguments]).encode()).hexdigest()[:8]
+        self.folder = results / PENDING / f"{wrapper.replace('/', '-')}-{key}"
+        self.is_stored = False
+
+    @property
+    def is_being_stored(self) -> bool:
+        """Whether storing has begun, and has not ended."""
+        return (self.folder / MARKER).exists()
+
+    def load(self) -> Measurement | None:
+        """The measurement that is pending; None if there is none."""
+        return _load_measurement(self.folder)
+
+    def start(self, measurement: Measurement) -> None:
+        """Begin a measurement; what was pending is gone."""
+        discard(self.folder)
+        self.folder.mkdir(parents=True)
+        write_whole(self.folder / MEASUREMENT, json.dumps(asdict(measurement), indent=1))
+
+    def add(self, ended: Round, commands: Sequence[Command]) -> None:
+        """Write a round of some of a plan's commands."""
+        content = {
+            "series": ended.series,
+            "number": ended.number,
+            "runs": [[commands.index(each), records.dumps(record)] for each, record in ended.runs],
+            "failures": [[commands.index(each), why] for each, why in ended.failures.items()],
+        }
+        file = self.folder / f"{ended.series}-{ended.number:03}.json"
+        write_whole(file, json.dumps(content))
+
+    def rounds(self, commands: Sequence[Command]) -> list[Round]:
+        """The rounds that have ended, of a plan's commands, in order."""
+        return [_load_round(file, commands) for file in self._round_files()]
+
+    def count_rounds(self) -> int:
+        """How many rounds have ended."""
+        return len(self._round_files())
+
+    def _round_files(self) -> list[Path]:
+        return sorted(self.folder.glob("*-*.json"))
+
+    def store(self, texts: dict[str, str], removed: Sequence[str]) -> None:
+        """Replace the stored results: write files with these texts, by their paths in the results'
+        folder, and remove others. Raises Failure, and leaves all as it was, if they cannot all be
+        written."""
+        shutil.rmtree(self.folder / NEW, ignore_errors=True)
+        for path, text in texts.items():
+            file = self.folder / NEW / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, text)
+        marker = {"files": sorted(texts), "removed": sorted(removed)}
+        with signals_held():
+            write_whole(self.folder / MARKER, json.dumps(marker, indent=1))
+            _replace_stored(self.folder, self.results)
+            self.is_stored = True
+
+
+def complete_storing(results: Path) -> dict[Path, Measurement | None]:
+    """Complete what was cut short in a results' folder while it was stored; the folders of what was
+    pending, and which measurement that was. What a killed process left otherwise is removed."""
+    completed = {}
+    shutil.rmtree(results / PENDING / TRASH, ignore_errors=True)
+    for folder in sorted((results / PENDING).glob("*/")):
+        if (folder / MARKER).exists():
+            completed[folder] = _load_measurement(folder)
+            with signals_held():
+                _replace_stored(folder, results)
+        elif not (folder / MEASUREMENT).exists():
+            shutil.rmtree(folder)
+    return completed
+
+
+def check_whole(results: Path) -> None:
+    """Raise Failure if the results in a folder are half replaced."""
+    for marker in (results / PENDING).glob(f"*.sh-*/{MARKER}"):
+        wrapper = marker.parent.name.rpartition("-")[0].replace("-", "/")
+        raise Failure(f"the results of {wrapper} are half replaced; start it once more")
+
+
+def discard(folder: Path) -> None:
+    """Remove the folder of pending results: all of it is gone at once, whatever happens."""
+    if folder.exists():
+        trash = folder.with_name(TRASH)
+        shutil.rmtree(trash, ignore_errors=True)
+        folder.rename(trash)
+        shutil.rmtree(trash)
+
+
+def _replace_stored(folder: Path, results: Path) -> None:
+    """Do what the marker says, which can be repeated. Raises Failure."""
+    try:
+        _move_files(folder, results)
+    except OSError as error:
+        raise Failure(f"cannot store {error.filename}: {error.strerror}") from error
+    discard(folder)
+
+
+def _move_files(folder: Path, results: Path) -> None:
+    marker = json.loads((folder / MARKER).read_text())
+    touched = set()
+    for path in marker["files"]:
+        new, stored = folder / NEW / path, results / path
+        if new.exists():
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(new, stored)
+        touched.add(stored.parent)
+    for path in marker["removed"]:
+        (results / path).unlink(missing_ok=True)
+        touched.add((results / path).parent)
+    for stored_folder in filter(Path.exists, touched):
+        sync_folder(stored_folder)
+
+
+def _load_measurement(folder: Path) -> Measurement | None:
+    file = folder / MEASUREMENT
+    return Measurement(**json.loads(file.read_text())) if file.exists() else None
+
+
+def _load_round(file: Path, commands: Sequence[Command]) -> Round:
+    content = json.loads(file.read_text())
+    return Round(
+        series=content["series"],
+        number=content["number"],
+        runs=[(commands[place], records.loads(text, file)) for place, text in content["runs"]],
+        failures={commands[place]: reason for place, reason in content["failures"]},
+    )

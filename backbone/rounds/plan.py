@@ -1,0 +1,165 @@
+"""A wrapper's plan: the lines that its loop prints, as commands and the files of their results.
+
+A line is [ROUNDS] [VARIABLE=VALUE ...] SCRIPT FLAGS [-> FOLDER/NAME], in a shell's quoting:
+
+    10 cpu/timer.py --i pascal --target block
+    10 LD_PRELOAD=libjemalloc.so.2 cpu/timer.py --i pascal -> modes/LD_PRELOAD=libjemalloc.so.2
+
+A command without a number of rounds runs once. The user's flags stand behind those of the line.
+What a line runs decides where its results go: the network, the input and the target, and as a part
+of the folder's name all flags that change conditions. A line that ends in -> FOLDER/NAME has a name
+for its own flags, and only the user's are part of the folder's name.
+"""
+
+import argparse
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from backbone.command import flags
+from backbone.command.errors import Failure
+from backbone.command.files import ROOT
+from backbone.command.options import MemoryOptions, TimerOptions, Workload
+from backbone.network import catalog
+from backbone.rounds.commands import Command, read_command, split_variables
+
+TARGET_FOLDERS = {"model": "", "block": "blocks/", "layer": "layers/"}
+FILE_ID = re.compile(r'"file_id": ?("\w+")')
+WEIGHTS = re.compile(r'"weights": ?("(?:[^"\\]|\\.)+")')
+TO_OVERRIDE = ("--iterations", "--warmup")  # that users may set where a line sets them too
+ALIASES = {"--i": "--input", "--target": "--w"}
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A command of a plan. rounds: None if it runs once. dataset: its input. file: of its results,
+    in the folder of all results, without an ending. stale: what the names of files in the same
+    folder begin with that its results belong to; None unless its line names its results."""
+
+    command: Command
+    rounds: int | None
+    workload: Workload
+    file: str
+    stale: str | None
+
+
+def read_plan(lines: Sequence[str], arguments: Sequence[str], wrapper: str) -> list[Planned]:
+    """The commands of a plan, with a user's arguments. Wrong flags are usage errors, which exit.
+    Raises Failure if there is nothing to run, or two lines would store the same file."""
+    plan = [_read_line(line, arguments, wrapper, _flags_in(lines)) for line in lines]
+    if not plan:
+        raise Failure("nothing to run: INPUTS names no input")
+    files = [planned.file for planned in plan]
+    if twice := [file for file in files if files.count(file) > 1]:
+        raise Failure(f"two commands would store {twice[0]}; does INPUTS name an input twice?")
+    return plan
+
+
+def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str]) -> Planned:
+    text, _, label = line.partition(" -> ")
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Failure(f"{text}: {error}") from error
+    rounds = int(words.pop(0)) if words[0].isdigit() else None
+    _, (script, *script_flags) = split_variables(words)
+    parser = import_module(script.removesuffix(".py").replace("/", ".")).make_parser()
+    parser.prog = script
+    parser.epilog = (
+        f"{wrapper} sets {', '.join(sorted(own))} itself, and has one more flag: --new starts a "
+        "measurement over that is pending. Variables: INPUTS, ROUNDS, RESULTS, PYTHON."
+    )
+    _refuse_own_flags(arguments, own, parser)
+    options = _options_of(parser, [*script_flags, *arguments])
+    users = _options_of(parser, arguments) if label else options
+    place = words.index(script)
+    words[place] = str(ROOT / script)
+    command = read_command(
+        shlex.join([*words[:place], script, *script_flags, *arguments]), [*words, *arguments]
+    )
+    folder, file, stale = _place_of(script, options, users, label)
+    return Planned(command, rounds, options.workload, folder + file, stale and folder + stale)
+
+
+def _flags_in(lines: Sequence[str]) -> set[str]:
+    """The flags that the lines of a plan set, which a user cannot."""
+    words = [word.partition("=")[0] for line in lines for word in line.partition(" -> ")[0].split()]
+    own = {word for word in words if word.startswith("--")}.difference(TO_OVERRIDE)
+    return own | {ALIASES[flag] for flag in own if flag in ALIASES} | {"--json", "--turns"}
+
+
+def _refuse_own_flags(
+    arguments: Sequence[str], own: set[str], parser: argparse.ArgumentParser
+) -> None:
+    for word in arguments:
+        flag = word.partition("=")[0]
+        if flag in own:
+            parser.error(f"{flag} is the wrapper's to set; to choose it, run {parser.prog} itself")
+
+
+def _options_of(
+    parser: argparse.ArgumentParser, words: Sequence[str]
+) -> TimerOptions | MemoryOptions:
+    is_timer = parser.prog.endswith("timer.py")
+    options = (flags.timer_options if is_timer else flags.memory_options)(parser, words)
+    catalog.check_named(options.workload, parser.error)
+    return options
+
+
+def _place_of(
+    script: str,
+    options: TimerOptions | MemoryOptions,
+    users: TimerOptions | MemoryOptions,
+    label: str,
+) -> tuple[str, str, str | None]:
+    """The folder of a command's results, with a slash behind it; their file's name there; and the
+    part of it that all files have which they replace, if the line has a label."""
+    network = options.workload.network_name
+    name = f"{network}_{options.workload.dataset}"
+    if isinstance(options, MemoryOptions):
+        kind = "model_structures" if options.structure else "memory_reports"
+        return f"{kind}{options.folder_suffix}/", name, None
+    device = "cpu/" if script.startswith("cpu/") else ""
+    stats = f"{device}{network}_stats{users.folder_suffix}"
+    if not label:
+        return f"{stats}/{TARGET_FOLDERS[options.target]}", name, None
+    folder, _, mode = label.partition("/")
+    spelled = re.sub("[ =]", "_", mode.replace("--", ""))
+    return f"{stats}/{folder}/", f"{name}_{spelled}", f"{name}_"
+
+
+def check_free(plan: Sequence[Planned], results: Path) -> None:
+    """Raise Failure if results of another network of the same name are where those of a plan go: of
+    a user's own from another file, or of torchvision's; or those of other weights of a file of the
+    same name."""
+    workloads = {Path(each.file).parent: each.workload for each in plan}
+    for folder, workload in workloads.items():
+        weights_id = workload.weights_id
+        for file in _records_of(results / folder, workload.network_name):
+            text = file.read_text("utf-8", "replace")
+            weights = _value_in(text, WEIGHTS)
+            reason = None
+            if _value_in(text, FILE_ID) != workload.file_id:
+                reason = f"{file} is of another network that is called {workload.network_name}"
+            elif weights is not None and weights != weights_id:
+                reason = f"{file} is of other weights, {weights}"
+            if reason:
+                raise Failure(f"{reason}; RESULTS=FOLDER stores this one's results elsewhere")
+
+
+def _value_in(text: str, field: re.Pattern[str]) -> str | None:
+    """The value of a field in a record's text; None if there is none."""
+    found = field.search(text)
+    return None if found is None else json.loads(found[1])
+
+
+def _records_of(folder: Path, network: str) -> Iterator[Path]:
+    """The stored records of a network in a folder."""
+    named = re.compile(rf"{network}_(cityscapes|pascal|\d+x[\dx]+)(_.*)?\.json")
+    for file in sorted(folder.glob(f"{network}_*.json")):
+        if named.fullmatch(file.name):
+            yield file

@@ -1,0 +1,75 @@
+"""Processes that are started here: run once, ended, and what they wrote to stderr."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import BinaryIO
+
+from backbone.command.errors import Failure
+from backbone.command.interrupts import signals_held
+from backbone.rounds.commands import Command
+
+ENDING_SECONDS = 5  # that a process has to end after SIGTERM, or after its last message
+
+
+def run_once(command: Command, locks: tuple[int, ...]) -> str:
+    """Run a command that takes no turns, and return its stdout. Raises Failure if it fails."""
+    process = None
+    try:
+        with signals_held():  # until it is known what is to be ended
+            process = subprocess.Popen(
+                command.words,
+                env={**os.environ, **command.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                pass_fds=locks,
+                start_new_session=True,
+                text=True,
+            )
+        stdout, _ = process.communicate()
+    finally:
+        stop_process(process)
+    if process.returncode != 0:
+        raise Failure(f"{command.name} failed: {how_it_ended(process.returncode)}")
+    return stdout
+
+
+def stop_process(process: subprocess.Popen | None) -> None:
+    """End a process that leads a session of its own, with what it has started, such as a compiler,
+    if it is there and has not ended."""
+    if process is None or process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def unnamed_file() -> BinaryIO:
+    """A file without a name: in memory where the system can do that, since a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def read_text(file: BinaryIO) -> str:
+    """All text of an open file."""
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
+
+
+def last_words(stderr: BinaryIO) -> str:
+    """The last line that a process wrote to stderr, "" if none; PROFILE_DEBUG=1 shows all lines."""
+    text = read_text(stderr)
+    if os.environ.get("PROFILE_DEBUG") == "1":
+        sys.stderr.write(text)
+    return text.strip().rpartition("\n")[2]
+
+
+def how_it_ended(status: int) -> str:
+    """A process's exit status in words."""
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name

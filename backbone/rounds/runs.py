@@ -1,0 +1,222 @@
+"""A run, seen by its parent: the process of a timer, and the pipes by which it takes turns.
+
+backbone/measure/turns.py is the timer's side, and lists the lines that the two exchange.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+
+from backbone.command.errors import Failure
+from backbone.command.interrupts import signals_held
+from backbone.measure.addresses import fixed_addresses
+from backbone.measure.turns import PROTOCOL
+from backbone.record import records
+from backbone.record.rows import Record
+from backbone.rounds.commands import Command
+from backbone.rounds.process import (
+    ENDING_SECONDS,
+    how_it_ended,
+    last_words,
+    read_text,
+    stop_process,
+    unnamed_file,
+)
+
+# A run is given up if a turn takes this many times as long as it should, plus these seconds.
+PATIENCE = 20
+LEAST_PATIENCE = 60  # seconds
+START_SECONDS = 1800  # that a run may take to get warm, and to send its record after its last turn
+USERS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of the machine's memory, and of a GPU's."""
+
+    resident: int = 0
+    on_device: int = 0
+
+    def __add__(self, other: "Memory") -> "Memory":
+        return Memory(self.resident + other.resident, self.on_device + other.on_device)
+
+    def fits(self, room: "Memory") -> bool:
+        """Whether there is room for it."""
+        return self.resident <= room.resident and self.on_device <= room.on_device
+
+
+class RunFailed(Exception):
+    """A run has not ended as it should; the message says how."""
+
+
+class Run:
+    """One process of a timer, from its start to its record.
+
+    seconds: of a pass, the shortest seen; 0 until it is warm. memory: what it has held.
+    free_on_device: bytes that a GPU has free; None on a CPU. passes_left: to come. notes: what it
+    wrote to stderr, once it has finished.
+    """
+
+    def __init__(self, command: Command, locks: tuple[int, ...] = ()) -> None:
+        """A run that is yet to be started. locks: open files that the process keeps open."""
+        self.command = command
+        self.process: subprocess.Popen | None = None
+        self.seconds = 0.0
+        self._longest_seconds = 0.0  # of a pass
+        self.memory = Memory()
+        self.free_on_device: int | None = None
+        self.passes_left: int | None = None
+        self.notes = ""
+        self._locks = locks
+        self._heard = b""
+        self._stderr = unnamed_file()
+        self._open: list[int] = []  # this side's ends of the pipes
+
+    def start(self, hash_seed: int) -> None:
+        """Start the process. Python's hashes follow from this seed unless the environment sets
+        another, and its memory lies at the same addresses whenever it does the same. It has a
+        session of its own: a terminal's signals reach its parent alone. Raises RunFailed."""
+        command = self.command
+        self._reader, write_there = os.pipe()
+        read_there, self._writer = os.pipe()
+        self._open = [self._reader, self._writer]
+        turns = ["--turns", str(read_there), str(write_there)]
+        try:
+            with signals_held(), fixed_addresses():  # until it is known what is to be ended
+                self.process = subprocess.Popen(
+                    [*command.words, *turns],
+                    env={"PYTHONHASHSEED": str(hash_seed), **os.environ, **command.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._stderr,
+                    pass_fds=(read_there, write_there, *self._locks),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise RunFailed(f"cannot start: {error.strerror}") from error
+        finally:
+            os.close(read_there)
+            os.close(write_there)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the run is warm. Raises RunFailed."""
+        deadline = time.monotonic() + START_SECONDS
+        self._check_protocol(self._hear_line(deadline, "its protocol"))
+        said = self._hear("ready", deadline)
+        try:
+            seconds, resident, *on_device = float(said[0]), *map(int, said[1:])
+            reserved, self.free_on_device = on_device or (0, None)
+        except ValueError as error:
+            raise RunFailed(f"said that it is ready, and {said}") from error
+        self._see_seconds(max(seconds, 1e-6))
+        self.memory = Memory(resident=resident, on_device=reserved)
+
+    def take_turn(self, passes: int) -> None:
+        """Let the run have a turn, and wait for its end. Raises RunFailed."""
+        self._tell(f"turn {passes}")
+        begun = time.monotonic()
+        patience = LEAST_PATIENCE + PATIENCE * (passes + 1) * self._longest_seconds
+        said = self._hear("ended", begun + patience)
+        try:
+            (self.passes_left,) = map(int, said)
+        except ValueError as error:
+            raise RunFailed(f"said that its turn has ended, and {said}") from error
+        if self.passes_left > 0:  # the last turn may have been shorter
+            self._see_seconds((time.monotonic() - begun) / (passes + 1))
+
+    def finish(self, is_first: bool) -> Record:
+        """Let the run measure the rest, and wait for its record and its end. is_first: whether no
+        run of its command has finished before. Raises RunFailed."""
+        self._tell(f"finish {int(is_first)}")
+        deadline = time.monotonic() + START_SECONDS
+        said = self._hear("record", deadline)
+        try:
+            (length,) = map(int, said)
+            record = records.loads(self._hear_bytes(length, deadline).decode(), "what it sent")
+        except (ValueError, Failure) as error:
+            raise RunFailed(f"said that it sends its record, and {error}") from error
+        try:
+            status = self.process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise RunFailed(f"has not ended {START_SECONDS} s after its last turn") from error
+        if status != 0:
+            raise RunFailed(self._why_it_ended())
+        self.notes = read_text(self._stderr)
+        return record
+
+    def stop(self) -> None:
+        """End the process, if it is there, and close what is open."""
+        stop_process(self.process)
+        for end in self._open:
+            os.close(end)
+        self._open = []
+        self._stderr.close()
+
+    def _see_seconds(self, seconds: float) -> None:
+        self.seconds = min(self.seconds or seconds, seconds)
+        self._longest_seconds = max(self._longest_seconds, seconds)
+
+    def _check_protocol(self, line: str) -> None:
+        """Raise RunFailed unless the timer speaks this protocol."""
+        word, _, version = line.partition(" ")
+        if word not in ("protocol", "ready"):
+            raise RunFailed(f"said {line!r} where its protocol was expected")
+        if version != str(PROTOCOL):
+            is_newer = word == "protocol" and version.isdigit() and int(version) > PROTOCOL
+            raise RunFailed(f"its timer is too {'new' if is_newer else 'old'} for this project")
+
+    def _tell(self, line: str) -> None:
+        try:
+            os.write(self._writer, f"{line}\n".encode())
+        except OSError as error:
+            raise RunFailed(self._why_it_ended()) from error
+
+    def _hear(self, expected: str, deadline: float) -> list[str]:
+        """The values of the line that is expected."""
+        line = self._hear_line(deadline, repr(expected))
+        word, *values = line.split() or [""]
+        if word != expected:
+            raise RunFailed(f"said {line!r} where {expected!r} was expected")
+        return values
+
+    def _hear_line(self, deadline: float, expected: str) -> str:
+        while b"\n" not in self._heard:
+            self._hear_more(deadline, expected)
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.decode("utf-8", "replace")
+
+    def _hear_bytes(self, length: int, deadline: float) -> bytes:
+        while len(self._heard) < length:
+            self._hear_more(deadline, "its record")
+        return self._heard[:length]
+
+    def _hear_more(self, deadline: float, expected: str) -> None:
+        seconds = max(0, deadline - time.monotonic())
+        readable, _, _ = select.select([self._reader], [], [], seconds)
+        if not readable:
+            raise RunFailed(f"has not said {expected} in time, and is given up")
+        heard = os.read(self._reader, 2**16)
+        if not heard:
+            raise RunFailed(self._why_it_ended())
+        self._heard += heard
+
+    def _why_it_ended(self) -> str:
+        """How a process ended that should not have, and the last line it wrote to stderr. Raises
+        Failure if somebody's signal ended it, which is no fault of the command."""
+        try:
+            status = self.process.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "has closed its pipes"
+        lines = last_words(self._stderr)
+        if status == 2 and "unrecognized arguments:" in lines and "--turns" in lines:
+            return "takes no turns (--turns); is it a timer of this project?"
+        if status == 0 and self.seconds == 0:
+            return "has ended without taking turns; is it a timer?"
+        if status == 0:
+            return "has ended before its last turn had"
+        if -status in USERS_SIGNALS:
+            raise Failure(f"{self.command.name} was ended by {signal.Signals(-status).name}")
+        return f"{how_it_ended(status)}: {lines}" if lines else how_it_ended(status)

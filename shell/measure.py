@@ -1,0 +1,223 @@
+"""The driver of all wrappers: measure.py [--leave-out-failed] WRAPPER PLAN [ARGUMENT...]
+
+Runs the commands of a wrapper's plan, whose lines backbone/rounds/plan.py explains, with the user's
+arguments behind each, and stores their results in $RESULTS or in this checkout. Commands with a
+number of rounds take turns in these; others run once. If a command fails, the measurement ends;
+with --leave-out-failed it goes on without that one, unless the others are compared with it.
+
+Each round that ends is kept (backbone/rounds/pending.py). Stored results are replaced at the end,
+all together.
+"""
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+LEAVE_OUT = "--leave-out-failed"
+leaves_out = sys.argv[1] == LEAVE_OUT
+wrapper, lines, *arguments = sys.argv[2 if leaves_out else 1 :]
+sys.argv[0] = str(ROOT / wrapper)  # messages begin with the wrapper's name
+
+from backbone.command import ending  # noqa: E402
+from backbone.command.errors import Failure  # noqa: E402
+from backbone.command.interrupts import Interrupted, interrupts_raised  # noqa: E402
+from backbone.rounds import locks, plan  # noqa: E402
+from backbone.rounds.plan import Planned  # noqa: E402
+
+if TYPE_CHECKING:
+    from backbone.rounds.commands import Command
+    from backbone.rounds.pending import Measurement, Pending
+    from backbone.rounds.schedule import Round, Series
+
+
+def main() -> None:
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # on a full disk a cache is cut short
+    users = [argument for argument in arguments if argument != "--new"]
+    commands = plan.read_plan(lines.splitlines(), users, wrapper)
+    from backbone.rounds.pending import Pending, complete_storing
+
+    results = Path(ROOT, os.environ.get("RESULTS") or ".")
+    pending = Pending(results, wrapper, users)
+    with (
+        interrupts_raised(),
+        locks.machine_taken(),
+        locks.folder_taken(pending.folder.parent),
+        locks.processes_awaited() as lock,
+    ):
+        completed = complete_storing(results)
+        plan.check_free(commands, results)
+        try:
+            if commands[0].rounds is None:
+                failures = run_once(commands, pending, lock)
+            else:
+                stored = completed.get(pending.folder)
+                failures = run_rounds(commands, pending, lock, stored)
+        except Failure as failure:
+            raise Failure(f"{failure}; {what_is_kept(pending)}") from failure
+        except Interrupted as interrupt:
+            with suppress(OSError):  # whoever read stderr may be gone
+                name = signal.Signals(interrupt.number).name
+                ending.say(f"interrupted by {name}; {what_is_kept(pending)}")
+            raise
+    show_stored(commands, results)
+    if failures:
+        raise Failure(f"some commands failed, and have no results: {'; '.join(failures)}")
+
+
+def run_once(commands: Sequence[Planned], pending: "Pending", lock: int) -> list[str]:
+    """Run commands one after the other, and store what they print and write."""
+    from backbone.rounds import process
+
+    texts = {}
+    pending.folder.mkdir(parents=True, exist_ok=True)
+    record = pending.folder / "record.json"
+    for each in commands:
+        command = replace(each.command, words=[*each.command.words, "--json", str(record)])
+        ending.say(command.name)
+        texts[f"{each.file}.txt"] = process.run_once(command, locks=(lock,))
+        texts[f"{each.file}.json"] = record.read_text()
+    pending.store(texts, removed=[])
+    return []
+
+
+def run_rounds(
+    planned: Sequence[Planned], pending: "Pending", lock: int, stored: "Measurement | None"
+) -> list[str]:
+    """Run commands by rounds, from where the pending measurement has got to, and store their
+    results; the names of those that failed. stored: a measurement that was complete, and has been
+    stored just now. Raises Failure if one fails that is needed."""
+    from backbone.record import records
+    from backbone.record.text import format_rows
+    from backbone.rounds import schedule
+    from backbone.rounds.conditions import conditions_of, hash_code
+    from backbone.rounds.progress import Progress
+
+    conditions = conditions_of(planned)
+    if stored is not None and "--new" not in arguments and stored.conditions == conditions:
+        return []
+    commands = [each.command for each in planned]
+    measurement, ended = resume(commands, pending, conditions)
+
+    def keep(this_round: "Round") -> None:
+        if hash_code(planned) != conditions["code"]:
+            raise Failure("the code changed during this round, which is dropped")
+        pending.add(this_round, commands)
+
+    series = make_series(planned)
+    with Progress(series, ended, store=keep) as progress:
+        outcome = schedule.run_rounds(
+            series,
+            measurement.seed,
+            progress,
+            need_all=not leaves_out,
+            ended=ended,
+            locks=(lock,),
+        )
+    if not outcome.is_complete:
+        raise Failure(outcome.failed)
+    texts = {}
+    for each in planned:
+        if each.command not in outcome.failures:
+            record = records.join(outcome.runs[each.command])
+            texts[f"{each.file}.json"] = records.dumps(record)
+            texts[f"{each.file}.txt"] = format_rows(record.rows)
+    pending.store(texts, removed=stale_files(planned, pending.results) - texts.keys())
+    return [command.name for command in outcome.failures]
+
+
+def resume(
+    commands: Sequence["Command"], pending: "Pending", conditions: dict[str, str]
+) -> tuple["Measurement", list["Round"]]:
+    """The measurement that is pending, with its rounds; a new one, without any, if none is, or the
+    user wants one. Raises Failure if a condition has changed."""
+    from backbone.rounds.pending import Measurement
+
+    measurement = pending.load()
+    ended = pending.rounds(commands) if measurement and "--new" not in arguments else []
+    if not ended:
+        started = datetime.now().isoformat(timespec="seconds")
+        measurement = Measurement(started, random.randrange(10**9), conditions)
+        pending.start(measurement)
+    elif difference := measurement.difference_from(conditions):
+        raise Failure(
+            f"cannot continue the measurement started at {measurement.when}: {difference}"
+        )
+    else:
+        ending.say(
+            f"continuing after round {len(ended)} of the measurement started at {measurement.when}"
+        )
+    return measurement, ended
+
+
+def make_series(planned: Sequence[Planned]) -> list["Series"]:
+    """The commands that take turns, input by input."""
+    from backbone.rounds.schedule import Series
+
+    inputs: dict[str, list[Planned]] = {}
+    for each in planned:
+        inputs.setdefault(each.workload.dataset, []).append(each)
+    return [
+        Series(name, [each.command for each in alike], alike[0].rounds)
+        for name, alike in inputs.items()
+    ]
+
+
+def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
+    """The stored files that a plan's results replace, by their paths in the results' folder, where
+    its lines name their results."""
+    return {
+        str(file.relative_to(results))
+        for each in planned
+        if each.stale is not None
+        for kind in ("json", "txt")
+        for file in results.glob(f"{each.stale}*.{kind}")
+    }
+
+
+def what_is_kept(pending: "Pending") -> str:
+    """What a measurement that has not ended leaves."""
+    from backbone.record.titles import count
+    from backbone.rounds.pending import discard
+
+    if pending.is_stored:
+        return "the new results are stored"
+    if pending.is_being_stored:
+        return "the stored results are half replaced: start this once more"
+    if rounds := pending.count_rounds():
+        return (
+            f"stored results are unchanged, {count(rounds, 'round')} kept: the same command "
+            "continues, with --new it starts over"
+        )
+    discard(pending.folder)
+    return "stored results are unchanged"
+
+
+def show_stored(planned: Sequence[Planned], results: Path) -> None:
+    """Print the whole pass of the first command on each input, and say where all results are."""
+    shown: dict[str, str] = {}
+    for each in planned:
+        if each.rounds is not None and each.stale is None:
+            shown.setdefault(each.workload.dataset, (results / f"{each.file}.txt").read_text())
+    print("".join(shown.values()), end="")
+    folders = dict.fromkeys(results / Path(each.file).parent for each in planned)
+    outer = [
+        str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
+        for folder in folders
+        if folder.parent not in folders
+    ]
+    ending.say(f"stored in {', '.join(outer)}")
+    if results == ROOT or results.parent == ROOT / "devices":
+        ending.say("'python results.py --update' writes the tables")
+
+
+if __name__ == "__main__":
+    ending.run(main)

@@ -1,0 +1,118 @@
+"""setup.py REQUIREMENTS NAME WRAPPER [ARGUMENT...]: makes .venv in this checkout, unless there is
+one, installs these requirements in it, and starts the wrapper again. Standard library only."""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+requirements, name, *wrapper = sys.argv[1:]
+sys.argv[0] = str(ROOT / name)  # messages begin with the wrapper's name
+
+from check import has_nvidia_driver  # noqa: E402
+
+from backbone.command import ending  # noqa: E402
+from backbone.command.errors import Failure  # noqa: E402
+from backbone.command.interrupts import Interrupted, interrupts_raised  # noqa: E402
+from backbone.rounds import locks  # noqa: E402
+
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin/python"
+UNFINISHED = ROOT / ".venv.unfinished"
+LOCK = ROOT / ".venv.lock"
+# PyTorch's wheels for CPUs; the default index has those for CUDA, which are some gigabytes.
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+PATIENCE = 5  # seconds that the index has to answer
+OWN_INDEX = re.compile(r"[.](index-url|extra-index-url|no-index)=")
+
+
+def main() -> None:
+    with interrupts_raised(), locks.machine_taken(), LOCK.open("w") as lock:
+        if not locks.take(lock.fileno()):
+            ending.say("waiting for another machine, which sets up .venv here")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            if UNFINISHED.exists() or not can_import():
+                set_up(lock.fileno())
+        except Interrupted as interrupt:
+            what = f"interrupted by {signal.Signals(interrupt.number).name} while setting up .venv"
+            ending.say(f"{what}; the next start goes on")
+            raise
+    os.execvp("sh", ["sh", *wrapper])
+
+
+def set_up(lock: int) -> None:
+    """Make .venv and install the requirements. lock: an open file that pip keeps open. Raises
+    Failure."""
+    if UNFINISHED.exists():
+        ending.say("starting over with .venv, whose set-up was interrupted")
+    if UNFINISHED.exists() or not VENV.exists():
+        ending.say("setting up: making .venv")
+        UNFINISHED.touch()
+        if not succeeds([sys.executable, "-m", "venv", "--clear", VENV], lock):
+            raise Failure("python3 cannot make .venv")
+    ending.say(f"setting up: installing {requirements} in .venv, which takes minutes")
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if not succeeds([*pip, *index_flags(), "-r", ROOT / requirements], lock):
+        raise Failure(f"cannot install {requirements} in .venv; the next start tries again")
+    if not can_import():
+        raise Failure(f"what {requirements} installs cannot be imported")
+    UNFINISHED.unlink(missing_ok=True)
+
+
+def index_flags() -> list[str]:
+    """The flags that make pip take PyTorch without CUDA: on Linux without an NVIDIA driver, unless
+    the user has configured an index, or PyTorch's does not answer."""
+    if sys.platform != "linux" or has_nvidia_driver() or has_own_index():
+        return []
+    if not answers(f"{CPU_INDEX}/torch/"):
+        ending.say(f"{CPU_INDEX} does not answer; installing PyTorch with CUDA, which is larger")
+        return []
+    return ["--extra-index-url", CPU_INDEX]
+
+
+def has_own_index() -> bool:
+    """Whether pip's configuration or environment names an index."""
+    listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True)
+    return bool(OWN_INDEX.search(listed.stdout))
+
+
+def answers(url: str) -> bool:
+    """Whether a page can be had within seconds, also where looking up its host takes longer."""
+    found = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, method="HEAD"), timeout=PATIENCE
+            ):
+                found.append(url)
+        except OSError:
+            pass
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return bool(found)
+
+
+def can_import() -> bool:
+    """Whether .venv has the requirements."""
+    check = [PYTHON, ROOT / "shell/check.py", requirements]
+    return PYTHON.exists() and subprocess.run(check, capture_output=True).returncode == 0
+
+
+def succeeds(command: list[str | Path], lock: int) -> bool:
+    """Run a command, which ends with this process; whether it succeeds. Its stdout is stderr."""
+    return subprocess.run(command, stdout=sys.stderr, pass_fds=[lock]).returncode == 0
+
+
+if __name__ == "__main__":
+    ending.run(main)

@@ -1,0 +1,59 @@
+# shellcheck shell=sh
+# What every wrapper begins with. It has set $wrapper, its name, and $root, its checkout. This sets
+#   $python   the interpreter that runs everything
+#   $cuda     "cuda" if PyTorch there finds a CUDA device; otherwise a sentence that says why not
+#   $inputs, $rounds   the inputs and how many rounds of them: INPUTS and ROUNDS, or the defaults
+# The user's folder stays the current one, so that files that arguments name are found.
+: "${wrapper:?}" "${root:?}"
+set -f                           # INPUTS holds words, not patterns
+export PYTHONDONTWRITEBYTECODE=1 # on a full disk a cache may be cut short, and break later runs
+
+say() { printf '%s: %s\n' "$wrapper" "$1" >&2; }
+# fail MESSAGE [STATUS]
+fail() {
+  say "$1"
+  exit "${2:-1}"
+}
+
+# use_python REQUIREMENTS ARGUMENT...: find the interpreter: $PYTHON, or else the first of .venv and
+# python3 that can import these requirements. If neither can, set up .venv, and start the wrapper
+# again with its arguments.
+use_python() {
+  requirements=$1
+  shift
+  if [ -n "${PYTHON-}" ]; then
+    python=$PYTHON
+    command -v "$python" >/dev/null || fail "PYTHON=$PYTHON is no program"
+    cuda=$("$python" "$root/shell/check.py" "$requirements") \
+      || fail "PYTHON=$PYTHON cannot import what is needed; install $requirements there, or unset PYTHON"
+    [ -n "$cuda" ] || fail "PYTHON=$PYTHON is no Python"
+    return
+  fi
+  for python in "$root/.venv/bin/python" python3; do
+    [ "$python" = python3 ] || [ ! -e "$root/.venv.unfinished" ] || continue
+    cuda=$("$python" "$root/shell/check.py" "$requirements" 2>/dev/null) && return
+  done
+  exec python3 "$root/shell/setup.py" "$requirements" "$wrapper" "$0" "$@"
+}
+
+# has_cuda OTHERWISE: whether there is a CUDA device; if not, say why, and what is done instead.
+has_cuda() {
+  case $cuda in
+    cuda) return 0 ;;
+    'no CUDA device'*) say "$cuda: $1" ;;
+    *) fail "$cuda" ;;
+  esac
+  return 1
+}
+
+# can_keep_memory: whether the C library has what --keep-memory needs; only glibc has.
+can_keep_memory() { getconf GNU_LIBC_VERSION >/dev/null 2>&1; }
+
+# shellcheck disable=SC2034 # wrappers use it
+inputs=${INPUTS:-cityscapes pascal}
+rounds=${ROUNDS:-10}
+case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
+case " $* " in
+  *' -h '* | *' --help '*) python=${PYTHON:-python3} cuda=cuda ;; # which needs no library
+  *) use_python requirements.txt "$@" ;;
+esac
