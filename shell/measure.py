@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-LEAVE_OUT = "--leave-out-failed"
-leaves_out = sys.argv[1] == LEAVE_OUT
+leaves_out = sys.argv[1] == "--leave-out-failed"
 wrapper, lines, *arguments = sys.argv[2 if leaves_out else 1 :]
+users = [argument for argument in arguments if argument != "--new"]
 sys.argv[0] = str(ROOT / wrapper)  # messages begin with the wrapper's name
 
 from backbone.command import ending  # noqa: E402
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # on a full disk a cache is cut short
-    users = [argument for argument in arguments if argument != "--new"]
     commands = plan.read_plan(lines.splitlines(), users, wrapper)
     from backbone.rounds.pending import Pending, complete_storing
 
@@ -59,8 +57,7 @@ def main() -> None:
             if commands[0].rounds is None:
                 failures = run_once(commands, pending, lock)
             else:
-                stored = completed.get(pending.folder)
-                failures = run_rounds(commands, pending, lock, stored)
+                failures = run_rounds(commands, pending, lock, completed.get(pending.folder))
         except Failure as failure:
             raise Failure(f"{failure}; {what_is_kept(pending)}") from failure
         except Interrupted as interrupt:
@@ -74,7 +71,8 @@ def main() -> None:
 
 
 def run_once(commands: Sequence[Planned], pending: "Pending", lock: int) -> list[str]:
-    """Run commands one after the other, and store what they print and write."""
+    """Run commands one after the other, and store what they print and write. Raises Failure if one
+    fails: none of them is ever left out."""
     from backbone.rounds import process
 
     texts = {}
@@ -142,19 +140,16 @@ def resume(
     from backbone.rounds.pending import Measurement
 
     measurement = pending.load()
-    ended = pending.rounds(commands) if measurement and "--new" not in arguments else []
-    if not ended:
+    if measurement is None or "--new" in arguments or not pending.count_rounds():
         started = datetime.now().isoformat(timespec="seconds")
         measurement = Measurement(started, random.randrange(10**9), conditions)
         pending.start(measurement)
-    elif difference := measurement.difference_from(conditions):
-        raise Failure(
-            f"cannot continue the measurement started at {measurement.when}: {difference}"
-        )
-    else:
-        ending.say(
-            f"continuing after round {len(ended)} of the measurement started at {measurement.when}"
-        )
+        return measurement, []
+    begun = f"the measurement started at {measurement.when}"
+    if difference := measurement.difference_from(conditions):
+        raise Failure(f"cannot continue {begun}: {difference}")
+    ended = pending.rounds(commands)
+    ending.say(f"continuing after round {len(ended)} of {begun}")
     return measurement, ended
 
 

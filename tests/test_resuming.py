@@ -98,6 +98,7 @@ def test_new_starts_over(checkout, three_rounds):
     [
         ({"ROUNDS": "4"}, "the commands changed"),
         ({"INPUTS": "64x64 96x96"}, "the commands changed"),
+        ({"INPUTS": "96x96"}, "the commands changed"),
         ({"MALLOC_ARENA_MAX": "1"}, "MALLOC_ARENA_MAX was unset, and is 1"),
         ({"STAND_IN_KIND": "another"}, "its processes disagree: kind_of_test was none, and is"),
         ({}, "the code changed"),
@@ -106,7 +107,7 @@ def test_new_starts_over(checkout, three_rounds):
 def test_changed_condition_is_refused_and_named(checkout, three_rounds, change, said):
     end(begin(checkout, three_rounds))
     pending = files_in(checkout / ".pending")
-    source = checkout / "compare.py"
+    source = checkout / "backbone/trace/costs.py"
     text = source.read_text()
     if not change:
         source.write_text(text + "# a comment\n")
@@ -128,7 +129,7 @@ def test_round_in_which_the_code_changes_is_dropped(checkout, three_rounds):
         f"while not os.path.exists('{asleep}.go'): time.sleep(0.1)\n        turns.end(1)",
     )
     process = begin(checkout, three_rounds)
-    (checkout / "compare.py").write_text("# another\n")
+    (checkout / "timer.py").write_text("# another\n")
     Path(f"{asleep}.go").touch()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1

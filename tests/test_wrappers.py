@@ -1,9 +1,16 @@
 """Wrappers, from outside: what they store, refuse and say."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
 import resource
 import shutil
 import signal
+import struct
+import termios
 
 import pytest
 from project import ENVIRONMENT, ROOT
@@ -17,6 +24,7 @@ from wrappers import (
     files_in,
     load,
     run,
+    start,
 )
 
 QUICK = {"cpu/stats.sh": ["--iterations", "2", "--warmup", "0"]}
@@ -270,6 +278,22 @@ def test_modes_end_if_stock_fails(checkout, stand_in):
     assert (result.returncode, result.stdout) == (1, "")
     assert "stored results are unchanged" in result.stderr.splitlines()[-1]
     assert files_in(checkout) == before
+
+
+def test_bar_on_a_terminal(checkout, stand_in):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # rows, columns
+    process = start("stats.sh", cwd=checkout, env={**stand_in, "INPUTS": "64x64"}, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # which ends a terminal
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown
+    text = shown.decode()
+    assert re.search(r"cpu/stats.sh: round 1 of 1, 64x64 \S* .* of 6 runs", text), text
+    assert "runs by turns" not in text
 
 
 def test_every_wrapper_is_tested():

@@ -13,7 +13,7 @@ from backbone.measure.available import available_processors
 from backbone.record import schema
 from backbone.rounds.plan import Planned
 
-SOURCES = ("*.py", "cpu/*.py", "backbone/**/*.py", "shell/*.py")
+SOURCES = ("timer.py", "cpu/timer.py", "backbone/*/*.py")
 PACKAGES = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript", "openvino")
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -36,8 +36,8 @@ def conditions_of(plan: Sequence[Planned]) -> dict[str, str]:
 
 
 def hash_code(plan: Sequence[Planned]) -> str:
-    """A hash of this project's sources, and of the files of a user's network and weights. (What a
-    user's file imports is not in it.)"""
+    """A hash of the sources that timers run, and of the files of a user's network and weights (not
+    of what these import)."""
     workloads = {each.workload for each in plan}
     own = {Path(file) for workload in workloads for file in _files_of(workload)}
     sources = {file for pattern in SOURCES for file in ROOT.glob(pattern)}

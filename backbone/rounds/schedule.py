@@ -1,6 +1,6 @@
 """All rounds of a measurement, in their order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,7 +54,7 @@ def run_rounds(
     seed: int,
     observer: Observer,
     need_all: bool = False,
-    ended: Iterable[Round] = (),
+    ended: Sequence[Round] = (),
     locks: tuple[int, ...] = (),
 ) -> Outcome:
     """Run all rounds of several series, and return what they gave.
