@@ -111,13 +111,14 @@ def run_rounds(
         pending.add(this_round, commands)
 
     series = make_series(planned)
-    with Progress(series, ended, store=keep) as progress:
+    with Progress(series, ended) as progress:
         outcome = schedule.run_rounds(
             series,
             measurement.seed,
             progress,
             need_all=not leaves_out,
             ended=ended,
+            keep=keep,
             locks=(lock,),
         )
     if not outcome.is_complete:

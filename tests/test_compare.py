@@ -55,9 +55,10 @@ def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
     [
         ("/bin/ls", "exit status 2: "),
         ("no-such-program --i pascal", "cannot start: No such file or directory"),
-        ("mem.py --i 64x96", "takes no turns (--turns); is it a timer of this project?"),
+        ("mem.py --i 64x96", "takes no turns: it is no timer of this project, or of an older"),
         ("cpu/timer.py --speed", "error: unrecognized arguments: --speed"),
-        ("/bin/true", "has ended without taking turns; is it a timer?"),
+        ("/bin/true", "takes no turns: it is no timer"),
+        ("/bin/echo hi", "takes no turns: it is no timer"),
         ("timer.py --i 64x96", "timer.py: no CUDA device here"),
         ("cpu/timer.py 'x", "No closing quotation"),
         ("cpu/timer.py --iterations=9", "--iterations is compare.py's to set"),

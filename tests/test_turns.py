@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from project import CEILINGS, ENVIRONMENT, ROOT, assert_one_line, script
+from project import CEILINGS, ENVIRONMENT, ROOT, script
 
 from backbone.command.errors import Failure
 from backbone.measure import available
@@ -30,8 +29,8 @@ TIMER = "cpu/timer.py --i 64x96"
 STAND_IN = """
 import json, os, sys, time
 fault, moment = sys.argv[1].split(":")
-reading, writing = map(int, sys.argv[-2:])
-reader, writer = os.fdopen(reading), os.fdopen(writing, "w", buffering=1)
+assert sys.argv[2:] == ["--turns"]
+reader, writer = sys.stdin, os.fdopen(1, "w", buffering=1)
 def at(here):
     if here != moment:
         return
@@ -133,7 +132,7 @@ def children() -> list[psutil.Process]:
     [
         ("fails", "exit status 1: it says why"),
         ("is-killed", "SIGKILL"),
-        ("ends", "has ended without taking turns; is it a timer?"),
+        ("ends", "takes no turns: it is no timer of this project, or of an older version"),
         ("hangs", "and is given up"),
     ],
 )
@@ -189,9 +188,9 @@ def test_run_that_somebody_ends_is_no_failure_of_its_command(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("raves:start", "said 'what?' where its protocol was expected"),
-        ("is-older:start", "its timer is too old for this project"),
-        ("is-newer:start", "its timer is too new for this project"),
+        ("raves:start", "takes no turns: it is no timer of this project, or of an older version"),
+        ("is-older:start", "takes no turns: it is no timer of this project, or of an older"),
+        ("is-newer:start", "its timer is too new for this version of the project"),
         ("breaks-off:warm", "said that it is ready, and ['0.001']"),
         ("breaks-off:turn", "said that its turn has ended, and []"),
         ("breaks-off:end", "said that it sends its record, and what it sent is no record of a"),
@@ -343,37 +342,57 @@ def test_what_a_run_notes_is_told_once(tmp_path):
     assert sorted(log.notes) == ["", "", "", "a note\n"]
 
 
-@pytest.fixture
-def timer_by_hand():
-    """A real timer, and the test's ends of its pipes."""
-    reading, there = os.pipe()
-    here, writing = os.pipe()
+def test_timer_ends_by_itself_when_its_parent_has_closed_the_pipes():
     command = [sys.executable, *shlex.split(TIMER), "--warmup", "0", "--iterations", "9"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(
-        [*command, "--turns", str(reading), str(writing)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        pass_fds=(reading, writing),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [*command, "--turns"], cwd=ROOT, env=ENVIRONMENT, bufsize=0, **pipes
     ) as process:
-        os.close(reading)
-        os.close(writing)
-        assert os.read(here, 100) == b"protocol 1\n"
-        yield process, here, there
-    os.close(here)
+        assert process.stdout.readline() == b"protocol 1\n"
+        assert process.stdout.readline().startswith(b"ready ")
+        process.stdin.write(b"turn 3\n")
+        assert process.stdout.readline() == b"ended 6\n"
+        process.stdin.close()
+        assert process.stdout.read() == b""
+        assert process.stderr.read() == b"cpu/timer.py: the parent process has exited\n"
+    assert process.returncode == 1
 
 
-def test_timer_ends_by_itself_when_its_parent_has_closed_the_pipes(timer_by_hand):
-    process, here, there = timer_by_hand
-    assert os.read(here, 100).startswith(b"ready ")
-    os.write(there, b"turn 3\n")
-    assert os.read(here, 100) == b"ended 6\n"
-    os.close(there)
-    stdout, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stdout) == (1, "")
-    assert stderr == "cpu/timer.py: the parent process has exited\n"
+PRINTING = """
+import os, torch
+print("as it is imported")
+class Printing(torch.nn.Conv2d):
+    def forward(self, image):
+        print("Python's")
+        os.write(1, b"C's\\n")
+        return super().forward(image)
+def network():
+    return torch.nn.Sequential(Printing(3, 3, 1))
+"""
+
+
+def test_what_a_network_prints_does_not_disturb_turns(tmp_path):
+    (tmp_path / "nets.py").write_text(PRINTING)
+    words = ["--i", "8x8", "--iterations", "2", "--model", f"{tmp_path}/nets.py:network"]
+    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *words])
+    log = Log()
+    outcome = run_all([command], 1, log)
+    assert outcome.is_complete, outcome.failures
+    assert "as it is imported" in log.notes[0] and "C's" not in log.notes[0]
+
+
+def test_equal_commands_get_equal_arguments(tmp_path):
+    """Also their lengths decide what lies where in memory, and with that a part of the time."""
+    folder = tmp_path / "args"
+    folder.mkdir()
+    file = tmp_path / "tells.py"
+    file.write_text(
+        f"import os, shutil; shutil.copy('/proc/self/cmdline', f'{folder}/{{os.getpid()}}')"
+    )
+    command = [sys.executable, str(file)]
+    run_all([Command("a", command), Command("b", command)], 1)
+    run_all([Command("b", command)], 1)
+    assert len({each.read_bytes() for each in folder.iterdir()}) == 1
 
 
 def test_rows_are_the_same_through_the_pipe_and_in_a_file(tmp_path):
@@ -401,9 +420,3 @@ def test_rows_are_the_same_through_the_pipe_and_in_a_file(tmp_path):
 
 
 NOT_TIMES = ("level", "type", "path", "stage", "input_shape", "settings", "cost", "number")
-
-
-@pytest.mark.parametrize("pipes", [("98", "99"), ("0", "99")])
-def test_pipes_that_are_not_open(pipes):
-    result = script("cpu/timer.py", "--i", "64x96", "--turns", *pipes)
-    assert_one_line(result, f"--turns {pipes[0]} {pipes[1]}: no such pipes are open here")

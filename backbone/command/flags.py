@@ -163,10 +163,8 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of network and image")
     parser.add_argument(
         "--turns",
-        nargs=2,
-        type=whole_number,
-        metavar=("READ", "WRITE"),
-        help="take turns by these two open pipes, as compare.py and the wrappers ask for",
+        action="store_true",
+        help="take turns that a parent process hands out over stdin and stdout, as compare.py does",
     )
     parser.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
     return parser

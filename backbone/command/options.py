@@ -113,9 +113,8 @@ class TimerOptions:
     """What a timer is asked for.
 
     target: "model", "block" or "layer". iterations, warmup: timed passes, and passes before them.
-    threads: intra-op; None is PyTorch's choice. json: a file for the record. turns: the file
-    descriptors of two pipes, to read from and to write to, by which the run takes turns; None: it
-    runs all its passes at once.
+    threads: intra-op; None is PyTorch's choice. json: a file for the record. turns: whether
+    a parent process hands out turns; otherwise the run has all its passes at once.
     """
 
     workload: Workload
@@ -125,12 +124,12 @@ class TimerOptions:
     warmup: int
     threads: int | None = None
     json: str | None = None
-    turns: tuple[int, int] | None = None
+    turns: bool = False
 
     @property
     def has_record(self) -> bool:
         """Whether the run leaves a record, in a file or to a parent process."""
-        return self.json is not None or self.turns is not None
+        return self.json is not None or self.turns
 
     @property
     def folder_suffix(self) -> str:

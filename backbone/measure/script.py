@@ -37,7 +37,7 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
     """Time what the command line asks for. Print the report, and write the record if there is to be
     one; with --turns, send the record to the parent process instead."""
     options = flags.timer_options(parser)
-    turns = None if options.turns is None else Turns(*options.turns)
+    turns = Turns() if options.turns else None
     catalog.check_named(options.workload, parser.error)
     if options.json is not None:
         files.check_writable(options.json)

@@ -1,6 +1,6 @@
 """A timer's side of turns: it waits for each while the other runs of its round have theirs.
 
-The timer and its parent process (backbone/rounds) exchange lines over two pipes:
+The timer and its parent process (backbone/rounds) exchange lines over the timer's stdin and stdout:
 
     timer   protocol 1           the version of this protocol, before torch is imported
     timer   ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
@@ -30,15 +30,20 @@ class Turns:
     """The turns of this run. is_first: whether no run of the same command has finished before;
     known after the last turn."""
 
-    def __init__(self, reading: int, writing: int) -> None:
-        """Open the two pipes and send the protocol's version. On Linux the process ends with its
-        parent from now on, whatever it is doing. Raises Failure if these are no open files."""
-        try:
-            self._reader = os.fdopen(reading, "r", encoding="utf-8")
-            self._writer = os.fdopen(writing, "w", encoding="utf-8")
-        except OSError as error:
-            raise Failure(f"--turns {reading} {writing}: no such pipes are open here") from error
+    def __init__(self) -> None:
+        """Take stdin and stdout for the lines, and send the protocol's version. What is printed
+        from now on is lost. The process gets a group of its own, so that a terminal's signals reach
+        its parent alone (in a session of its own, Linux would schedule it apart from other runs,
+        which makes their times differ); on Linux it ends with its parent, whatever it is doing."""
+        self._reader = os.fdopen(os.dup(0), "r", encoding="utf-8")
+        self._writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 0)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
         self.is_first = True
+        if os.getpgrp() != os.getpid():
+            os.setpgrp()
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         self._tell(f"protocol {PROTOCOL}")

@@ -36,9 +36,12 @@ ALIASES = {"--i": "--input", "--target": "--w"}
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A command of a plan. rounds: None if it runs once. dataset: its input. file: of its results,
-    in the folder of all results, without an ending. stale: what the names of files in the same
-    folder begin with that its results belong to; None unless its line names its results."""
+    """A command of a plan.
+
+    rounds: None if it runs once. workload: what it measures. file: of its results, in the folder of
+    all results, without an ending. stale: if its line names its results, what the names of all
+    results of its network and input in that folder begin with: the new set replaces them all.
+    """
 
     command: Command
     rounds: int | None

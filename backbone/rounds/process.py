@@ -1,5 +1,6 @@
 """Processes that are started here: run once, ended, and what they wrote to stderr."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,7 +26,6 @@ def run_once(command: Command, locks: tuple[int, ...]) -> str:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 pass_fds=locks,
-                start_new_session=True,
                 text=True,
             )
         stdout, _ = process.communicate()
@@ -37,16 +37,18 @@ def run_once(command: Command, locks: tuple[int, ...]) -> str:
 
 
 def stop_process(process: subprocess.Popen | None) -> None:
-    """End a process that leads a session of its own, with what it has started, such as a compiler,
-    if it is there and has not ended."""
+    """End a process, if it is there and has not ended; a timer with its group, in which are the
+    processes that it has started, such as a compiler."""
     if process is None or process.poll() is not None:
         return
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:  # it has no group of its own
+            process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING_SECONDS)
+            return
 
 
 def unnamed_file() -> BinaryIO:

@@ -1,7 +1,7 @@
 """How far the rounds are: a bar on a terminal, lines elsewhere."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 
 from tqdm import tqdm
@@ -17,18 +17,16 @@ class Progress:
         self,
         all_series: Sequence[Series],
         ended: Sequence[Round] = (),
-        store: Callable[[Round], None] = lambda ended: None,
         lines: bool = True,
     ) -> None:
-        """ended: rounds that are not run again. store: called with each round that ends, before
-        anything is shown. lines: whether there are any where there is no terminal."""
+        """ended: rounds that are not run again. lines: whether there are any where there is no
+        terminal."""
         self._series = {each.name: each for each in all_series}
         self._left = {each.name: each.rounds for each in all_series}
         for each in ended:
             self._left[each.series] -= 1
         self._seconds: dict[str, list[float]] = {each.name: [] for each in all_series}
         self._begun = 0.0
-        self._store = store
         self._lines = lines
         runs = sum(self._left[each.name] * len(each.commands) for each in all_series)
         self._bar = tqdm(
@@ -63,8 +61,7 @@ class Progress:
         self._write(notes)
 
     def round_ended(self, ended: Round) -> None:
-        """Store a round, and name what failed in it."""
-        self._store(ended)
+        """Name what failed in a round."""
         self._seconds[ended.series].append(monotonic() - self._begun)
         self._left[ended.series] -= 1
         if self._lines:

@@ -1,4 +1,4 @@
-"""A run, seen by its parent: the process of a timer, and the pipes by which it takes turns.
+"""A run, seen by its parent: the process of a timer, which takes turns over its stdin and stdout.
 
 backbone/measure/turns.py is the timer's side, and lists the lines that the two exchange.
 """
@@ -30,6 +30,7 @@ from backbone.rounds.process import (
 PATIENCE = 20
 LEAST_PATIENCE = 60  # seconds
 START_SECONDS = 1800  # that a run may take to get warm, and to send its record after its last turn
+NO_TIMER = "takes no turns: it is no timer of this project, or of an older version"
 USERS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -73,33 +74,26 @@ class Run:
         self._locks = locks
         self._heard = b""
         self._stderr = unnamed_file()
-        self._open: list[int] = []  # this side's ends of the pipes
 
     def start(self, hash_seed: int) -> None:
         """Start the process. Python's hashes follow from this seed unless the environment sets
-        another, and its memory lies at the same addresses whenever it does the same. It has a
-        session of its own: a terminal's signals reach its parent alone. Raises RunFailed."""
+        another, and its memory lies at the same addresses whenever it does the same. Two runs
+        of one command get the same arguments to the last byte, since these are a part of what lies
+        where. Raises RunFailed."""
         command = self.command
-        self._reader, write_there = os.pipe()
-        read_there, self._writer = os.pipe()
-        self._open = [self._reader, self._writer]
-        turns = ["--turns", str(read_there), str(write_there)]
         try:
             with signals_held(), fixed_addresses():  # until it is known what is to be ended
                 self.process = subprocess.Popen(
-                    [*command.words, *turns],
+                    [*command.words, "--turns"],
                     env={"PYTHONHASHSEED": str(hash_seed), **os.environ, **command.environment},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
                     stderr=self._stderr,
-                    pass_fds=(read_there, write_there, *self._locks),
-                    start_new_session=True,
+                    bufsize=0,
+                    pass_fds=self._locks,
                 )
         except OSError as error:
             raise RunFailed(f"cannot start: {error.strerror}") from error
-        finally:
-            os.close(read_there)
-            os.close(write_there)
 
     def wait_until_ready(self) -> None:
         """Wait until the run is warm. Raises RunFailed."""
@@ -150,9 +144,9 @@ class Run:
     def stop(self) -> None:
         """End the process, if it is there, and close what is open."""
         stop_process(self.process)
-        for end in self._open:
-            os.close(end)
-        self._open = []
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.stdout.close()
         self._stderr.close()
 
     def _see_seconds(self, seconds: float) -> None:
@@ -162,15 +156,15 @@ class Run:
     def _check_protocol(self, line: str) -> None:
         """Raise RunFailed unless the timer speaks this protocol."""
         word, _, version = line.partition(" ")
-        if word not in ("protocol", "ready"):
-            raise RunFailed(f"said {line!r} where its protocol was expected")
-        if version != str(PROTOCOL):
-            is_newer = word == "protocol" and version.isdigit() and int(version) > PROTOCOL
-            raise RunFailed(f"its timer is too {'new' if is_newer else 'old'} for this project")
+        if word != "protocol" or not version.isdigit():
+            raise RunFailed(NO_TIMER)
+        if int(version) != PROTOCOL:
+            age = "new" if int(version) > PROTOCOL else "old"
+            raise RunFailed(f"its timer is too {age} for this version of the project")
 
     def _tell(self, line: str) -> None:
         try:
-            os.write(self._writer, f"{line}\n".encode())
+            self.process.stdin.write(f"{line}\n".encode())
         except OSError as error:
             raise RunFailed(self._why_it_ended()) from error
 
@@ -195,10 +189,10 @@ class Run:
 
     def _hear_more(self, deadline: float, expected: str) -> None:
         seconds = max(0, deadline - time.monotonic())
-        readable, _, _ = select.select([self._reader], [], [], seconds)
+        readable, _, _ = select.select([self.process.stdout], [], [], seconds)
         if not readable:
             raise RunFailed(f"has not said {expected} in time, and is given up")
-        heard = os.read(self._reader, 2**16)
+        heard = self.process.stdout.read(2**16)
         if not heard:
             raise RunFailed(self._why_it_ended())
         self._heard += heard
@@ -211,10 +205,9 @@ class Run:
         except subprocess.TimeoutExpired:
             return "has closed its pipes"
         lines = last_words(self._stderr)
-        if status == 2 and "unrecognized arguments:" in lines and "--turns" in lines:
-            return "takes no turns (--turns); is it a timer of this project?"
-        if status == 0 and self.seconds == 0:
-            return "has ended without taking turns; is it a timer?"
+        refuses_turns = status == 2 and "--turns" in lines
+        if refuses_turns or (status == 0 and self.seconds == 0):
+            return NO_TIMER
         if status == 0:
             return "has ended before its last turn had"
         if -status in USERS_SIGNALS:

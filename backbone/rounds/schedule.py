@@ -1,6 +1,6 @@
 """All rounds of a measurement, in their order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,6 +55,7 @@ def run_rounds(
     observer: Observer,
     need_all: bool = False,
     ended: Sequence[Round] = (),
+    keep: Callable[[Round], None] = lambda ended: None,
     locks: tuple[int, ...] = (),
 ) -> Outcome:
     """Run all rounds of several series, and return what they gave.
@@ -63,7 +64,8 @@ def run_rounds(
     series fails, since the others are compared with it; if only that one is left; and with
     need_all if any fails. seed: from 0 to below 2**31; the order of turns follows from it, the
     series and the round, Python's hashes from it and the round. ended: rounds that are not run
-    again. locks: open files that the processes keep open. Raises Failure if the conditions of a
+    again. keep: called with each round that ends, before anything is shown of it. locks: open files
+    that the processes keep open. Raises Failure if the conditions of a
     command differ between its processes, and if a user's signal ends one.
     """
     outcome = Outcome()
@@ -86,6 +88,7 @@ def run_rounds(
         outcome.add(this_round)
         if not _can_go_on(all_series, outcome.failures, need_all):
             return outcome
+        keep(this_round)
         observer.round_ended(this_round)
     outcome.is_complete = True
     return outcome
