@@ -1,4 +1,4 @@
-"""Timers' command lines side by side, by turns: which is faster, and whether that is certain.
+"""Compares timer commands that alternate in fresh processes: which is faster, and is it certain?
 
 A command is a timer with its flags, such as 'cpu/timer.py --i pascal', of this checkout or another;
 before it may stand variables of its environment (OMP_NUM_THREADS=1) and an interpreter of its own.
@@ -63,7 +63,7 @@ def percent(text: str) -> float:
     """A flag's type: a number from 0 up."""
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative number")
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def main() -> None:
     from backbone.record import records
     from backbone.report import comparison
 
-    with interrupts_raised(), locks.machine_taken(), locks.processes_awaited() as lock:
+    with interrupts_raised(), locks.machine_taken(), locks.earlier_processes_ended() as lock:
         outcome = run_rounds(commands, arguments, lock)
     if not outcome.is_complete:
         raise Failure(outcome.failed)

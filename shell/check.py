@@ -30,7 +30,7 @@ def has_nvidia_driver() -> bool:
 def main() -> None:
     sys.tracebacklimit = 0
     report = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # pytorch_memlab prints a line where there is no GPU
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # pytorch_memlab prints that it finds no GPU
     for module in NEEDED[sys.argv[1]]:
         import_module(module)
     import torch

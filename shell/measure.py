@@ -2,19 +2,20 @@
 
 Runs the commands of a wrapper's plan, whose lines backbone/rounds/plan.py explains, with the user's
 arguments behind each, and stores their results in $RESULTS or in this checkout. Commands with a
-number of rounds take turns in these; others run once. If a command fails, the measurement ends;
-with --leave-out-failed it goes on without that one, unless the others are compared with it.
+number of rounds take turns, a fresh process of each in every round (backbone/rounds/schedule.py);
+others run once. If a command fails, the measurement ends; with --leave-out-failed it goes on
+without that one, unless it is the first on its input, which the others are compared with.
 
-Each round that ends is kept (backbone/rounds/pending.py). Stored results are replaced at the end,
-all together.
+Each round that ends is kept in .pending/ in the folder of results (backbone/rounds/pending.py).
+Stored results are replaced at the end, all together.
 """
 
 import os
 import random
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,22 +26,23 @@ sys.path.insert(0, str(ROOT))
 leaves_out = sys.argv[1] == "--leave-out-failed"
 wrapper, lines, *arguments = sys.argv[2 if leaves_out else 1 :]
 users = [argument for argument in arguments if argument != "--new"]
+wants_new = "--new" in arguments
 sys.argv[0] = str(ROOT / wrapper)  # messages begin with the wrapper's name
 
 from backbone.command import ending  # noqa: E402
-from backbone.command.errors import Failure  # noqa: E402
+from backbone.command.errors import Failure, message_of  # noqa: E402
 from backbone.command.interrupts import Interrupted, interrupts_raised  # noqa: E402
 from backbone.rounds import locks, plan  # noqa: E402
 from backbone.rounds.plan import Planned  # noqa: E402
 
 if TYPE_CHECKING:
     from backbone.rounds.commands import Command
-    from backbone.rounds.pending import Measurement, Pending
+    from backbone.rounds.pending import Completed, Measurement, Pending
     from backbone.rounds.schedule import Round, Series
 
 
 def main() -> None:
-    commands = plan.read_plan(lines.splitlines(), users, wrapper)
+    planned = plan.read_plan(lines.splitlines(), users, wrapper)
     from backbone.rounds.pending import Pending, complete_storing
 
     results = Path(ROOT, os.environ.get("RESULTS") or ".")
@@ -49,50 +51,44 @@ def main() -> None:
         interrupts_raised(),
         locks.machine_taken(),
         locks.folder_taken(pending.folder.parent),
-        locks.processes_awaited() as lock,
+        reporting_what_is_kept(pending),
+        locks.earlier_processes_ended() as lock,
     ):
-        completed = complete_storing(results)
-        plan.check_free(commands, results)
-        try:
-            if commands[0].rounds is None:
-                failures = run_once(commands, pending, lock)
-            else:
-                failures = run_rounds(commands, pending, lock, completed.get(pending.folder))
-        except Failure as failure:
-            raise Failure(f"{failure}; {what_is_kept(pending)}") from failure
-        except Interrupted as interrupt:
-            with suppress(OSError):  # whoever read stderr may be gone
-                name = signal.Signals(interrupt.number).name
-                ending.say(f"interrupted by {name}; {what_is_kept(pending)}")
-            raise
-    show_stored(commands, results)
-    if failures:
-        raise Failure(f"some commands failed, and have no results: {'; '.join(failures)}")
+        completed = complete_storing(results).get(pending.folder)
+        plan.check_network(planned, results)
+        if planned[0].rounds is None:
+            failed = run_once(planned, pending, lock)
+        else:
+            failed = run_rounds(planned, pending, lock, completed)
+    show_stored(planned, results)
+    if failed:
+        raise Failure(f"some commands failed, and have no results: {'; '.join(failed)}")
 
 
-def run_once(commands: Sequence[Planned], pending: "Pending", lock: int) -> list[str]:
+def run_once(planned: Sequence[Planned], pending: "Pending", lock: int) -> list[str]:
     """Run commands one after the other, and store what they print and write. Raises Failure if one
-    fails: none of them is ever left out."""
+    fails; so no command is returned as failed."""
     from backbone.rounds import process
 
     texts = {}
     pending.folder.mkdir(parents=True, exist_ok=True)
     record = pending.folder / "record.json"
-    for each in commands:
+    for each in planned:
         command = replace(each.command, words=[*each.command.words, "--json", str(record)])
         ending.say(command.name)
         texts[f"{each.file}.txt"] = process.run_once(command, locks=(lock,))
         texts[f"{each.file}.json"] = record.read_text()
-    pending.store(texts, removed=[])
+    pending.store(texts)
     return []
 
 
 def run_rounds(
-    planned: Sequence[Planned], pending: "Pending", lock: int, stored: "Measurement | None"
+    planned: Sequence[Planned], pending: "Pending", lock: int, completed: "Completed | None"
 ) -> list[str]:
     """Run commands by rounds, from where the pending measurement has got to, and store their
-    results; the names of those that failed. stored: a measurement that was complete, and has been
-    stored just now. Raises Failure if one fails that is needed."""
+    results. Returns the names of those that failed and were left out; raises Failure if one fails
+    that is needed. completed: the measurement of these commands whose storing this process has just
+    completed, if it has; under the same conditions it is not measured again."""
     from backbone.record import records
     from backbone.record.text import format_rows
     from backbone.rounds import schedule
@@ -100,8 +96,11 @@ def run_rounds(
     from backbone.rounds.progress import Progress
 
     conditions = conditions_of(planned)
-    if stored is not None and "--new" not in arguments and stored.conditions == conditions:
-        return []
+    if completed is not None and not wants_new:
+        measurement = completed.measurement
+        if measurement is not None and measurement.conditions == conditions:
+            ending.say(f"completed storing the measurement started at {measurement.when}")
+            return completed.failed
     commands = [each.command for each in planned]
     measurement, ended = resume(commands, pending, conditions)
 
@@ -129,8 +128,9 @@ def run_rounds(
             record = records.join(outcome.runs[each.command])
             texts[f"{each.file}.json"] = records.dumps(record)
             texts[f"{each.file}.txt"] = format_rows(record.rows)
-    pending.store(texts, removed=stale_files(planned, pending.results) - texts.keys())
-    return [command.name for command in outcome.failures]
+    failed = [command.name for command in outcome.failures]
+    pending.store(texts, stale_files(planned, pending.results) - texts.keys(), failed)
+    return failed
 
 
 def resume(
@@ -140,8 +140,8 @@ def resume(
     user wants one. Raises Failure if a condition has changed."""
     from backbone.rounds.pending import Measurement
 
-    measurement = pending.load()
-    if measurement is None or "--new" in arguments or not pending.count_rounds():
+    measurement = None if wants_new or not pending.count_rounds() else pending.load()
+    if measurement is None:
         started = datetime.now().isoformat(timespec="seconds")
         measurement = Measurement(started, random.randrange(10**9), conditions)
         pending.start(measurement)
@@ -168,8 +168,8 @@ def make_series(planned: Sequence[Planned]) -> list["Series"]:
 
 
 def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
-    """The stored files that a plan's results replace, by their paths in the results' folder, where
-    its lines name their results."""
+    """The stored modes of the networks and inputs of a plan, of which the new ones take the place,
+    also of those that no longer exist; by their paths in the results' folder."""
     return {
         str(file.relative_to(results))
         for each in planned
@@ -177,6 +177,22 @@ def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
         for kind in ("json", "txt")
         for file in results.glob(f"{each.stale}*.{kind}")
     }
+
+
+@contextmanager
+def reporting_what_is_kept(pending: "Pending") -> Iterator[None]:
+    """If what is inside fails or is interrupted, the message says what is kept."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads messages any longer
+        raise
+    except (Failure, OSError) as error:
+        raise Failure(f"{message_of(error)}; {what_is_kept(pending)}") from error
+    except Interrupted as interrupt:
+        with suppress(OSError):  # whoever read stderr may be gone
+            name = signal.Signals(interrupt.number).name
+            ending.say(f"interrupted by {name}; {what_is_kept(pending)}")
+        raise
 
 
 def what_is_kept(pending: "Pending") -> str:
@@ -187,18 +203,18 @@ def what_is_kept(pending: "Pending") -> str:
     if pending.is_stored:
         return "the new results are stored"
     if pending.is_being_stored:
-        return "the stored results are half replaced: start this once more"
+        return "the stored results are partly replaced; run this command again to finish"
     if rounds := pending.count_rounds():
         return (
-            f"stored results are unchanged, {count(rounds, 'round')} kept: the same command "
-            "continues, with --new it starts over"
+            f"stored results are unchanged; {count(rounds, 'round')} kept: run this command again "
+            "under the same conditions to continue, or with --new to start over"
         )
     discard(pending.folder)
     return "stored results are unchanged"
 
 
 def show_stored(planned: Sequence[Planned], results: Path) -> None:
-    """Print the whole pass of the first command on each input, and say where all results are."""
+    """Print the time of the whole pass, stock, on each input, and say where all results are."""
     shown: dict[str, str] = {}
     for each in planned:
         if each.rounds is not None and each.stale is None:

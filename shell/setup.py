@@ -36,7 +36,7 @@ OWN_INDEX = re.compile(r"[.](index-url|extra-index-url|no-index)=")
 def main() -> None:
     with interrupts_raised(), locks.machine_taken(), LOCK.open("w") as lock:
         if not locks.take(lock.fileno()):
-            ending.say("waiting for another machine, which sets up .venv here")
+            ending.say("waiting for another machine to finish setting up .venv")
             fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             if UNFINISHED.exists() or not can_import():
@@ -53,9 +53,10 @@ def set_up(lock: int) -> None:
     Failure."""
     if UNFINISHED.exists():
         ending.say("starting over with .venv, whose set-up was interrupted")
-    if UNFINISHED.exists() or not VENV.exists():
+    is_new = UNFINISHED.exists() or not VENV.exists()
+    UNFINISHED.touch()
+    if is_new:
         ending.say("setting up: making .venv")
-        UNFINISHED.touch()
         if not succeeds([sys.executable, "-m", "venv", "--clear", VENV], lock):
             raise Failure("python3 cannot make .venv")
     ending.say(f"setting up: installing {requirements} in .venv, which takes minutes")

@@ -23,10 +23,10 @@ use_python() {
   shift
   if [ -n "${PYTHON-}" ]; then
     python=$PYTHON
-    command -v "$python" >/dev/null || fail "PYTHON=$PYTHON is no program"
+    command -v "$python" >/dev/null || fail "PYTHON=$PYTHON is not a program"
     cuda=$("$python" "$root/shell/check.py" "$requirements") \
       || fail "PYTHON=$PYTHON cannot import what is needed; install $requirements there, or unset PYTHON"
-    [ -n "$cuda" ] || fail "PYTHON=$PYTHON is no Python"
+    [ -n "$cuda" ] || fail "PYTHON=$PYTHON is not Python"
     return
   fi
   for python in "$root/.venv/bin/python" python3; do
@@ -52,7 +52,7 @@ can_keep_memory() { getconf GNU_LIBC_VERSION >/dev/null 2>&1; }
 # shellcheck disable=SC2034 # wrappers use it
 inputs=${INPUTS:-cityscapes pascal}
 rounds=${ROUNDS:-10}
-case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is no whole number from 1 up" 2 ;; esac
+case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is not a whole number from 1 up" 2 ;; esac
 case " $* " in
   *' -h '* | *' --help '*) python=${PYTHON:-python3} cuda=cuda ;; # which needs no library
   *) use_python requirements.txt "$@" ;;

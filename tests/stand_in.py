@@ -1,6 +1,6 @@
 """Takes the place of backbone/measure/script.py in a copy of the checkout: a timer that takes turns
 as the real one does and measures nothing. Its record keeps the flags and variables that it was
-started with as a condition, `words`. Variables make it fail or sleep:
+started with as a condition, `MALLOC_WORDS`. Variables make it fail or sleep:
 
     STAND_IN_FAILS     text that occurs in the words of a run that fails
     STAND_IN_SLEEPS    a file, which is made when a run gets its turn, which then never ends
@@ -56,7 +56,7 @@ def main(parser, device):
     turns.wait()
     turns.end(0)
     metadata = {"level": "model", "type": "MobileNetV2", "name": "MobileNetV2", "unit": "second"}
-    metadata |= {"input_shape": "[1, 3, 64, 96]", "words": words}
-    metadata |= {"kind_of_test": os.environ.get("STAND_IN_KIND", "none"), "date": "2026-11-29"}
+    metadata |= {"input_shape": "[1, 3, 64, 96]", "MALLOC_WORDS": words}
+    metadata |= {"MALLOC_KIND": os.environ.get("STAND_IN_KIND", "none"), "date": "2026-11-29"}
     run = {"values": [0.001 * (1 + options.iterations)], "metadata": metadata}
     turns.send(json.dumps({"version": "1.0", "benchmarks": [{"runs": [run]}]}))

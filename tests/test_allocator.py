@@ -75,7 +75,7 @@ def test_modes_have_the_allocators_that_are_found(checkout, stand_in, allocator,
     result = run(checkout / "modes.sh", env=env)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     found = (checkout / "cpu/mobilenetv2_stats/modes").glob("mobilenetv2_pascal_LD_PRELOAD_*.json")
-    words = [records.load(file).conditions["words"] for file in found]
+    words = [records.load(file).conditions["MALLOC_WORDS"] for file in found]
     assert words and all(each.startswith(f"LD_PRELOAD={name} cpu/timer.py ") for each in words)
 
 

@@ -55,10 +55,10 @@ def test_variables_quotes_and_an_interpreter_of_its_own(tmp_path):
     [
         ("/bin/ls", "exit status 2: "),
         ("no-such-program --i pascal", "cannot start: No such file or directory"),
-        ("mem.py --i 64x96", "takes no turns: it is no timer of this project, or of an older"),
+        ("mem.py --i 64x96", "is not a timer of this project, or is too old"),
         ("cpu/timer.py --speed", "error: unrecognized arguments: --speed"),
-        ("/bin/true", "takes no turns: it is no timer"),
-        ("/bin/echo hi", "takes no turns: it is no timer"),
+        ("/bin/true", "is not a timer of this project"),
+        ("/bin/echo hi", "is not a timer of this project"),
         ("timer.py --i 64x96", "timer.py: no CUDA device here"),
         ("cpu/timer.py 'x", "No closing quotation"),
         ("cpu/timer.py --iterations=9", "--iterations is compare.py's to set"),
@@ -69,6 +69,14 @@ def test_command_that_is_no_timer_or_cannot_start(command, reason):
     result = python("compare.py", *QUICK, command)
     assert_one_line(result, f"compare.py: {command}" if "A=1" not in command else "A=1", reason)
     assert "--iterations 3" not in result.stderr  # nor other flags that are compare.py's own
+
+
+def test_what_is_printed_before_a_failure_is_not_lost():
+    """As in a pipe, where Python keeps it in a buffer."""
+    result = python("compare.py", *QUICK, TIMER, "cpu/timer.py --speed", TIMER)
+    assert result.returncode == 1
+    assert result.stdout.count(f"{TIMER}  ") == 2 and " times as fast (" in result.stdout
+    assert "unrecognized arguments: --speed" in result.stderr
 
 
 def test_one_measurement_at_a_time(tmp_path):
@@ -83,8 +91,8 @@ def test_one_measurement_at_a_time(tmp_path):
     ("words", "text"),
     [
         (["--rounds", "1", TIMER], "'1' is not a whole number from 2 up"),
-        (["--same", "-1", TIMER], "'-1' is no number from 0 up"),
-        (["--same", "x", TIMER], "'x' is no number from 0 up"),
+        (["--same", "-1", TIMER], "'-1' is not a non-negative number"),
+        (["--same", "x", TIMER], "'x' is not a non-negative number"),
         (["--fail-slower", "3", TIMER], "--fail-slower needs a second command"),
         ([], "required: COMMAND"),
     ],

@@ -409,14 +409,14 @@ def test_wrappers_replace_no_other_network_of_its_name(own, tmp_path, line):
     stored = {}
     for model in (f"{own}:Small", f"{another}:resnet18"):
         (planned,) = plan_of("--model", model)
-        plan.check_free([planned], tmp_path)  # nothing is there yet
+        plan.check_network([planned], tmp_path)  # nothing is there yet
         file = tmp_path / f"{planned.file}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         assert script(*planned.command.words[1:], "--json", file).returncode == 0
-        plan.check_free([planned], tmp_path)  # it is its own
+        plan.check_network([planned], tmp_path)  # it is its own
         stored[model.rpartition(":")[2]] = file
     for model, name in ((f"{another}:Small", "Small"), ("resnet18", "resnet18")):
-        said = f"{stored[name]} is of another network that is called {name}; RESULTS=FOLDER"
+        said = f"{stored[name]} belongs to a different network named {name}; RESULTS=FOLDER"
         with pytest.raises(Failure, match=re.escape(said)):
-            plan.check_free(plan_of("--model", model), tmp_path)
-        plan.check_free(plan_of("--model", model, "--s", "2"), tmp_path)  # goes elsewhere
+            plan.check_network(plan_of("--model", model), tmp_path)
+        plan.check_network(plan_of("--model", model, "--s", "2"), tmp_path)  # goes elsewhere

@@ -359,6 +359,9 @@ def test_other_image_sizes_have_tables_and_pictures_titled_by_the_size(checkout)
     for file in checkout.glob("cpu/mobilenetv2_stats*/**/*_pascal*.json"):
         other = file.with_name(file.name.replace("pascal", "512x1024"))
         store(other, other_size(records.load(file)))
+    readme = (checkout / "README.md").read_text()
+    assert results(checkout, "--update").returncode == 0
+    assert (checkout / "README.md").read_text() == readme
     page = results(checkout).stdout
     headings = [line for line in page.splitlines() if line in ("Cityscapes:", "512x1024:")]
     assert headings[:2] == ["Cityscapes:", "512x1024:"]
@@ -375,4 +378,6 @@ def test_half_replaced_results_are_refused(checkout, folder):
     marker.parent.mkdir(parents=True)
     marker.write_text("{}")
     result = results(checkout, "--check")
-    assert_one_line(result, "the results of cpu/stats.sh are half replaced; start it once more")
+    assert_one_line(
+        result, "the results of cpu/stats.sh are partly replaced; run it again to finish"
+    )

@@ -98,7 +98,7 @@ def test_two_machines_set_up_one_after_the_other(checkout, without_libraries):
         fcntl.flock(other, fcntl.LOCK_EX)
         process = start(checkout / "summary.sh", env=without_libraries)
         line = process.stderr.readline()
-        assert line == "summary.sh: waiting for another machine, which sets up .venv here\n"
+        assert line == "summary.sh: waiting for another machine to finish setting up .venv\n"
         (checkout / ".venv/bin").mkdir(parents=True)
         (checkout / ".venv/bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (checkout / ".venv/bin/python").chmod(0o755)
@@ -121,8 +121,8 @@ def test_named_python_is_used_or_nothing_is(checkout, tmp_path):
     before = files_in(checkout)
     for name, words in (
         (bare, f"PYTHON={bare} cannot import what is needed; install requirements.txt there"),
-        ("no-such-python", "PYTHON=no-such-python is no program"),
-        ("/bin/true", "PYTHON=/bin/true is no Python"),
+        ("no-such-python", "PYTHON=no-such-python is not a program"),
+        ("/bin/true", "PYTHON=/bin/true is not Python"),
     ):
         # The tests' own interpreter, which could be used, is python3 here.
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

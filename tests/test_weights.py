@@ -123,17 +123,17 @@ def test_other_weights_of_the_same_name_are_not_replaced(net, tmp_path):
         flags = ("--model", f"{net}:net", "--weights", str(file))
         plans.append(plan.read_plan(["mem.py --i 32x48"], flags, "mem_report.sh"))
     same, other, another = plans
-    plan.check_free(same, tmp_path)
+    plan.check_network(same, tmp_path)
     (planned,) = same
     assert planned.file == "memory_reports_weights_best.pt/net_32x48"
     report = tmp_path / f"{planned.file}.json"
     report.parent.mkdir()
     flags = ("--device", "cpu", "--json", report)
     assert script(*planned.command.words[1:], *flags).returncode == 0
-    plan.check_free(same, tmp_path)
-    plan.check_free(another, tmp_path)  # in a folder of its own
-    with pytest.raises(Failure, match=r"net_32x48\.json is of other weights, best\.pt "):
-        plan.check_free(other, tmp_path)
+    plan.check_network(same, tmp_path)
+    plan.check_network(another, tmp_path)  # in a folder of its own
+    with pytest.raises(Failure, match=r"net_32x48\.json belongs to different weights, best\.pt "):
+        plan.check_network(other, tmp_path)
 
 
 def test_no_two_files_of_weights_have_the_same_folder():

@@ -1,5 +1,6 @@
 """How a script ends: in its report, or in a line that says what to do."""
 
+import contextlib
 import io
 import os
 import signal
@@ -41,6 +42,8 @@ def run(main: Callable[[], None]) -> None:
         message = message_of(error)
         if message is None:
             raise
+        with contextlib.suppress(OSError):  # a part of the report may have been printed
+            sys.stdout.flush()
         if os.environ.get("PROFILE_DEBUG") == "1":
             traceback.print_exc()
         say(message)

@@ -106,5 +106,6 @@ def is_of_environment(field: str) -> bool:
 
 
 def is_of_conditions(field: str) -> bool:
-    """Whether a field is of the conditions: all are that are of neither a run nor a row."""
-    return field not in RUN and field not in ROW
+    """Whether a field is one of the conditions. Fields that are not listed here, such as those of a
+    newer version, are ignored."""
+    return field in CONDITIONS or is_of_environment(field)

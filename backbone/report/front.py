@@ -1,6 +1,7 @@
 """README's parts: what the stored records say, in short."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from operator import attrgetter
 
 from backbone.command.options import KEEP_MEMORY
@@ -27,7 +28,13 @@ LINES = 6  # of what is printed
 
 
 def format_front(results: Results) -> dict[str, list[str]]:
-    """The parts and their blocks, by title; one may have none."""
+    """The parts and their blocks, by title; one may have none. They are of the datasets' image
+    sizes, if there are results of these."""
+    results = replace(
+        results,
+        times=_of_datasets(results.times),
+        modes=[inputs for inputs in map(_of_datasets, results.modes) if inputs],
+    )
     modes = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
     has_ceilings = any(each.ceilings for each in results.main_network)
     return {
@@ -38,6 +45,11 @@ def format_front(results: Results) -> dict[str, list[str]]:
         "Fastest modes": [format_table(fastest_cells(modes))] if modes else [],
         "Networks in short": [format_table(network_cells(results))] if results.others else [],
     }
+
+
+def _of_datasets(times: list[Stored]) -> list[Stored]:
+    """Those of the datasets' image sizes; all, if none are."""
+    return [each for each in times if each.dataset in DATASET_TITLES.values()] or times
 
 
 def short_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:

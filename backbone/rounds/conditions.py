@@ -13,15 +13,16 @@ from backbone.measure.available import available_processors
 from backbone.record import schema
 from backbone.rounds.plan import Planned
 
-SOURCES = ("timer.py", "cpu/timer.py", "backbone/*/*.py")
+PACKAGES_OF_TIMERS = ("command", "network", "trace", "measure", "record", "rounds")
+SOURCES = ("timer.py", "cpu/timer.py", *(f"backbone/{name}/*.py" for name in PACKAGES_OF_TIMERS))
 PACKAGES = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript", "openvino")
 CPUINFO = Path("/proc/cpuinfo")
 
 
 def conditions_of(plan: Sequence[Planned]) -> dict[str, str]:
-    """What decides the times of a plan's commands, as far as it is known before they run: commands,
-    code, versions, processors, GPU, and the variables of the environment that a record keeps. (What
-    only a timer knows, such as its threads, is compared between the runs of a command.)"""
+    """The conditions of a plan's commands that are known before they run: commands, code, versions,
+    processors, GPU, and the variables of the environment that a record keeps. (What only a timer
+    knows, such as its threads, is compared between the runs of a command.)"""
     conditions = {
         "commands": " | ".join(f"{each.rounds} {each.command.name}" for each in plan),
         "code": hash_code(plan),

@@ -8,12 +8,14 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 
 from backbone.command import ending
 from backbone.command.errors import Failure
 
 # All checkouts and users of a machine share these. (The tests have a folder of their own.)
 FOLDER = Path(os.environ.get("PROFILE_LOCKS", "/tmp"))
+PATIENCE = 600  # seconds that a process may outlive its driver, as while it compiles
 
 
 @contextlib.contextmanager
@@ -26,13 +28,21 @@ def machine_taken() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def processes_awaited() -> Iterator[int]:
-    """An open file that the processes of a measurement are to keep open. Those of one that was
-    killed may still be at work: they are waited for first."""
+def earlier_processes_ended() -> Iterator[int]:
+    """Wait for the processes of an earlier measurement whose driver was killed. Gives the open file
+    of a lock, which the processes of this measurement are to inherit: the lock ends with the last
+    of them. Raises Failure if one does not end."""
     with _opened_here("mobilenetv2-profile.processes.lock") as file:
+        deadline = monotonic() + PATIENCE
         if not take(file):
             ending.say("waiting for a process of an earlier measurement to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not take(file):
+                if monotonic() > deadline:
+                    raise Failure(
+                        "a process of an earlier measurement does not end; find it with "
+                        f"'fuser {FOLDER}/mobilenetv2-profile.processes.lock', and end it"
+                    )
+                sleep(0.2)
         yield file
 
 
@@ -59,7 +69,7 @@ def take(file: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        ending.say(f"no lock can be had here: {error.strerror}")
+        ending.say(f"this file system does not support locks: {error.strerror}")
     return True
 
 
@@ -68,7 +78,9 @@ def _opened_here(name: str) -> Iterator[int]:
     """A lock's open file, which all users of this machine can open."""
     path = FOLDER / name
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o644))
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY)
+        os.fchmod(file, 0o644)  # whatever the umask
+        os.close(file)
     file = os.open(path, os.O_RDONLY)
     try:
         yield file
@@ -90,6 +102,7 @@ def _take_in(folder: Path, lock: Path) -> int:
                 f"a measurement on another machine writes to {folder.parent}; "
                 "store results elsewhere with RESULTS=FOLDER"
             )
-        if lock.exists() and os.path.samestat(os.fstat(file), lock.stat()):
-            return file
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), lock.stat()):
+                return file
         os.close(file)

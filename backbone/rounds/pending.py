@@ -5,15 +5,16 @@ RESULTS/.pending/ has a folder for each wrapper and its arguments:
     measurement.json    when it started, its seed, its conditions
     pascal-003.json     one round of a series: records and failures; never changed
     new/                the files that are to be stored, once all rounds have ended
-    storing.json        from here on these replace the stored ones, whatever happens
+    storing.json        their names, and what failed; from here on they replace the stored ones
 
 All are synced to disk, and appear whole. RESULTS/.pending/trash/ is on its way out.
 """
 
+import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,15 @@ class Measurement:
         return None
 
 
+@dataclass(frozen=True)
+class Completed:
+    """A measurement whose storing was cut short, and has been completed. measurement: None if it
+    had no rounds. failed: names of commands that have no results."""
+
+    measurement: Measurement | None
+    failed: list[str]
+
+
 class Pending:
     """The folder of one wrapper's pending results, by its arguments."""
 
@@ -73,7 +83,8 @@ class Pending:
         return (self.folder / MARKER).exists()
 
     def load(self) -> Measurement | None:
-        """The measurement that is pending; None if there is none."""
+        """The measurement that is pending; None if there is none. Raises Failure if another version
+        of this project has written it."""
         return _load_measurement(self.folder)
 
     def start(self, measurement: Measurement) -> None:
@@ -104,30 +115,36 @@ class Pending:
     def _round_files(self) -> list[Path]:
         return sorted(self.folder.glob("*-*.json"))
 
-    def store(self, texts: dict[str, str], removed: Sequence[str]) -> None:
+    def store(
+        self, texts: dict[str, str], removed: Collection[str] = (), failed: Sequence[str] = ()
+    ) -> None:
         """Replace the stored results: write files with these texts, by their paths in the results'
-        folder, and remove others. Raises Failure, and leaves all as it was, if they cannot all be
-        written."""
+        folder, and remove others. failed: names of commands that have no results. Raises Failure or
+        OSError, and leaves all as it was, if the files cannot all be written."""
         shutil.rmtree(self.folder / NEW, ignore_errors=True)
         for path, text in texts.items():
             file = self.folder / NEW / path
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, text)
-        marker = {"files": sorted(texts), "removed": sorted(removed)}
+        for folder in [file for file in self.folder.rglob("*") if file.is_dir()]:
+            sync_folder(folder)
+        marker = {"files": sorted(texts), "removed": sorted(removed), "failed": list(failed)}
         with signals_held():
             write_whole(self.folder / MARKER, json.dumps(marker, indent=1))
             _replace_stored(self.folder, self.results)
             self.is_stored = True
 
 
-def complete_storing(results: Path) -> dict[Path, Measurement | None]:
-    """Complete what was cut short in a results' folder while it was stored; the folders of what was
-    pending, and which measurement that was. What a killed process left otherwise is removed."""
+def complete_storing(results: Path) -> dict[Path, Completed]:
+    """Complete what was cut short in a results' folder while it was stored, by the folders of what
+    was pending. What a killed process left otherwise is removed."""
     completed = {}
     shutil.rmtree(results / PENDING / TRASH, ignore_errors=True)
-    for folder in sorted((results / PENDING).glob("*/")):
+    folders = [path for path in (results / PENDING).glob("*") if path.is_dir()]
+    for folder in folders:
         if (folder / MARKER).exists():
-            completed[folder] = _load_measurement(folder)
+            failed = json.loads((folder / MARKER).read_text())["failed"]
+            completed[folder] = Completed(_load_measurement(folder), failed)
             with signals_held():
                 _replace_stored(folder, results)
         elif not (folder / MEASUREMENT).exists():
@@ -139,7 +156,7 @@ def check_whole(results: Path) -> None:
     """Raise Failure if the results in a folder are half replaced."""
     for marker in (results / PENDING).glob(f"*.sh-*/{MARKER}"):
         wrapper = marker.parent.name.rpartition("-")[0].replace("-", "/")
-        raise Failure(f"the results of {wrapper} are half replaced; start it once more")
+        raise Failure(f"the results of {wrapper} are partly replaced; run it again to finish")
 
 
 def discard(folder: Path) -> None:
@@ -165,9 +182,11 @@ def _move_files(folder: Path, results: Path) -> None:
     touched = set()
     for path in marker["files"]:
         new, stored = folder / NEW / path, results / path
+        stored.parent.mkdir(parents=True, exist_ok=True)
         if new.exists():
-            stored.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(new, stored)
+            _move(new, stored)
+        elif not stored.exists():
+            raise Failure(f"{new}, which is to be stored, is lost; measure again with --new")
         touched.add(stored.parent)
     for path in marker["removed"]:
         (results / path).unlink(missing_ok=True)
@@ -176,9 +195,25 @@ def _move_files(folder: Path, results: Path) -> None:
         sync_folder(stored_folder)
 
 
+def _move(new: Path, stored: Path) -> None:
+    """Move a text, also to another file system, where a link may lead."""
+    try:
+        new.replace(stored)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        write_whole(stored, new.read_text("utf-8"))
+        new.unlink()
+
+
 def _load_measurement(folder: Path) -> Measurement | None:
     file = folder / MEASUREMENT
-    return Measurement(**json.loads(file.read_text())) if file.exists() else None
+    if not file.exists():
+        return None
+    try:
+        return Measurement(**json.loads(file.read_text()))
+    except (TypeError, ValueError) as error:
+        raise Failure(f"{file} is of another version of this project; use --new") from error
 
 
 def _load_round(file: Path, commands: Sequence[Command]) -> Round:

@@ -28,6 +28,7 @@ from backbone.network import catalog
 from backbone.rounds.commands import Command, read_command, split_variables
 
 TARGET_FOLDERS = {"model": "", "block": "blocks/", "layer": "layers/"}
+# Of records' texts: to read records takes seconds.
 FILE_ID = re.compile(r'"file_id": ?("\w+")')
 WEIGHTS = re.compile(r'"weights": ?("(?:[^"\\]|\\.)+")')
 TO_OVERRIDE = ("--iterations", "--warmup")  # that users may set where a line sets them too
@@ -73,8 +74,8 @@ def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str])
     parser = import_module(script.removesuffix(".py").replace("/", ".")).make_parser()
     parser.prog = script
     parser.epilog = (
-        f"{wrapper} sets {', '.join(sorted(own))} itself, and has one more flag: --new starts a "
-        "measurement over that is pending. Variables: INPUTS, ROUNDS, RESULTS, PYTHON."
+        f"{wrapper} sets {', '.join(sorted(own))} itself. It also takes --new, which discards "
+        "pending rounds and starts over. Variables: INPUTS, ROUNDS, RESULTS, PYTHON."
     )
     _refuse_own_flags(arguments, own, parser)
     options = _options_of(parser, [*script_flags, *arguments])
@@ -101,7 +102,8 @@ def _refuse_own_flags(
     for word in arguments:
         flag = word.partition("=")[0]
         if flag in own:
-            parser.error(f"{flag} is the wrapper's to set; to choose it, run {parser.prog} itself")
+            advice = "INPUTS=..." if flag in ("--i", "--input") else f"{parser.prog} itself"
+            parser.error(f"{flag} is set by the wrapper; use {advice} to choose it")
 
 
 def _options_of(
@@ -135,7 +137,7 @@ def _place_of(
     return f"{stats}/{folder}/", f"{name}_{spelled}", f"{name}_"
 
 
-def check_free(plan: Sequence[Planned], results: Path) -> None:
+def check_network(plan: Sequence[Planned], results: Path) -> None:
     """Raise Failure if results of another network of the same name are where those of a plan go: of
     a user's own from another file, or of torchvision's; or those of other weights of a file of the
     same name."""
@@ -147,9 +149,9 @@ def check_free(plan: Sequence[Planned], results: Path) -> None:
             weights = _value_in(text, WEIGHTS)
             reason = None
             if _value_in(text, FILE_ID) != workload.file_id:
-                reason = f"{file} is of another network that is called {workload.network_name}"
+                reason = f"{file} belongs to a different network named {workload.network_name}"
             elif weights is not None and weights != weights_id:
-                reason = f"{file} is of other weights, {weights}"
+                reason = f"{file} belongs to different weights, {weights}"
             if reason:
                 raise Failure(f"{reason}; RESULTS=FOLDER stores this one's results elsewhere")
 

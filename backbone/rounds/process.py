@@ -48,7 +48,9 @@ def stop_process(process: subprocess.Popen | None) -> None:
             process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ENDING_SECONDS)
-            return
+            break
+    with contextlib.suppress(ProcessLookupError):  # what has not ended with it
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def unnamed_file() -> BinaryIO:
@@ -74,4 +76,7 @@ def last_words(stderr: BinaryIO) -> str:
 
 def how_it_ended(status: int) -> str:
     """A process's exit status in words."""
-    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+    if status >= 0:
+        return f"exit status {status}"
+    names = {number.value: number.name for number in signal.Signals}
+    return names.get(-status, f"signal {-status}")

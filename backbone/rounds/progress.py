@@ -7,11 +7,11 @@ from time import monotonic
 from tqdm import tqdm
 
 from backbone.command import ending
-from backbone.rounds.schedule import Round, Series
+from backbone.rounds.groups import Round, Series
 
 
 class Progress:
-    """Shows on stderr how the rounds go; see Observer in schedule.py."""
+    """Shows on stderr how the rounds go."""
 
     def __init__(
         self,
@@ -43,7 +43,8 @@ class Progress:
         self._bar.close()
 
     def round_begins(self, series: Series, number: int) -> None:
-        """Say which round begins, and how long the rest takes, once that is known."""
+        """Say which round of a series begins, from 1, and how long the rest takes, once that is
+        known."""
         self._begun = monotonic()
         rounds = sum(each.rounds for each in self._series.values())
         text = f"round {rounds - sum(self._left.values()) + 1} of {rounds}, {series.name}"
@@ -56,7 +57,8 @@ class Progress:
             self.say(f"{text}: {len(series.commands)} runs by turns")
 
     def run_ended(self, notes: str) -> None:
-        """Count a run, and show what it noted."""
+        """Count a run that has finished. notes: what it wrote to stderr, if no run before wrote the
+        same."""
         self._bar.update()
         self._write(notes)
 
@@ -66,7 +68,7 @@ class Progress:
         self._left[ended.series] -= 1
         if self._lines:
             for command, reason in ended.failures.items():
-                self.say(f"{command.name} failed, and is left out: {reason}")
+                self.say(f"{command.name} failed, and is left out of later rounds: {reason}")
 
     def say(self, line: str) -> None:
         """Show a line."""

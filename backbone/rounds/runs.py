@@ -29,8 +29,9 @@ from backbone.rounds.process import (
 # A run is given up if a turn takes this many times as long as it should, plus these seconds.
 PATIENCE = 20
 LEAST_PATIENCE = 60  # seconds
+PROTOCOL_SECONDS = 120  # for its first line, before it imports torch
 START_SECONDS = 1800  # that a run may take to get warm, and to send its record after its last turn
-NO_TIMER = "takes no turns: it is no timer of this project, or of an older version"
+NO_TIMER = "is not a timer of this project, or is too old to take turns"
 USERS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -97,14 +98,14 @@ class Run:
 
     def wait_until_ready(self) -> None:
         """Wait until the run is warm. Raises RunFailed."""
-        deadline = time.monotonic() + START_SECONDS
-        self._check_protocol(self._hear_line(deadline, "its protocol"))
-        said = self._hear("ready", deadline)
+        begun = time.monotonic()
+        self._check_protocol(self._hear_line(begun + PROTOCOL_SECONDS, "its protocol"))
+        said = self._hear("ready", begun + START_SECONDS)
         try:
             seconds, resident, *on_device = float(said[0]), *map(int, said[1:])
             reserved, self.free_on_device = on_device or (0, None)
         except ValueError as error:
-            raise RunFailed(f"said that it is ready, and {said}") from error
+            raise RunFailed(f"sent an invalid line: ready {' '.join(said)}") from error
         self._see_seconds(max(seconds, 1e-6))
         self.memory = Memory(resident=resident, on_device=reserved)
 
@@ -117,7 +118,7 @@ class Run:
         try:
             (self.passes_left,) = map(int, said)
         except ValueError as error:
-            raise RunFailed(f"said that its turn has ended, and {said}") from error
+            raise RunFailed(f"sent an invalid line: ended {' '.join(said)}") from error
         if self.passes_left > 0:  # the last turn may have been shorter
             self._see_seconds((time.monotonic() - begun) / (passes + 1))
 
@@ -131,11 +132,11 @@ class Run:
             (length,) = map(int, said)
             record = records.loads(self._hear_bytes(length, deadline).decode(), "what it sent")
         except (ValueError, Failure) as error:
-            raise RunFailed(f"said that it sends its record, and {error}") from error
+            raise RunFailed(f"sent an invalid record: {error}") from error
         try:
             status = self.process.wait(START_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise RunFailed(f"has not ended {START_SECONDS} s after its last turn") from error
+            raise RunFailed("timed out waiting for its exit") from error
         if status != 0:
             raise RunFailed(self._why_it_ended())
         self.notes = read_text(self._stderr)
@@ -173,7 +174,7 @@ class Run:
         line = self._hear_line(deadline, repr(expected))
         word, *values = line.split() or [""]
         if word != expected:
-            raise RunFailed(f"said {line!r} where {expected!r} was expected")
+            raise RunFailed(f"sent {line!r} instead of {expected!r}")
         return values
 
     def _hear_line(self, deadline: float, expected: str) -> str:
@@ -191,7 +192,7 @@ class Run:
         seconds = max(0, deadline - time.monotonic())
         readable, _, _ = select.select([self.process.stdout], [], [], seconds)
         if not readable:
-            raise RunFailed(f"has not said {expected} in time, and is given up")
+            raise RunFailed(f"timed out waiting for {expected}")
         heard = self.process.stdout.read(2**16)
         if not heard:
             raise RunFailed(self._why_it_ended())
@@ -209,7 +210,7 @@ class Run:
         if refuses_turns or (status == 0 and self.seconds == 0):
             return NO_TIMER
         if status == 0:
-            return "has ended before its last turn had"
+            return "exited before its last turn"
         if -status in USERS_SIGNALS:
-            raise Failure(f"{self.command.name} was ended by {signal.Signals(-status).name}")
+            raise Failure(f"{self.command.name} was ended by {how_it_ended(status)}")
         return f"{how_it_ended(status)}: {lines}" if lines else how_it_ended(status)

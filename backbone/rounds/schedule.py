@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from backbone.command.errors import Failure
 from backbone.record import records
 from backbone.record.rows import Record
 from backbone.rounds.commands import Command
 from backbone.rounds.groups import Round, RoundRunner, Series
+from backbone.rounds.progress import Progress
 from backbone.rounds.runs import Run
 
 
@@ -36,23 +36,10 @@ class Outcome:
         self.failures |= ended.failures
 
 
-class Observer(Protocol):
-    """Who is told how the rounds go."""
-
-    def round_begins(self, series: Series, number: int) -> None:
-        """A round begins, whose number is from 1."""
-
-    def run_ended(self, notes: str) -> None:
-        """A run has finished. notes: what it wrote to stderr, if no run before wrote the same."""
-
-    def round_ended(self, ended: Round) -> None:
-        """A round has ended in which no run failed that nothing goes on without."""
-
-
 def run_rounds(
     all_series: Sequence[Series],
     seed: int,
-    observer: Observer,
+    progress: Progress,
     need_all: bool = False,
     ended: Sequence[Round] = (),
     keep: Callable[[Round], None] = lambda ended: None,
@@ -76,20 +63,20 @@ def run_rounds(
     noted: set[str] = set()
 
     def run_ended(run: Run) -> None:
-        observer.run_ended("" if run.notes in noted else run.notes)
+        progress.run_ended("" if run.notes in noted else run.notes)
         noted.add(run.notes)
 
     for series, number in in_order(all_series):
         if (series.name, number) in known:
             continue
-        observer.round_begins(series, number)
+        progress.round_begins(series, number)
         left = [command for command in series.commands if command not in outcome.failures]
         this_round = runners[series.name].run(number, left, outcome.runs.keys(), run_ended)
         outcome.add(this_round)
         if not _can_go_on(all_series, outcome.failures, need_all):
             return outcome
         keep(this_round)
-        observer.round_ended(this_round)
+        progress.round_ended(this_round)
     outcome.is_complete = True
     return outcome
 
