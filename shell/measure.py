@@ -1,13 +1,19 @@
 """The driver of all wrappers: measure.py [--leave-out-failed] WRAPPER PLAN [ARGUMENT...]
 
-Runs the commands of a wrapper's plan, whose lines backbone/rounds/plan.py explains, with the user's
-arguments behind each, and stores their results in $RESULTS or in this checkout. Commands with a
-number of rounds take turns, a fresh process of each in every round (backbone/rounds/schedule.py);
-others run once. If a command fails, the measurement ends; with --leave-out-failed it goes on
-without that one, unless it is the first on its input, which the others are compared with.
+Runs the commands of a wrapper's plan (its lines: backbone/rounds/plan.py), with the user's
+arguments behind each, and stores their results in $RESULTS or in this checkout.
 
-Each round that ends is kept in .pending/ in the folder of results (backbone/rounds/pending.py).
-Stored results are replaced at the end, all together.
+Commands whose lines begin with a number of rounds take turns: in each round every command runs in a
+fresh process, a child of this one, which sends its record over a pipe
+(backbone/rounds/schedule.py). Others run once. If a command fails, the measurement ends; with
+--leave-out-failed it goes on without that one, unless it is the first on its input, which the
+others are compared with.
+
+Only this process writes results. It writes each round that ends to .pending/ in the folder of
+results, and after the last one replaces the stored results, all together
+(backbone/rounds/pending.py). An interrupt ends the children and keeps the rounds; if this process
+is killed, the children end by themselves, and the next start waits for them. The same command then
+continues with the next round, and completes a replacement that was cut short.
 """
 
 import os
@@ -52,10 +58,10 @@ def main() -> None:
         locks.machine_taken(),
         locks.folder_taken(pending.folder.parent),
         reporting_what_is_kept(pending),
-        locks.earlier_processes_ended() as lock,
+        locks.earlier_processes_ended() as lock,  # an open file, which children inherit
     ):
         completed = complete_storing(results).get(pending.folder)
-        plan.check_network(planned, results)
+        plan.check_network(planned, results)  # not another one's results of the same name
         if planned[0].rounds is None:
             failed = run_once(planned, pending, lock)
         else:
@@ -168,8 +174,8 @@ def make_series(planned: Sequence[Planned]) -> list["Series"]:
 
 
 def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
-    """The stored modes of the networks and inputs of a plan, of which the new ones take the place,
-    also of those that no longer exist; by their paths in the results' folder."""
+    """The stored modes of the plan's networks and inputs, by their paths in the results' folder.
+    The new set replaces all of them, also modes that failed or no longer exist."""
     return {
         str(file.relative_to(results))
         for each in planned

@@ -137,7 +137,7 @@ def start(*command: str | Path) -> subprocess.Popen:
 
 
 def wait_for_runs(driver: psutil.Process, number: int) -> list[psutil.Process]:
-    """The runs of compare.py, once there are so many."""
+    """The runs of compare.py, once it has this number of them."""
     for _ in range(300):
         if len(runs := driver.children()) == number:
             return runs

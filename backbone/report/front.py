@@ -48,7 +48,7 @@ def format_front(results: Results) -> dict[str, list[str]]:
 
 
 def _of_datasets(times: list[Stored]) -> list[Stored]:
-    """Those of the datasets' image sizes; all, if none are."""
+    """The times at the datasets' image sizes; all times, if there are none."""
     return [each for each in times if each.dataset in DATASET_TITLES.values()] or times
 
 

@@ -1,8 +1,8 @@
 """One round: a fresh process of each command, taking turns until all have finished.
 
-Runs of one round meet the same minutes, so that their ratio is worth something. They also have the
-same hash seed and no random addresses, so that two which do the same have their memory at the same
-places. Rounds are independent of each other: each has a hash seed of its own.
+Runs of one round see the same background load, so that their ratio means something. They also have
+the same hash seed and no random addresses, so that two equal runs have the same memory layout.
+Rounds are independent of each other: each has its own hash seed.
 """
 
 import contextlib
@@ -75,8 +75,8 @@ class RoundRunner:
         finished: Collection[Command],
         run_ended: Callable[[Run], None],
     ) -> Round:
-        """One round of those commands of the series that have not failed, the first one among them.
-        It ends early if that one fails, or, where all are needed, any. finished: commands of which
+        """One round of the commands that have not failed, among them the first of the series. It
+        ends early if that one fails or, if all are needed, if any fails. finished: commands of which
         a run has finished before. run_ended: called for each run that finishes."""
         this_round = Round(self._series.name, number)
         self._random = random.Random(f"{self._seed} {self._series.name} {number}")

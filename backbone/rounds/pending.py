@@ -213,7 +213,9 @@ def _load_measurement(folder: Path) -> Measurement | None:
     try:
         return Measurement(**json.loads(file.read_text()))
     except (TypeError, ValueError) as error:
-        raise Failure(f"{file} is of another version of this project; use --new") from error
+        raise Failure(
+            f"{file} was written by another version of this project; use --new"
+        ) from error
 
 
 def _load_round(file: Path, commands: Sequence[Command]) -> Round:

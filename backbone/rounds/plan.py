@@ -5,10 +5,10 @@ A line is [ROUNDS] [VARIABLE=VALUE ...] SCRIPT FLAGS [-> FOLDER/NAME], in a shel
     10 cpu/timer.py --i pascal --target block
     10 LD_PRELOAD=libjemalloc.so.2 cpu/timer.py --i pascal -> modes/LD_PRELOAD=libjemalloc.so.2
 
-A command without a number of rounds runs once. The user's flags stand behind those of the line.
-What a line runs decides where its results go: the network, the input and the target, and as a part
-of the folder's name all flags that change conditions. A line that ends in -> FOLDER/NAME has a name
-for its own flags, and only the user's are part of the folder's name.
+A command without a number of rounds runs once. The user's flags follow the line's. Network, input
+and target decide where results go; flags that change conditions become part of the folder's name.
+If a line ends in -> FOLDER/NAME, the name describes the line's own flags, and only the user's
+become part of the folder's name.
 """
 
 import argparse
@@ -39,9 +39,9 @@ ALIASES = {"--i": "--input", "--target": "--w"}
 class Planned:
     """A command of a plan.
 
-    rounds: None if it runs once. workload: what it measures. file: of its results, in the folder of
-    all results, without an ending. stale: if its line names its results, what the names of all
-    results of its network and input in that folder begin with: the new set replaces them all.
+    rounds: None if it runs once. workload: what it measures. file: path of its results in the
+    results' folder, without an ending. stale: if the line has -> FOLDER/NAME, the common beginning
+    of the paths of all results of its network and input in that folder, which the new set replaces.
     """
 
     command: Command
@@ -138,9 +138,9 @@ def _place_of(
 
 
 def check_network(plan: Sequence[Planned], results: Path) -> None:
-    """Raise Failure if results of another network of the same name are where those of a plan go: of
-    a user's own from another file, or of torchvision's; or those of other weights of a file of the
-    same name."""
+    """Raise Failure if the folders of a plan's results hold results of a different network with the
+    same name (a user's own from another file, or torchvision's), or of different weights from a
+    file with the same name."""
     workloads = {Path(each.file).parent: each.workload for each in plan}
     for folder, workload in workloads.items():
         weights_id = workload.weights_id

@@ -82,7 +82,7 @@ def run_rounds(
 
 
 def in_order(all_series: Sequence[Series]) -> list[tuple[Series, int]]:
-    """All rounds by series and number, so that those of each series spread over the whole time."""
+    """All rounds by series and number; each series is spread over the whole measurement."""
     rounds = [(each, number) for each in all_series for number in range(1, each.rounds + 1)]
     return sorted(rounds, key=lambda each: (each[1] - 0.5) / each[0].rounds)
 
