@@ -76,8 +76,8 @@ class RoundRunner:
         run_ended: Callable[[Run], None],
     ) -> Round:
         """One round of the commands that have not failed, among them the first of the series. It
-        ends early if that one fails or, if all are needed, if any fails. finished: commands of which
-        a run has finished before. run_ended: called for each run that finishes."""
+        ends early if that one fails or, if all are needed, if any fails. finished: commands of
+        which a run has finished before. run_ended: called for each run that finishes."""
         this_round = Round(self._series.name, number)
         self._random = random.Random(f"{self._seed} {self._series.name} {number}")
         self._failures = this_round.failures
