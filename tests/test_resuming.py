@@ -275,6 +275,7 @@ def store_killed(results: Path, text: str, step: int) -> int:
             setattr(os, name, killed(getattr(os, name)))
         ours = Pending(results, "cpu/stats.sh", [])
         ours.start(Measurement("2026-11-29T12:00:00", seed=1, conditions={}))
+        (ours.folder / "64x64-001.json").write_text("{}")  # a round
         ours.store({"a/one.txt": text, "two.json": text}, removed=["gone.json"], failed=["x"])
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -302,10 +303,12 @@ def test_killed_at_every_step_of_storing(tmp_path):
             assert texts_in(tmp_path) == new
         else:
             assert texts_in(tmp_path) in (stored, new)
+            is_pending = bool(list(tmp_path.glob(".pending/cpu*/64x64-001.json")))
+            assert not (is_pending and texts_in(tmp_path) == new)  # or it would be continued
             complete_storing(tmp_path)
             assert texts_in(tmp_path) in (stored, new)
         left = {file.name for file in tmp_path.glob(".pending/*/*")}
-        assert left <= {"measurement.json", "new", ".storing.json.new"}
+        assert left <= {"measurement.json", "64x64-001.json", "new", ".storing.json.new"}
         if status == 0:
             break
     assert status == 0 and texts_in(tmp_path) == new and step > 30 and half_stored > 3
