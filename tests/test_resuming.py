@@ -311,7 +311,7 @@ def test_killed_at_every_step_of_storing(tmp_path):
         assert left <= {"measurement.json", "64x64-001.json", "new", ".storing.json.new"}
         if status == 0:
             break
-    assert status == 0 and texts_in(tmp_path) == new and step > 30 and half_stored > 3
+    assert status == 0 and texts_in(tmp_path) == new and step > 30 and half_stored > 2
 
 
 def texts_in(folder: Path) -> dict[str, str]:
