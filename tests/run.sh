@@ -4,7 +4,7 @@ wrapper=tests/run.sh root=$(dirname -- "$0")/..
 . "$root/shell/start.sh"
 use_python tests/requirements.txt "$@"
 cd -- "$root" || exit
-set +f # shellcheck is given patterns below
+set +f # the patterns below name files
 case $python in "$root"/*) python=.venv/bin/python ;; esac
 scripts=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 "$python" -m ruff check || exit
