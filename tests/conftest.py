@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from project import ROOT  # noqa: F401
-from wrappers import checkout, stand_in  # noqa: F401
+from wrappers import checkout, nothing_left_running, stand_in  # noqa: F401
 
 from backbone.command.errors import Failure
 from backbone.rounds import locks

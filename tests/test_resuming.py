@@ -182,16 +182,6 @@ def test_signal_to_what_runs_once(checkout, stand_in, tmp_path):
     assert files_in(checkout) == before and not (checkout / ".pending").exists()
 
 
-def test_somebodys_signal_to_a_run_is_no_failure_of_its_mode(checkout, three_rounds):
-    env = {**three_rounds, "STAND_IN_ROUND": "1"}
-    process = start(checkout / "modes.sh", env=env)
-    wait_for(Path(env["STAND_IN_SLEEPS"]).exists, process)
-    psutil.Process(process.pid).children()[-1].terminate()
-    _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert "was ended by SIGTERM; stored results are unchanged" in stderr.splitlines()[-1]
-
-
 @every_shell
 def test_interrupted_when_nobody_reads(checkout, three_rounds, shell):
     # As Ctrl-C does to `sh cpu/stats.sh 2>&1 | tee log`: tee may be the first to go.

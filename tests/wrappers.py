@@ -1,7 +1,9 @@
 """How tests run wrappers: in a copy of the checkout whose path has spaces."""
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -102,12 +104,28 @@ def load(folder: Path, *files: str) -> list[Record]:
     return [records.load(folder / file) for file in files]
 
 
+started: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running():
+    """A test that fails half way leaves no process, whose lock others would wait for."""
+    yield
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    started.clear()
+
+
 def start(wrapper: Path | str, *flags: str, shell=("sh",), **options) -> subprocess.Popen:
     if shutil.which(shell[0]) is None:
         pytest.skip(f"no {shell[0]} here")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     options = {"env": ENVIRONMENT, "start_new_session": True} | pipes | options
-    return subprocess.Popen([*shell, str(wrapper), *flags], **options)
+    process = subprocess.Popen([*shell, str(wrapper), *flags], **options)
+    started.append(process)
+    return process
 
 
 def run(wrapper: Path | str, *flags: str, **options) -> subprocess.CompletedProcess:
