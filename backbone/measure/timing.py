@@ -103,12 +103,14 @@ class _Intervals:
     page_faults: list[int]
     kernels: list[Kernels | None]
 
-    def between(self, first: int, end: int) -> dict[str, object]:
-        """The fields of a row that spans the intervals from `first` to before `end`: samples of the
-        shape (1, passes), and page faults."""
-        milliseconds = np.round(self.samples[:, first:end].sum(axis=1), 6)
-        faults = (sum(self.page_faults[first:end]),) if self.page_faults else ()
-        return {"samples": milliseconds[np.newaxis], "page_faults": faults}
+    def samples_of(self, span: range) -> np.ndarray:
+        """The samples of a row that spans some intervals, shape (1, passes)."""
+        milliseconds = self.samples[:, span.start : span.stop].sum(axis=1)
+        return np.round(milliseconds, 6)[np.newaxis]
+
+    def faults_of(self, span: range) -> tuple[int, ...]:
+        """The page faults of a row that spans some intervals; empty if they were not counted."""
+        return (sum(self.page_faults[span.start : span.stop]),) if self.page_faults else ()
 
     def kernels_of(self, interval: int) -> tuple[Kernels, ...]:
         """The kernels of a row that is one operation."""
@@ -120,6 +122,7 @@ def _whole_row(
     name: str, input_shape: list[int], operations: list[Operation], intervals: _Intervals
 ) -> Row:
     """The row of the whole pass, whose cost is left open where there are no operations."""
+    every = range(intervals.samples.shape[1])
     return Row(
         level="model",
         type=name,
@@ -127,7 +130,8 @@ def _whole_row(
         stage=None,
         input_shape=input_shape,
         cost=sum_costs(operations) if operations else None,
-        **intervals.between(0, intervals.samples.shape[1]),
+        samples=intervals.samples_of(every),
+        page_faults=intervals.faults_of(every),
     )
 
 
@@ -140,18 +144,20 @@ def _part_rows(cut: CutPass, target: str, intervals: _Intervals) -> list[Row]:
     for number, (stage, group) in enumerate(groupby(parts, key=lambda part: part[0])):
         operations = [operation for _, operation in group]
         end = first + (len(operations) if target == "layer" else 1)
-        rows.append(_stage_row(number, stage, operations, intervals.between(first, end)))
+        rows.append(_stage_row(number, stage, operations, intervals, range(first, end)))
         if target == "layer":
             for interval, operation in enumerate(operations, start=first):
-                fields = intervals.between(interval, interval + 1)
-                fields["kernels"] = intervals.kernels_of(interval)
-                rows.append(_operation_row(number, operation, fields))
+                rows.append(_operation_row(number, operation, intervals, interval))
         first = end
     return rows
 
 
 def _stage_row(
-    number: int, stage: Stage, operations: list[Operation], measured: dict[str, object]
+    number: int,
+    stage: Stage,
+    operations: list[Operation],
+    intervals: _Intervals,
+    span: range,
 ) -> Row:
     return Row(
         level="block",
@@ -161,11 +167,13 @@ def _stage_row(
         input_shape=operations[0].input_shape,
         settings=stage.settings,
         cost=sum_costs(operations),
-        **measured,
+        samples=intervals.samples_of(span),
+        page_faults=intervals.faults_of(span),
     )
 
 
-def _operation_row(number: int, operation: Operation, measured: dict[str, object]) -> Row:
+def _operation_row(number: int, operation: Operation, intervals: _Intervals, interval: int) -> Row:
+    span = range(interval, interval + 1)
     cost = Cost(kind=operation.kind, macs=operation.macs, bytes_moved=operation.bytes_moved)
     return Row(
         level="layer",
@@ -174,5 +182,7 @@ def _operation_row(number: int, operation: Operation, measured: dict[str, object
         stage=number,
         input_shape=operation.input_shape,
         cost=cost,
-        **measured,
+        samples=intervals.samples_of(span),
+        page_faults=intervals.faults_of(span),
+        kernels=intervals.kernels_of(interval),
     )
