@@ -14,7 +14,7 @@ from backbone.command.files import write_whole
 OLD, NEW = "as it was\n", "what is new\n"
 FULL = OSError(28, "No space left on device")
 
-# A script that writes a file whose path is its only argument; its ends are those of all scripts.
+# A script that writes a file whose path is its only argument; it ends as all scripts do.
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})

@@ -84,7 +84,7 @@ def test_stats_on_a_cuda_device(checkout, stand_in):
 
 
 def test_rounds_and_passes_of_the_cpu(checkout, stand_in):
-    """VOC has twice as many rounds, and those of both inputs spread over the whole time."""
+    """VOC has twice as many rounds; both inputs are spread over the whole measurement."""
     result = run(checkout / "cpu/stats.sh", "--iterations", "5", env={**stand_in, "ROUNDS": "2"})
     assert result.returncode == 0, result.stderr
     rounds = [line.partition(": ")[2].split(":")[0] for line in result.stderr.splitlines()[:6]]
@@ -270,7 +270,7 @@ def test_a_mode_that_fails_is_named_and_its_old_results_are_removed(checkout, st
     assert "some commands failed, and have no results: cpu/timer.py" in result.stderr
     found = {file.name for file in folder.iterdir()}
     assert not {"mobilenetv2_pascal_train.txt", "mobilenetv2_pascal_gone.json"} & found
-    assert set(others) <= found  # those of other inputs are not measured here
+    assert set(others) <= found  # other inputs are not measured here
     records = load(folder, *(name for name in found if "pascal" in name and name.endswith("json")))
     assert len(records) >= 13 and all(len(record.runs) == 3 for record in records)
 

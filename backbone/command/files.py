@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from backbone.command.errors import Failure
@@ -55,18 +54,13 @@ def _target(path: str | Path) -> Path:
 
 
 def _replace(file: Path, text: str) -> None:
-    with _removed_if_left(file.with_name(f".{file.name}.new")) as new:
+    new = file.with_name(f".{file.name}.new")
+    try:
         with new.open("w", encoding="utf-8") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
         new.replace(file)
-    sync_folder(file.parent)
-
-
-@contextlib.contextmanager
-def _removed_if_left(file: Path) -> Iterator[Path]:
-    try:
-        yield file
     finally:
-        file.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+    sync_folder(file.parent)

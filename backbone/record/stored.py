@@ -106,7 +106,7 @@ def load_times() -> list[Stored]:
 
 
 def _check_same_run(file: Path, record: Record, first: Record, target: str) -> None:
-    """Raise Failure if a record is of other rounds than a first one, or of another target."""
+    """Raise Failure if a record has other rounds than a first one, or another target."""
     expected = first.conditions | {"target": target, "runs": _rounds_of(first)}
     here = record.conditions | {"runs": _rounds_of(record)}
     if unlike := sorted(dict(here.items() ^ expected.items())):
@@ -152,7 +152,7 @@ def _load_modes_of(folder: Path, stock: Path, others: list[Path]) -> Stored:
         again = "stock again" if "stock" in loaded else "stock"
         mode = records.mode_of(record, loaded.get("stock", record)) or again
         if mode in loaded:
-            raise Failure(f"{file} is of the same mode as {files[mode].name}: {mode}")
+            raise Failure(f"{file} has the same mode as {files[mode].name}: {mode}")
         loaded[mode] = record
         files[mode] = file
     ordered = {mode: loaded[mode] for mode in _in_order(loaded)}

@@ -54,7 +54,8 @@ class Planned:
 def read_plan(lines: Sequence[str], arguments: Sequence[str], wrapper: str) -> list[Planned]:
     """The commands of a plan, with a user's arguments. Wrong flags are usage errors, which exit.
     Raises Failure if there is nothing to run, or two lines would store the same file."""
-    plan = [_read_line(line, arguments, wrapper, _flags_in(lines)) for line in lines]
+    own = _flags_in(lines)
+    plan = [_read_line(line, arguments, wrapper, own) for line in lines]
     if not plan:
         raise Failure("nothing to run: INPUTS names no input")
     files = [planned.file for planned in plan]
