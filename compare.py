@@ -10,6 +10,7 @@ import random
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,14 @@ from backbone.command.errors import Failure
 from backbone.command.interrupts import interrupts_raised
 from backbone.rounds import locks
 from backbone.rounds.commands import Command, read_command
+from backbone.statistics.looks import SAME, StopRule
 
 if TYPE_CHECKING:
     from backbone.rounds import schedule
+    from backbone.rounds.questions import Question
 
 OWN_FLAGS = ("--iterations", "--warmup", "--turns", "--json")
+CPU_WARMUP = 2  # passes; a GPU's timer has its own default
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -36,16 +40,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("commands", nargs="+", metavar="COMMAND", help="a timer with its flags")
     least_two = partial(flags.whole_number, least=2)
     for name, kind, default, meaning in (
-        ("--rounds", least_two, 15, "each starts one process of every command"),
-        ("--iterations", flags.positive, 20, "timed passes of each process"),
-        ("--warmup", flags.whole_number, 2, "passes before them"),
+        ("--precision", percent, 10, "percent: stop when half of each interval is within"),
+        ("--rounds", least_two, None, "run exactly this many; each starts a process per command"),
+        ("--iterations", flags.positive, None, "timed passes of each process"),
+        ("--warmup", flags.whole_number, None, "passes before them"),
         ("--seed", flags.whole_number, None, "of the random order of turns"),
+        ("--same", percent, SAME, "percent within which two are the same"),
     ):
         default_text = "" if default is None else f" (default: {default})"
         parser.add_argument(name, type=kind, default=default, help=meaning + default_text)
-    parser.add_argument(
-        "--same", type=percent, default=2, help="percent within which two are the same (default: 2)"
-    )
     parser.add_argument(
         "--fail-slower",
         metavar="PERCENT",
@@ -71,7 +74,6 @@ def main() -> None:
     if arguments.json is not None:
         files.check_writable(arguments.json)
     commands = [make_command(text, arguments) for text in arguments.commands]
-    from backbone.record import records
     from backbone.report import comparison
 
     with interrupts_raised(), locks.machine_taken(), locks.earlier_processes_ended() as lock:
@@ -79,7 +81,7 @@ def main() -> None:
     if not outcome.is_complete:
         raise Failure(outcome.failed)
     ended = [command for command in commands if command in outcome.runs]
-    joined = [records.join(outcome.runs[command]) for command in ended]
+    joined = [outcome.record_of(command) for command in ended]
     compared = comparison.compare([command.name for command in ended], joined, arguments.same)
     print(comparison.format_comparison(compared, arguments.same), end="")
     if arguments.json is not None:
@@ -102,21 +104,44 @@ def make_command(text: str, arguments: argparse.Namespace) -> Command:
     for flag in (word.partition("=")[0] for word in words):
         if flag in OWN_FLAGS:
             raise Failure(f"{text}: {flag} is compare.py's to set")
-    passes = ["--iterations", str(arguments.iterations), "--warmup", str(arguments.warmup)]
-    return read_command(text, words, passes)
+    command = read_command(text, words, passes=arguments.iterations)
+    warmup = arguments.warmup
+    if warmup is None and any(word.endswith("cpu/timer.py") for word in words):
+        warmup = CPU_WARMUP
+    passes = [] if warmup is None else ["--warmup", str(warmup)]
+    return replace(command, words=[*command.words, *passes])
 
 
 def run_rounds(
     commands: Sequence[Command], arguments: argparse.Namespace, lock: int
 ) -> "schedule.Outcome":
-    """Run all rounds, with a bar on a terminal. lock: an open file that the processes keep open."""
+    """Run rounds until every verdict is known, or as many as the user asks for, with a bar on a
+    terminal. lock: an open file that the processes keep open."""
     from backbone.rounds import schedule
     from backbone.rounds.progress import Progress
 
+    rule = StopRule(arguments.rounds)
     seed = random.randrange(10**9) if arguments.seed is None else arguments.seed
-    series = [schedule.Series("comparison", commands, arguments.rounds)]
-    with Progress(series, lines=False) as progress:
-        return schedule.run_rounds(series, seed, progress, locks=(lock,))
+    questions = questions_about(commands, arguments)
+    series = [schedule.Series("comparison", commands, questions)]
+    with Progress(["comparison"], rule, lines=False) as progress:
+        return schedule.run_rounds(series, rule, seed, progress, locks=(lock,))
+
+
+def questions_about(commands: Sequence[Command], arguments: argparse.Namespace) -> list["Question"]:
+    """What is to be known: how fast each command is beside the first; of a single one, how long it
+    takes. With --fail-slower, also whether the second is slower than that allows."""
+    from backbone.rounds.questions import Question
+
+    first, *others = commands
+    if not others:
+        return [Question(first, precision=arguments.precision)]
+    questions = [
+        Question(command, first, arguments.precision, same=arguments.same) for command in others
+    ]
+    if arguments.fail_slower is not None:
+        questions[0] = replace(questions[0], outside=1 / (1 + arguments.fail_slower / 100))
+    return questions
 
 
 if __name__ == "__main__":

@@ -74,27 +74,23 @@ add_cpu_modes() {
 }
 
 if has_cuda "measuring the CPU"; then
-  script=timer.py
+  script=timer.py warmup=
   add "$cuda_modes"
 else
-  script=cpu/timer.py
+  script=cpu/timer.py warmup='--warmup 2'
   # In an interpreter of one's own a runtime may be missing: its modes then fail, and are left out.
   [ -n "${PYTHON-}" ] || use_python requirements-modes.txt "$@"
   add_cpu_modes "$@"
 fi
 plan() {
   for input in $inputs; do
-    case $input in
-      pascal) passes='--iterations 15 --warmup 2' ;;
-      *) passes='--iterations 3 --warmup 1' ;; # one turn a process at Cityscapes size
-    esac
     printf '%s\n' "$modes" | while read -r mode; do
       case $mode in
         stock*) variable='' flags='' ;;
         *=*) variable=${mode%% *} flags=${mode#"$variable"} ;;
         *) variable='' flags=$mode ;;
       esac
-      printf '%s\n' "$rounds $variable $script --i $input $flags $passes -> modes/$mode"
+      printf '%s\n' "$variable $script --i $input $flags $warmup -> modes/$mode"
     done
   done
 }

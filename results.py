@@ -39,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     check_whole()
-    from backbone.record import stored, trials
+    from backbone.record import stored, stored_memory, tools
     from backbone.record.titles import dataset_title
     from backbone.report.checks import check_texts
     from backbone.report.kinds import list_operations
@@ -54,7 +54,14 @@ def main() -> None:
             raise Failure(f"no times of {arguments.layers} are stored; see stats.sh")
         print(list_operations(here))
         return
-    results = Results(stored.load_times(), stored.load_modes(), stored.load_memory(), trials.load())
+    results = Results(
+        stored.load_times(),
+        stored.load_modes(),
+        stored_memory.load_memory(),
+        tools.load(tools.Trial, tools.TRIALS),
+        tools.load(tools.Simulated, tools.LOOKS),
+        tools.load(tools.PassesTried, tools.PASSES),
+    )
     check_texts(results)
     check_whole()  # what was read may have been replaced meanwhile
     pages, pictures = make_pages(results)
@@ -79,6 +86,7 @@ def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
     name a part that there is not."""
     from backbone.report.figures import list_pictures
     from backbone.report.front import format_front
+    from backbone.report.method import format_method
     from backbone.report.sections import READING, format_page
     from backbone.report.tables import format_parts
 
@@ -86,7 +94,7 @@ def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
     parts = format_parts(results)
     for picture in pictures:
         parts.setdefault(picture.part, []).append(picture.link)
-    front = format_front(results) | {"Picture": [pictures[0].link]}
+    front = format_front(results) | format_method(results) | {"Picture": [pictures[0].link]}
     texts = join_blocks(parts)
     front_texts = join_blocks(front)
     pages = {PAGE: format_page(texts)}

@@ -9,7 +9,7 @@ has_cuda "handing over to cpu/stats.sh, which measures the CPU" || exec sh "$roo
 plan() {
   for input in $inputs; do
     for target in model block layer; do
-      printf '%s\n' "$rounds timer.py --i $input --target $target"
+      printf '%s\n' "timer.py --i $input --target $target"
     done
   done
 }

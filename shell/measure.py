@@ -3,11 +3,11 @@
 Runs the commands of a wrapper's plan (its lines: backbone/rounds/plan.py), with the user's
 arguments behind each, and stores their results in $RESULTS or in this checkout.
 
-Commands whose lines begin with a number of rounds take turns: in each round every command runs in a
-fresh process, a child of this one, which sends its record over a pipe
-(backbone/rounds/schedule.py). Others run once. If a command fails, the measurement ends; with
---leave-out-failed it goes on without that one, unless it is the first on its input, which the
-others are compared with.
+Timers take turns: in each round every command runs in a fresh process, a child of this one, which
+sends its record over a pipe (backbone/rounds/schedule.py). There are $ROUNDS rounds or, if that is
+not set, as many as it takes to know ratios within $PRECISION percent. Other scripts run once. If a
+command fails, the measurement ends; with --leave-out-failed it goes on without that one, unless it
+is the first on its input, which the others are compared with.
 
 Only this process writes results. It writes each round that ends to .pending/ in the folder of
 results, and after the last one replaces the stored results, all together
@@ -38,13 +38,14 @@ sys.argv[0] = str(ROOT / wrapper)  # messages begin with the wrapper's name
 from backbone.command import ending  # noqa: E402
 from backbone.command.errors import Failure, message_of  # noqa: E402
 from backbone.command.interrupts import Interrupted, interrupts_raised  # noqa: E402
+from backbone.command.options import TimerOptions  # noqa: E402
 from backbone.rounds import locks, plan  # noqa: E402
 from backbone.rounds.plan import Planned  # noqa: E402
 
 if TYPE_CHECKING:
     from backbone.rounds.commands import Command
     from backbone.rounds.pending import Completed, Measurement, Pending
-    from backbone.rounds.schedule import Round, Series
+    from backbone.rounds.schedule import Round
 
 
 def main() -> None:
@@ -62,10 +63,10 @@ def main() -> None:
     ):
         completed = complete_storing(results).get(pending.folder)
         plan.check_network(planned, results)  # not another one's results of the same name
-        if planned[0].rounds is None:
-            failed = run_once(planned, pending, lock)
-        else:
+        if isinstance(planned[0].options, TimerOptions):
             failed = run_rounds(planned, pending, lock, completed)
+        else:
+            failed = run_once(planned, pending, lock)
     show_stored(planned, results)
     if failed:
         raise Failure(f"some commands failed, and have no results: {'; '.join(failed)}")
@@ -97,11 +98,13 @@ def run_rounds(
     completed, if it has; under the same conditions it is not measured again."""
     from backbone.record import records
     from backbone.record.text import format_rows
-    from backbone.rounds import schedule
+    from backbone.rounds import schedule, series
     from backbone.rounds.conditions import conditions_of, hash_code
     from backbone.rounds.progress import Progress
+    from backbone.statistics.looks import StopRule
 
-    conditions = conditions_of(planned)
+    rule = StopRule(int(os.environ["ROUNDS"]) if os.environ.get("ROUNDS") else None)
+    conditions = conditions_of(planned, rule)
     if completed is not None and not wants_new:
         measurement = completed.measurement
         if measurement is not None and measurement.conditions == conditions:
@@ -115,10 +118,11 @@ def run_rounds(
             raise Failure("the code changed during this round, which is dropped")
         pending.add(this_round, commands)
 
-    series = make_series(planned)
-    with Progress(series, ended) as progress:
+    all_series = series.make_series(planned, float(os.environ.get("PRECISION") or 10))
+    with Progress([one.name for one in all_series], rule) as progress:
         outcome = schedule.run_rounds(
-            series,
+            all_series,
+            rule,
             measurement.seed,
             progress,
             need_all=not leaves_out,
@@ -131,7 +135,7 @@ def run_rounds(
     texts = {}
     for each in planned:
         if each.command not in outcome.failures:
-            record = records.join(outcome.runs[each.command])
+            record = outcome.record_of(each.command)
             texts[f"{each.file}.json"] = records.dumps(record)
             texts[f"{each.file}.txt"] = format_rows(record.rows)
     failed = [command.name for command in outcome.failures]
@@ -158,19 +162,6 @@ def resume(
     ended = pending.rounds(commands)
     ending.say(f"continuing after round {len(ended)} of {begun}")
     return measurement, ended
-
-
-def make_series(planned: Sequence[Planned]) -> list["Series"]:
-    """The commands that take turns, input by input."""
-    from backbone.rounds.schedule import Series
-
-    inputs: dict[str, list[Planned]] = {}
-    for each in planned:
-        inputs.setdefault(each.workload.dataset, []).append(each)
-    return [
-        Series(name, [each.command for each in alike], alike[0].rounds)
-        for name, alike in inputs.items()
-    ]
 
 
 def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
@@ -220,21 +211,33 @@ def what_is_kept(pending: "Pending") -> str:
 
 
 def show_stored(planned: Sequence[Planned], results: Path) -> None:
-    """Print the time of the whole pass, stock, on each input, and say where all results are."""
-    shown: dict[str, str] = {}
-    for each in planned:
-        if each.rounds is not None and each.stale is None:
-            shown.setdefault(each.workload.dataset, (results / f"{each.file}.txt").read_text())
-    print("".join(shown.values()), end="")
+    """Print a summary of the stored times, where all results are, and what to do next."""
+    if isinstance(planned[0].options, TimerOptions):
+        print(summary_of(planned, results))
     folders = dict.fromkeys(results / Path(each.file).parent for each in planned)
     outer = [
         str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
         for folder in folders
         if folder.parent not in folders
     ]
-    ending.say(f"stored in {', '.join(outer)}")
+    print(f"Stored in {', '.join(outer)}")
     if results == ROOT or results.parent == ROOT / "devices":
-        ending.say("'python results.py --update' writes the tables")
+        print("'python results.py --update' makes tables and pictures of what is stored")
+
+
+def summary_of(planned: Sequence[Planned], results: Path) -> str:
+    """The summary of the results that a plan has left."""
+    from backbone.record import stored
+    from backbone.report import summary
+
+    whole = [each for each in planned if each.options.target == "model"]
+    if whole[0].stale is None:
+        files = [results / f"{each.file}.json" for each in whole]
+        times = [stored.load_times_of(file.parent, file.name) for file in files]
+        return summary.format_times(times)
+    starts = dict.fromkeys(results / each.stale for each in whole)
+    modes = [stored.load_modes_of(start.parent, start.name) for start in starts]
+    return summary.format_modes(modes)
 
 
 if __name__ == "__main__":

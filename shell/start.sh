@@ -2,7 +2,8 @@
 # What every wrapper begins with. It has set $wrapper, its name, and $root, its checkout. This sets
 #   $python   the interpreter that runs everything
 #   $cuda     "cuda" if PyTorch there finds a CUDA device; otherwise a sentence that says why not
-#   $inputs, $rounds   the inputs and how many rounds of them: INPUTS and ROUNDS, or the defaults
+#   $inputs   INPUTS, or the default ones
+# ROUNDS and PRECISION are the driver's, and are checked here, before anything is set up.
 # The user's folder stays the current one, so that files that arguments name are found.
 : "${wrapper:?}" "${root:?}"
 set -f                           # INPUTS holds words, not patterns
@@ -50,9 +51,13 @@ has_cuda() {
 can_keep_memory() { getconf GNU_LIBC_VERSION >/dev/null 2>&1; }
 
 # shellcheck disable=SC2034 # wrappers use it
-inputs=${INPUTS:-cityscapes pascal}
-rounds=${ROUNDS:-10}
-case $rounds in 0* | *[!0-9]*) fail "ROUNDS=$rounds is not a whole number from 1 up" 2 ;; esac
+inputs=${INPUTS:-pascal cityscapes}
+case ${ROUNDS:-1} in
+  0* | *[!0-9]*) fail "ROUNDS=$ROUNDS is not a whole number from 1 up" 2 ;;
+esac
+case ${PRECISION:-1} in
+  . | *[!0-9.]* | *.*.*) fail "PRECISION=$PRECISION is not a number of percent from 0 up" 2 ;;
+esac
 case " $* " in
   *' -h '* | *' --help '*) python=${PYTHON:-python3} cuda=cuda ;; # which needs no library
   *) use_python requirements.txt "$@" ;;

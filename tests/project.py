@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 # The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
 ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
-OURS = ("RESULTS", "ROUNDS", "INPUTS")
+OURS = ("RESULTS", "ROUNDS", "PRECISION", "INPUTS")
 # A machine of their own, whose lock no test that runs beside them has.
 ENVIRONMENT["PROFILE_LOCKS"] = tempfile.mkdtemp()
 for name in (*OURS, "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):

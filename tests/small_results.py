@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from project import ROOT, script
 
-from backbone.record import memory, records, trials
+from backbone.record import memory, records, tools
 from backbone.record.memory import Input, Layer, MemoryReport, Peak, Structure, TensorSize
 from backbone.record.names import number_rows
 from backbone.record.rows import Cost, Kernels, Record, Row
 from backbone.record.text import format_rows
-from backbone.record.trials import Trial, Trials
+from backbone.record.tools import PassesTried, Simulated, Trial
 from backbone.report.memory_text import format_report, format_structure
 
 MIB = 2**20
@@ -28,10 +28,9 @@ README_PARTS = [
     "What is printed",
     "Why",
     "Performance Stats",
-    "Fastest modes",
     "Networks in short",
 ]
-METHOD_PARTS = ["Trials", "Sums of the rows"]
+METHOD_PARTS = ["Trials", "Simulation", "Passes per process", "Sums of the rows"]
 MARKERS = "<!-- results.py: {} -->\n<!-- results.py: end -->\n"
 TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
 DEVICE = "AMD EPYC"
@@ -58,18 +57,34 @@ MODES = {
 }
 
 
-# Of three trials of five rounds one leaves out 1; log(1.05) * sqrt(5) / 2.7764 is 0.0393.
-TRIALS = Trials(
-    title="VOC, twice",
-    commands=["cpu/timer.py", "cpu/timer.py"],
-    rounds=5,
-    date="2026-11-22",
-    trials=[
-        Trial(speed_up=1.0, low=1 / 1.05, high=1.05),
-        Trial(speed_up=1.1, low=1.1 / 1.05, high=1.1 * 1.05),
-        Trial(speed_up=1 / 1.1, low=1 / 1.1 / 1.2, high=1.2 / 1.1),
-    ],
-)
+def make_trial(
+    speed_up: float, reach: float, verdict: str, rule: str, title: str = "VOC, twice"
+) -> Trial:
+    return Trial(
+        title=title,
+        commands=["cpu/timer.py", "cpu/timer.py"],
+        speed_up=speed_up,
+        low=speed_up / reach,
+        high=speed_up * reach,
+        verdict=verdict,
+        rounds=5,
+        rule=rule,
+        seconds=30.4,
+        date="2026-11-22",
+    )
+
+
+# log(1.05) * sqrt(5) is 0.1091; Student's t is 2.7764 at level 0.05, and 4.1207 at 0.0148.
+TRIALS = [
+    make_trial(1.0, 1.05, "undecided", "fixed"),
+    make_trial(1.1, 1.05, "faster", "looks"),
+    make_trial(2.0, 1.05, "faster", "looks", title="VOC, another"),
+]
+SIMULATED = [
+    Simulated("normal, 1 %", effect, 10, rounds, holds=0.975, wrong=wrong)
+    for effect, rounds, wrong in ((0, 6.84, 0.02), (5, 5.0, 0.0))
+]
+PASSES = [PassesTried("VOC", 60, scatter=0.1234, seconds=21.27, half_width=4.567)]
 
 
 @dataclass(frozen=True)
@@ -245,8 +260,8 @@ def make_checkout(folder: Path) -> None:
         parts = [MARKERS.format(title) for title in titles]
         (folder / page).write_text("\n".join(["# Small results\n", *parts, "The end.\n"]))
     (folder / "tools").mkdir()
-    file = folder / "tools/trials.json"
-    file.write_text(trials.with_series(TRIALS, file))
+    for file, rows in (("trials", TRIALS), ("looks", SIMULATED), ("passes", PASSES)):
+        (folder / f"tools/{file}.json").write_text(tools.dumps(rows))
     for dataset in SIZES:
         for setting in (STOCK, KEEP_MEMORY, RESNET):
             for target, subfolder in TARGET_FOLDERS.items():

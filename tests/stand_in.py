@@ -1,6 +1,6 @@
 """Takes the place of backbone/measure/script.py in a copy of the checkout: a timer that takes turns
 as the real one does and measures nothing. Its record keeps the flags and variables that it was
-started with as a condition, `MALLOC_WORDS`. Variables make it fail or sleep:
+started with in the place of its date. Variables make it fail or sleep:
 
     STAND_IN_FAILS     text that occurs in the words of a run that fails
     STAND_IN_SLEEPS    a file, which is made when a run gets its turn, which then never ends
@@ -49,14 +49,21 @@ def main(parser, device):
     if is_now and os.environ.get("STAND_IN_FAILS", "never") in words:
         sys.exit(3)
     turns.tell_ready(0.001, 1000)
-    if is_now and "STAND_IN_SLEEPS" in os.environ:
-        Path(os.environ["STAND_IN_SLEEPS"]).touch()
-        turns.wait()
-        time.sleep(600)
-    turns.wait()
-    turns.end(0)
+    values = []
+    while (passes := turns.wait()) is not None:
+        if is_now and "STAND_IN_SLEEPS" in os.environ:
+            Path(os.environ["STAND_IN_SLEEPS"]).touch()
+            time.sleep(600)
+        values += [0.001] * passes
+        turns.end()
+    workload = options.workload
     metadata = {"level": "model", "type": "MobileNetV2", "name": "MobileNetV2", "unit": "second"}
-    metadata |= {"input_shape": "[1, 3, 64, 96]", "MALLOC_WORDS": words}
-    metadata |= {"MALLOC_KIND": os.environ.get("STAND_IN_KIND", "none"), "date": "2026-11-29"}
-    run = {"values": [0.001 * (1 + options.iterations)], "metadata": metadata}
+    metadata |= {"input_shape": "[1, 3, 64, 96]", "date": words}
+    metadata |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    metadata |= {"network": "MobileNetV2", "dataset": workload.dataset, "device": "a stand-in"}
+    metadata |= {"batch_size": workload.batch_size, "target": options.target, "dtype": "float32"}
+    metadata |= {"iterations": len(values), "warmup": options.warmup}
+    metadata |= {"mode": options.mode.flags} if options.mode.flags else {}
+    metadata |= {"MALLOC_KIND": os.environ.get("STAND_IN_KIND", "none")}
+    run = {"values": values, "metadata": metadata}
     turns.send(json.dumps({"version": "1.0", "benchmarks": [{"runs": [run]}]}))

@@ -73,9 +73,9 @@ def test_modes_have_the_allocators_that_are_found(checkout, stand_in, allocator,
     patch(checkout / "modes.sh", other, "libnone.so.2")
     env = {**stand_in, "LD_LIBRARY_PATH": str(folder), "INPUTS": "pascal"}
     result = run(checkout / "modes.sh", env=env)
-    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    assert result.returncode == 0, result.stderr
     found = (checkout / "cpu/mobilenetv2_stats/modes").glob("mobilenetv2_pascal_LD_PRELOAD_*.json")
-    words = [records.load(file).conditions["MALLOC_WORDS"] for file in found]
+    words = [records.load(file).runs[0]["date"] for file in found]
     assert words and all(each.startswith(f"LD_PRELOAD={name} cpu/timer.py ") for each in words)
 
 

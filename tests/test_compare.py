@@ -17,8 +17,10 @@ from project import ENVIRONMENT, ROOT, assert_one_line, python
 
 from backbone.record import records
 from backbone.record.rows import Record, Row
-from backbone.report.comparison import compare, format_comparison, is_slower_by, judge
-from backbone.report.statistics import Interval, mean_of_rounds, speed_ups
+from backbone.report.comparison import compare, format_comparison, is_slower_by
+from backbone.statistics.intervals import Interval
+from backbone.statistics.looks import judge
+from backbone.statistics.ratios import mean_of_rounds, speed_ups
 
 TIMER = "cpu/timer.py --i 64x96"
 QUICK = ("--rounds", "2", "--iterations", "3", "--warmup", "1")
@@ -214,7 +216,7 @@ def made_of(runs: list[tuple[dict, float]]) -> Record:
     """A record of a whole pass, by what is said of each run, and its milliseconds."""
     samples = np.array([[milliseconds] for _, milliseconds in runs])
     row = Row("model", "Network", path="", stage=None, input_shape=[1], samples=samples)
-    return Record(rows=[row], conditions={}, runs=[run for run, _ in runs])
+    return Record(rows=[row], conditions={"rounds": len(runs)}, runs=[run for run, _ in runs])
 
 
 def test_ratios_are_of_the_same_round_and_group():
@@ -228,7 +230,7 @@ def test_ratios_are_of_the_same_round_and_group():
             samples=records.np.array([[mean] for mean in means]),
         )
         runs = [{"order_seed": 1, "round": number, "group": group} for number, group in keys]
-        return records.Record(rows=[row], conditions={}, runs=runs)
+        return records.Record(rows=[row], conditions={"rounds": len(runs)}, runs=runs)
 
     first = record([10, 20, 40, 80], [(1, 0), (1, 1), (2, 0), (2, 1)])
     other = record([40, 10], [(2, 1), (1, 1)])

@@ -171,10 +171,10 @@ def test_floors():
         row("pointwise convolution", 10_000_000, 10_000_000, 5.0, 30),  # 1 ms of bytes
     ]
     assert [each.floor(ceilings) for each in rows] == pytest.approx([1, 2, 1])
-    whole = kinds.sum_rows(rows, ceilings)
+    whole = kinds.sum_rows(rows, ceilings, 0.05)
     first, second = (
         list(kinds.kind_cells(kind, total, whole).values())
-        for kind, total in kinds.sum_by_kind(rows, ceilings).items()
+        for kind, total in kinds.sum_by_kind(rows, ceilings, 0.05).items()
     )
     assert first[:3] == ["pointwise convolution", "2", "8.00"] and second[1:3] == ["1", "4.00"]
     assert first[3:] == ["-", "66.7", "100.0", "27.5", "2.50", "3.00", "0.38", "50"]

@@ -76,9 +76,9 @@ def test_structure_and_report_of_another_network():
 )
 def test_wrappers_name_what_they_store_by_the_network(flags, name):
     lines = [
-        "10 cpu/timer.py --i pascal --target model",
-        "10 cpu/timer.py --i pascal --target layer --keep-memory",
-        "10 timer.py --i pascal --fold -> modes/--fold",
+        "cpu/timer.py --i pascal --target model",
+        "cpu/timer.py --i pascal --target layer --keep-memory",
+        "timer.py --i pascal --fold -> modes/--fold",
         "mem.py --i pascal",
         "mem.py --struct True --i pascal",
     ]
@@ -100,5 +100,5 @@ def test_wrappers_name_what_they_store_by_the_network(flags, name):
 )
 def test_wrappers_refuse_networks_that_name_no_folder(capsys, flags, words):
     with pytest.raises(SystemExit) as ended:
-        plan.read_plan(["10 cpu/timer.py --i pascal"], flags, "cpu/stats.sh")
+        plan.read_plan(["cpu/timer.py --i pascal"], flags, "cpu/stats.sh")
     assert ended.value.code == 2 and words in capsys.readouterr().err

@@ -398,7 +398,7 @@ def test_wrappers_find_it_from_the_current_folder(own, monkeypatch):
     assert planned.workload.model == f"{own}:Small"
 
 
-@pytest.mark.parametrize("line", ["mem.py --struct True --i 32x48", f"10 {' '.join(QUICK)}"])
+@pytest.mark.parametrize("line", ["mem.py --struct True --i 32x48", " ".join(QUICK)])
 def test_wrappers_replace_no_other_network_of_its_name(own, tmp_path, line):
     another = tmp_path / "another.py"
     another.write_text(ANOTHER)

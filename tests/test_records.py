@@ -14,12 +14,8 @@ from project import CEILINGS, assert_one_line, script
 
 from backbone.record import records, schema
 from backbone.record.rows import Cost, Record, Row
-from backbone.report.statistics import (
-    geometric_interval,
-    interval,
-    mean_of_rounds,
-    speed_ups,
-)
+from backbone.statistics.intervals import geometric_interval, interval
+from backbone.statistics.ratios import mean_of_rounds, speed_ups
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "1")
 # A library that every process here has, by its path.
@@ -206,22 +202,22 @@ def test_record_of_300_passes_stays_under_1500_kilobytes():
 def test_intervals_come_from_the_means_of_runs():
     samples = np.array([[9.0, 11.0], [11.0, 13.0], [13.0, 15.0]])  # means 10, 12, 14: s is 2
     means = samples.mean(axis=1)
-    found = interval(means)
+    found = interval(means, 0.05)
     half_width = 4.302652730 * 2 / 3**0.5
     limits = (12 - half_width, 12, 12 + half_width)
     assert (found.low, found.mean, found.high) == pytest.approx(limits)
     # Passes say nothing of the interval: one run, however long, has none.
-    alone = interval(np.arange(300.0)[np.newaxis].mean(axis=1))
+    alone = interval(np.arange(300.0)[np.newaxis].mean(axis=1), 0.05)
     assert (alone.mean, alone.low, alone.high) == (149.5, None, None)
 
 
 def test_ratios_have_the_geometric_mean_and_an_interval_that_cannot_pass_zero():
-    found = geometric_interval([1.0, 2.0, 4.0])  # logarithms 0, 1, 2 of base 2: s is 1
+    found = geometric_interval([1.0, 2.0, 4.0], 0.05)  # logarithms 0, 1, 2 of base 2: s is 1
     factor = 2 ** (4.302652730 / 3**0.5)
     assert (found.mean, found.low, found.high) == pytest.approx((2, 2 / factor, 2 * factor))
-    inverse = geometric_interval([1.0, 0.5, 0.25])
+    inverse = geometric_interval([1.0, 0.5, 0.25], 0.05)
     assert (inverse.low, inverse.high) == pytest.approx((1 / found.high, 1 / found.low))
-    assert geometric_interval([3.0]).low is None
+    assert geometric_interval([3.0], 0.05).low is None
 
 
 @pytest.mark.parametrize(
@@ -230,5 +226,5 @@ def test_ratios_have_the_geometric_mean_and_an_interval_that_cannot_pass_zero():
 def test_students_t(runs, t):
     values = [0.0, 2.0] * runs
     s = np.std(values[:runs], ddof=1)
-    found = interval(values[:runs])
+    found = interval(values[:runs], 0.05)
     assert found.high - found.mean == pytest.approx(t * s / runs**0.5)

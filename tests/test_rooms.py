@@ -13,8 +13,9 @@ ROOMS = {
     "trace": {"command", "network"},
     "record": {"command"},
     "measure": {"command", "network", "trace", "record"},
-    "report": {"command", "record"},
-    "rounds": {"command", "network", "measure", "record"},
+    "report": {"command", "record", "statistics"},
+    "rounds": {"command", "network", "measure", "record", "statistics"},
+    "statistics": {"record"},
 }
 FILES = sorted((ROOT / "backbone").rglob("*.py"))
 

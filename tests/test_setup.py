@@ -69,7 +69,7 @@ def test_first_set_up_interrupted_and_repeated(checkout, without_libraries):
     assert before.items() <= files_in(checkout).items()
 
     again = run("summary.sh", cwd=checkout, env=env)
-    assert (again.returncode, again.stdout) == (0, ""), again.stderr
+    assert again.returncode == 0, again.stderr
     assert "starting over with .venv" in again.stderr
     assert (checkout / "model_structures/mobilenetv2_pascal.txt").read_text() == "a structure\n"
     assert not (checkout / ".venv.unfinished").exists()

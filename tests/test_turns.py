@@ -19,8 +19,9 @@ from backbone.measure.addresses import ADDR_NO_RANDOMIZE, has_fixed_addresses
 from backbone.record import records
 from backbone.rounds import groups, runs
 from backbone.rounds.commands import Command
-from backbone.rounds.groups import Round, Series
-from backbone.rounds.schedule import Outcome, in_order, run_rounds
+from backbone.rounds.groups import Round
+from backbone.rounds.schedule import Outcome, Series, in_order, run_rounds
+from backbone.statistics.looks import StopRule
 
 TIMER = "cpu/timer.py --i 64x96"
 
@@ -52,7 +53,7 @@ def at(here):
         print("ready 0.001 1000", file=writer)
     if fault == "breaks-off":
         end = "record 9\\nno record"
-        print({"warm": "ready 0.001", "turn": "ended", "end": end}[here], file=writer)
+        print({"warm": "ready 0.001", "turn": "end", "end": end}[here], file=writer)
     if fault == "notes":
         print("a note", file=sys.stderr)
     if fault == "tells":
@@ -60,19 +61,18 @@ def at(here):
             os.write(os.open("starts", os.O_WRONLY | os.O_APPEND | os.O_CREAT), sign.encode())
             time.sleep(0.3)
 at("start")
-print("protocol 1", file=writer)
+print("protocol 2", file=writer)
 at("warm")
 print("ready SECONDS BYTES", file=writer)
-left = 6
-while left > 0:
-    passes = int(reader.readline().split()[1])
+samples = 0
+while (told := reader.readline().strip()).startswith("turn"):
+    passes = int(told.split()[1])
     with open(os.path.join(os.path.dirname(__file__), "turns"), "a") as turns:
         print(sys.argv[1], file=turns)
     at("turn")
     time.sleep(SECONDS * (passes + 1))
-    left = max(0, left - passes)
-    print("ended", left, file=writer)
-told = reader.readline().strip()
+    samples += passes
+    print("ended", file=writer)
 at("end")
 flags = open("/proc/self/personality").read().strip() if os.path.exists("/proc/self") else ""
 run = {"told": told, "hash_seed": os.environ["PYTHONHASHSEED"], "flags": flags}
@@ -80,7 +80,7 @@ row = {"level": "model", "type": "Net", "name": "Net", "input_shape": "[1]", "de
 padding = "x" * 100000  # more than a pipe holds
 row |= {"of_a_newer_version": os.getpid()}  # which is ignored
 metadata = row | {"date": json.dumps(run), "settings": json.dumps({"padding": padding})}
-bench = {"runs": [{"values": [0.001], "metadata": metadata}]}
+bench = {"runs": [{"values": [0.001] * samples, "metadata": metadata}]}
 record = json.dumps({"version": "1.0", "benchmarks": [bench]})
 print(f"record {len(record)}\\n{record}", end="", file=writer, flush=True)
 """
@@ -93,7 +93,7 @@ def stand_in(folder: Path, fault: str, memory: str = "1000", seconds: str = "0.0
     folder.mkdir(exist_ok=True)
     file = folder / f"{name}.py"
     file.write_text(STAND_IN.replace("BYTES", memory).replace("SECONDS", seconds))
-    return Command(name=name, words=[sys.executable, str(file), fault])
+    return Command(name=name, words=[sys.executable, str(file), fault], passes=6)
 
 
 class Log:
@@ -103,19 +103,21 @@ class Log:
         self.rounds: list[Round] = []
         self.notes: list[str] = []
 
-    def round_begins(self, series, number):
+    def round_begins(self, series, number, runs):
         pass
 
     def run_ended(self, notes):
         self.notes.append(notes)
 
-    def round_ended(self, ended):
-        self.rounds.append(ended)
+    def round_ended(self, ended, answers, is_new, is_last):
+        if is_new:
+            self.rounds.append(ended)
 
 
 def run_all(commands: Sequence[Command], rounds: int, log: Log | None = None, **options) -> Outcome:
-    """The rounds of one series of commands, with a seed of 7."""
-    return run_rounds([Series("s", list(commands), rounds)], 7, log or Log(), **options)
+    """A number of rounds of one series of commands, with a seed of 7."""
+    series = Series("s", list(commands), questions=[])
+    return run_rounds([series], StopRule(rounds), 7, log or Log(), **options)
 
 
 def told_in(outcome: Outcome, command: Command) -> list[dict[str, str]]:
@@ -193,7 +195,7 @@ def test_run_that_somebody_ends_is_no_failure_of_its_command(tmp_path):
         ("is-older:start", "is not a timer of this project, or is too old"),
         ("is-newer:start", "its timer is too new for this version of the project"),
         ("breaks-off:warm", "sent an invalid line: ready 0.001"),
-        ("breaks-off:turn", "sent an invalid line: ended"),
+        ("breaks-off:turn", "sent 'end' instead of 'ended'"),
         ("breaks-off:end", "sent an invalid record: what it sent is no record of a"),
     ],
 )
@@ -227,10 +229,10 @@ def test_processes_that_disagree_are_refused(tmp_path):
         run_all([command], 2, ended=log.rounds)
 
 
-def test_rounds_of_several_inputs_spread_over_the_whole_time():
-    slow, quick = Series("cityscapes", [], 3), Series("pascal", [], 6)
-    order = [f"{series.name[0]}{number}" for series, number in in_order([slow, quick])]
-    assert order == ["p1", "c1", "p2", "p3", "c2", "p4", "p5", "c3", "p6"]
+def test_inputs_alternate_round_by_round():
+    series = [Series(name, [], []) for name in ("pascal", "cityscapes")]
+    order = [f"{each.name[0]}{number}" for each, number in in_order(series, StopRule(2))]
+    assert order == ["p1", "c1", "p2", "c2"]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +301,7 @@ def test_as_many_runs_start_at_once_as_there_are_processors(tmp_path, monkeypatc
     most = []
 
     class Starts(Log):
-        def round_ended(self, ended):
+        def round_ended(self, ended, answers, is_new, is_last):
             starts = Path("starts").read_text()
             Path("starts").unlink()
             most.append(max(accumulate(1 if sign == "+" else -1 for sign in starts)))
@@ -344,15 +346,15 @@ def test_what_a_run_notes_is_told_once(tmp_path):
 
 
 def test_timer_ends_by_itself_when_its_parent_has_closed_the_pipes():
-    command = [sys.executable, *shlex.split(TIMER), "--warmup", "0", "--iterations", "9"]
+    command = [sys.executable, *shlex.split(TIMER), "--warmup", "0"]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(
         [*command, "--turns"], cwd=ROOT, env=ENVIRONMENT, bufsize=0, **pipes
     ) as process:
-        assert process.stdout.readline() == b"protocol 1\n"
+        assert process.stdout.readline() == b"protocol 2\n"
         assert process.stdout.readline().startswith(b"ready ")
         process.stdin.write(b"turn 3\n")
-        assert process.stdout.readline() == b"ended 6\n"
+        assert process.stdout.readline() == b"ended\n"
         process.stdin.close()
         assert process.stdout.read() == b""
         assert process.stderr.read() == b"cpu/timer.py: the parent process has exited\n"
@@ -374,8 +376,8 @@ def network():
 
 def test_what_a_network_prints_does_not_disturb_turns(tmp_path):
     (tmp_path / "nets.py").write_text(PRINTING)
-    words = ["--i", "8x8", "--iterations", "2", "--model", f"{tmp_path}/nets.py:network"]
-    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *words])
+    words = ["--i", "8x8", "--model", f"{tmp_path}/nets.py:network"]
+    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *words], passes=2)
     log = Log()
     outcome = run_all([command], 1, log)
     assert outcome.is_complete, outcome.failures
@@ -402,7 +404,7 @@ def test_rows_are_the_same_through_the_pipe_and_in_a_file(tmp_path):
     file = tmp_path / "record.json"
     result = script("cpu/timer.py", *flags, "--json", file, before=CEILINGS)
     assert result.returncode == 0, result.stderr
-    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *flags])
+    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *flags], passes=3)
     (piped,) = run_all([command], 1).runs[command]
     stored = records.load(file)
     for name in ("fixed_addresses", "OMP_NUM_THREADS", "threads"):

@@ -1,8 +1,7 @@
 """Trials of compare.py itself: how often, and how narrowly, it tells the truth.
 
-A program for people, not a test. It compares two commands so many times, the same thing twice if
-only one is given, and stores what comes out in tools/trials.json, which METHOD.md's table is made
-of, or in another file.
+A program for people, not a test. It compares two commands several times, the same one twice if only
+one is given, and adds what comes out to tools/trials.json, which METHOD.md's table is made from.
 """
 
 import argparse
@@ -10,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ from backbone.command import ending, flags
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT, check_writable, write_whole
 from backbone.command.interrupts import interrupts_raised, signals_held
-from backbone.record import trials
-from backbone.record.trials import Trial, Trials
+from backbone.record import tools
+from backbone.record.tools import Trial
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,11 +29,11 @@ def parse_arguments() -> argparse.Namespace:
         ending.PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False
     )
     parser.add_argument("commands", nargs="+", metavar="COMMAND", help="as compare.py takes it")
-    parser.add_argument("--title", required=True, help="in the table; one of the same is replaced")
+    parser.add_argument("--title", required=True, help="in the table")
     parser.add_argument("--trials", type=flags.positive, default=1, help="how many (default: 1)")
     least_two = partial(flags.whole_number, least=2)
-    parser.add_argument("--rounds", type=least_two, default=15, help="of each (default: 15)")
-    parser.add_argument("--file", type=Path, default=trials.FILE, help="that they are stored in")
+    parser.add_argument("--rounds", type=least_two, help="of each (default: as compare.py decides)")
+    parser.add_argument("--file", type=Path, default=tools.TRIALS, help="that they are added to")
     arguments = parser.parse_args()
     if len(arguments.commands) > 2:
         parser.error("a trial is of two commands, or of one twice")
@@ -43,31 +43,39 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     check_writable(arguments.file)
-    first, second = arguments.commands[0], arguments.commands[-1]
-    found = []
     for number in range(1, arguments.trials + 1):
-        found.append(compare(first, second, arguments.rounds))
-        series = Trials(
-            title=arguments.title,
-            commands=[first, second],
-            rounds=arguments.rounds,
-            date=str(date.today()),
-            trials=found,
+        trial = compare(arguments)
+        write_whole(arguments.file, tools.dumps([*tools.load(Trial, arguments.file), trial]))
+        print(
+            f"{number}: {trial.speed_up:.3f} ({trial.low:.3f} to {trial.high:.3f}), "
+            f"{trial.verdict}, {trial.rounds} rounds, {trial.seconds:.0f} s",
+            flush=True,
         )
-        write_whole(arguments.file, trials.with_series(series, arguments.file))
-        last = found[-1]
-        print(f"{number}: {last.speed_up:.3f} ({last.low:.3f} to {last.high:.3f})", flush=True)
 
 
-def compare(first: str, second: str, rounds: int) -> Trial:
-    """One trial. Raises Failure where compare.py fails."""
+def compare(arguments: argparse.Namespace) -> Trial:
+    """One trial. Raises Failure if compare.py fails."""
+    commands = [arguments.commands[0], arguments.commands[-1]]
+    rounds = [] if arguments.rounds is None else ["--rounds", str(arguments.rounds)]
     with interrupts_raised(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "comparison.json")
-        status = run_compare("--rounds", str(rounds), "--json", str(file), first, second)
-        if status != 0:
+        begun = time.monotonic()
+        if run_compare(*rounds, "--json", str(file), *commands) != 0:
             raise Failure("compare.py has failed; what was found before it is stored")
+        seconds = time.monotonic() - begun
         _, compared = json.loads(file.read_text())
-    return Trial(speed_up=compared["speed_up"], low=compared["low"], high=compared["high"])
+    return Trial(
+        title=arguments.title,
+        commands=commands,
+        speed_up=compared["speed_up"],
+        low=compared["low"],
+        high=compared["high"],
+        verdict=compared["verdict"],
+        rounds=compared["rounds"],
+        rule="looks" if arguments.rounds is None else "fixed",
+        seconds=round(seconds, 1),
+        date=str(date.today()),
+    )
 
 
 def run_compare(*words: str) -> int:

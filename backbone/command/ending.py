@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from backbone.command.errors import message_of
 from backbone.command.files import ROOT
@@ -18,6 +19,12 @@ PROGRAM = os.path.relpath(os.path.realpath(sys.argv[0]), ROOT)
 def say(line: str) -> None:
     """A line on stderr that begins with the program's name."""
     print(f"{PROGRAM}: {line}", file=sys.stderr)
+
+
+def end_at_once() -> NoReturn:
+    """End this process, with exit status 0, without the 0.7 s that Python takes to free torch."""
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def run(main: Callable[[], None]) -> None:

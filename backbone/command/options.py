@@ -112,7 +112,8 @@ class Mode:
 class TimerOptions:
     """What a timer is asked for.
 
-    target: "model", "block" or "layer". iterations, warmup: timed passes, and passes before them.
+    target: "model", "block" or "layer". iterations: timed passes; a parent process that hands out
+    turns decides itself, by the duration of a pass if this is None. warmup: passes before them.
     threads: intra-op; None is PyTorch's choice. json: a file for the record. turns: whether
     a parent process hands out turns; otherwise the run has all its passes at once.
     """
@@ -120,7 +121,7 @@ class TimerOptions:
     workload: Workload
     mode: Mode
     target: str
-    iterations: int
+    iterations: int | None
     warmup: int
     threads: int | None = None
     json: str | None = None

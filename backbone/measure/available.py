@@ -15,6 +15,34 @@ def available_processors() -> int:
     return os.cpu_count() or 1
 
 
+def quota_of_processors() -> float | None:
+    """How many processors' time the control group of this process may use; None if all, or outside
+    of Linux."""
+    limits = [_number_of_processors(folder) for folder in _control_groups()]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _control_groups() -> list[Path]:
+    """The folder of this process's control group, and those of the groups around it."""
+    lines = (_text_of(Path("/proc/self/cgroup")) or "").splitlines()
+    own = next((line.split(":", 2)[2] for line in lines if line.startswith("0::")), "/")
+    folder = CGROUP / own.lstrip("/")
+    around = [path for path in folder.parents if path.is_relative_to(CGROUP)]
+    return [CGROUP / "cpu", folder, *around]
+
+
+def _number_of_processors(folder: Path) -> float | None:
+    """What the quota of a control group allows; None if it has none."""
+    words = (_text_of(folder / "cpu.max") or "").split()
+    if not words:  # version 1
+        files = (folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us")
+        words = [(_text_of(file) or "").strip() for file in files]
+    if not all(word.isdigit() for word in words):  # "max", or -1
+        return None
+    quota, period = map(int, words)
+    return quota / period
+
+
 def available_bytes() -> int:
     """What new processes can have: of the machine's memory and, in a container of Linux, of what
     its control group may still take."""

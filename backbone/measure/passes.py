@@ -70,11 +70,12 @@ def run_passes(
     options: TimerOptions,
     turns: Turns | None = None,
 ) -> Passes:
-    """Run a marked pass on an image (B, C, H, W), all passes at once or by turns, with a progress
-    bar on a terminal. Raises Failure if the parent process has exited."""
+    """Run a marked pass on an image (B, C, H, W): the passes of the options, with a progress bar on
+    a terminal, or those of each turn. Raises Failure if the parent process has exited."""
     passes = Passes()
     total = options.warmup + options.iterations
-    with torch.inference_mode(), tqdm(total=total, disable=None, leave=False) as bar:
+    no_bar = None if turns is None else True  # None: where stderr is no terminal
+    with torch.inference_mode(), tqdm(total=total, disable=no_bar, leave=False) as bar:
 
         def run_untimed(number: int) -> None:
             for _ in range(number):
@@ -107,13 +108,10 @@ def run_passes(
             return passes
         run_untimed(max(1, options.warmup))
         turns.tell_ready(passes.last_seconds, peak_resident_bytes(), *device_bytes(image))
-        left = options.iterations
-        while left > 0:
-            timed = min(turns.wait(), left)
+        while (timed := turns.wait()) is not None:
             run_untimed(1)  # it finds caches and cores cold
             run_timed(timed)
-            left -= timed
-            turns.end(left)
+            turns.end()
         return passes
 
 

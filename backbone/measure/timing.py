@@ -39,8 +39,8 @@ def time_network(
 
     The row of the whole pass comes last; all rows come from the same passes. For a record on a CPU,
     the row of the whole pass has its minor page faults, and those of the target "layer" have their
-    page faults and oneDNN's kernels, measured in passes of their own. Beside the rows: the fields
-    of the run. Raises Failure if the pass cannot be cut.
+    page faults and, in the first run of a command, oneDNN's kernels, measured in passes of their
+    own. Beside the rows: the fields of the run. Raises Failure if the pass cannot be cut.
     """
     input_shape = list(image.shape)
     target = options.target
@@ -50,7 +50,8 @@ def time_network(
     faults, kernels = [], []
     if options.has_record and target == "layer" and not image.is_cuda:
         faults = count_faults(cut, image)
-        kernels = collect_kernels(cut, image)
+        if turns is None or turns.is_first:
+            kernels = collect_kernels(cut, image)
     intervals = _Intervals(passes.samples, faults, kernels)
     whole = _whole_row(backbone.name, input_shape, cut.operations, intervals)
     if not image.is_cuda:

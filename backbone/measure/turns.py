@@ -2,12 +2,12 @@
 
 The timer and its parent process (backbone/rounds) exchange lines over the timer's stdin and stdout:
 
-    timer   protocol 1           the version of this protocol, before torch is imported
+    timer   protocol 2           the version of this protocol, before torch is imported
     timer   ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
                                  it is warm; the duration of its last pass, its peak resident memory
                                  and, on a GPU, the memory it has reserved there and what is free
     parent  turn PASSES          run this many timed passes, after one that is not timed
-    timer   ended PASSES         the turn has ended; this many passes are left
+    timer   ended                the turn has ended
     parent  finish FIRST         all runs have ended their last turn: measure the rest; FIRST is 1
                                  if no run of this command has finished before, else 0
     timer   record BYTES         followed by the record of this run, as --json writes it
@@ -17,18 +17,19 @@ Each side ends when the other has exited.
 
 import ctypes
 import os
+import re
 import signal
 import sys
 
 from backbone.command.errors import Failure
 
-PROTOCOL = 1
+PROTOCOL = 2
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal for this process when its parent exits
 
 
 class Turns:
-    """The turns of this run. is_first: whether no run of the same command has finished before;
-    known after the last turn."""
+    """The turns of this run. The parent process decides how many there are, and how long.
+    is_first: whether no run of the same command has finished before; known after the last turn."""
 
     def __init__(self) -> None:
         """Take stdin and stdout for the lines, and send the protocol's version. What is printed
@@ -53,16 +54,18 @@ class Turns:
         and on a GPU what it has reserved and what is free."""
         self._tell(" ".join(["ready", f"{seconds:.6f}", *map(str, memory)]))
 
-    def wait(self) -> int:
-        """Wait for the next turn and return its number of timed passes."""
-        return self._hear("turn")
+    def wait(self) -> int | None:
+        """Wait for the next turn and return its number of timed passes; None if all runs have had
+        their last turn. (What follows would disturb them.)"""
+        word, value = self._hear()
+        if word == "turn":
+            return value
+        self.is_first = bool(value)
+        return None
 
-    def end(self, passes_left: int) -> None:
-        """Send that the turn has ended. After the last one, wait until all runs have had theirs:
-        what follows would disturb them."""
-        self._tell(f"ended {passes_left}")
-        if passes_left == 0:
-            self.is_first = bool(self._hear("finish"))
+    def end(self) -> None:
+        """Send that the turn has ended."""
+        self._tell("ended")
 
     def send(self, record: str) -> None:
         """Send the record of this run."""
@@ -74,11 +77,11 @@ class Turns:
         except OSError as error:
             raise Failure("the parent process has exited") from error
 
-    def _hear(self, expected: str) -> int:
+    def _hear(self) -> tuple[str, int]:
         line = self._reader.readline()
         if not line:
             raise Failure("the parent process has exited")
-        word, *values = line.split()
-        if word != expected or len(values) != 1:
-            raise Failure(f"--turns: expected {expected!r}, got {line.strip()!r}")
-        return int(values[0])
+        told = re.fullmatch(r"(turn|finish) (\d+)\n", line)
+        if told is None:
+            raise Failure(f"--turns: expected 'turn' or 'finish', got {line.strip()!r}")
+        return told[1], int(told[2])

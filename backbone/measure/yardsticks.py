@@ -21,10 +21,9 @@ from backbone.network.modes import output_difference
 def measure_yardsticks(
     options: TimerOptions, backbone: Backbone, image: Tensor, clock: Clock, is_first: bool
 ) -> dict[str, float]:
-    """Further fields of a run: for layers the machine's ceilings; for a mode that changes
-    arithmetic the difference of its output from stock's; for weights of the user's how many values
-    are denormal, if any. The last two are the same in all runs of a command: the first one measures
-    them. A field that memory does not suffice for is left out."""
+    """Further fields of the first run of a command: for layers the machine's ceilings; for a mode
+    that changes arithmetic the difference of its output from stock's; for weights of the user's how
+    many values are denormal, if any. A field that memory does not suffice for is left out."""
 
     def ceilings() -> dict[str, float]:
         return asdict(measure_ceilings(image.device, image.dtype, clock))
@@ -38,12 +37,14 @@ def measure_yardsticks(
         return {f"denormal_{name}": count for name, count in found.items() if count}
 
     fields = {}
+    if not is_first:
+        return fields
     if options.target == "layer":
         fields |= _if_memory_suffices(ceilings)
-    if not options.mode.is_exact and is_first:
+    if not options.mode.is_exact:
         fields |= _if_memory_suffices(difference)
     eager = options.mode.runtime == PYTORCH and not options.mode.compile  # others do not tell
-    if eager and options.workload.has_given_values and is_first:
+    if eager and options.workload.has_given_values:
         fields |= _if_memory_suffices(denormals)
     return fields
 

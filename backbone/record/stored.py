@@ -1,12 +1,11 @@
 """The stored files, read back as one collection. What is not what it should be is a Failure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT
-from backbone.record import memory, records
-from backbone.record.memory import MemoryReport, Structure
+from backbone.record import records
 from backbone.record.rows import Ceilings, Record, Row
 from backbone.record.titles import (
     MAIN_NETWORK,
@@ -76,38 +75,32 @@ class Stored:
         return [row for row in self.records[target].rows if row.level == target]
 
 
-@dataclass(frozen=True)
-class StoredMemory:
-    """One memory report and the structure of the same input, with titles as in Stored."""
-
-    network: str
-    device: str
-    dataset: str
-    report: MemoryReport
-    structure: Structure
-    report_file: Path
-    structure_file: Path
-
-
 def load_times() -> list[Stored]:
     """The timers' records by target, checked to be of the same run; by dataset and MACs."""
     times = []
-    for folder in _folders_of(*TIMES):
-        folders = {target: folder / subfolder for target, subfolder in TARGET_FOLDERS.items()}
-        for name in sorted({file.name for each in folders.values() for file in _records_in(each)}):
-            files = {target: each / name for target, each in folders.items()}
-            loaded = {target: records.load(file) for target, file in files.items()}
-            for target, record in loaded.items():
-                _check_same_run(files[target], record, loaded["model"], target)
-            times.append(_stored(folder, loaded, files, loaded["model"].conditions))
+    for folder in folders_of(*TIMES):
+        folders = [folder / subfolder for subfolder in TARGET_FOLDERS.values()]
+        for name in sorted({file.name for each in folders for file in records_in(each)}):
+            times.append(load_times_of(folder, name))
     if not of_main_network(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")
     return sorted(times, key=lambda stored: (dataset_order(stored.dataset), stored.macs))
 
 
+def load_times_of(folder: Path, name: str) -> Stored:
+    """The records of a name in a folder of times and those inside it, by target."""
+    files = {target: folder / inside / name for target, inside in TARGET_FOLDERS.items()}
+    loaded = {target: records.load(file) for target, file in files.items()}
+    for target, record in loaded.items():
+        _check_same_run(files[target], record, loaded["model"], target)
+    return _stored(folder, loaded, files, loaded["model"].conditions)
+
+
 def _check_same_run(file: Path, record: Record, first: Record, target: str) -> None:
-    """Raise Failure if a record has other rounds than a first one, or another target."""
-    expected = first.conditions | {"target": target, "runs": _rounds_of(first)}
+    """Raise Failure if a record has other rounds than a first one, or another target. (Marks take
+    time, so that a pass of another target may have been too long for as many iterations.)"""
+    its_own = {"target": target, "iterations": record.conditions["iterations"]}
+    expected = first.conditions | its_own | {"runs": _rounds_of(first)}
     here = record.conditions | {"runs": _rounds_of(record)}
     if unlike := sorted(dict(here.items() ^ expected.items())):
         raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
@@ -128,13 +121,11 @@ def load_modes() -> list[list[Stored]]:
     """The modes of all inputs, for each network and configuration: records by the mode as one
     would type it, the fastest first; before these "stock" and "stock again"."""
     groups: dict[tuple[str, str], list[Stored]] = {}
-    for folder in _folders_of(*MODES):
-        left = set(_records_in(folder))
-        for stock in _records_in(folder, "*_stock"):
-            start = stock.stem.removesuffix("stock")
-            others = [file for file in _records_in(folder, f"{start}*") if file != stock]
-            left -= {stock, *others}
-            stored = _load_modes_of(folder, stock, others)
+    for folder in folders_of(*MODES):
+        left = set(records_in(folder))
+        for stock in records_in(folder, "*_stock"):
+            stored = load_modes_of(folder, stock.stem.removesuffix("stock"))
+            left -= set(stored.files.values())
             groups.setdefault((stored.network, stored.configuration), []).append(stored)
         if left:
             raise Failure(f"{min(left)} has no record of the stock pass beside it")
@@ -143,10 +134,13 @@ def load_modes() -> list[list[Stored]]:
     return list(groups.values())
 
 
-def _load_modes_of(folder: Path, stock: Path, others: list[Path]) -> Stored:
-    """The modes of one input. Raises Failure if two records are of the same mode."""
+def load_modes_of(folder: Path, start: str) -> Stored:
+    """The modes of one network and input: the records in a folder whose names start like this.
+    Raises Failure if two are of the same mode."""
     loaded: dict[str, Record] = {}
     files: dict[str, Path] = {}
+    stock = folder / f"{start}stock.json"
+    others = [file for file in records_in(folder, f"{start}*") if file != stock]
     for file in (stock, *others):
         record = records.load(file)
         again = "stock again" if "stock" in loaded else "stock"
@@ -166,46 +160,6 @@ def _in_order(loaded: dict[str, Record]) -> list[str]:
     return stock + sorted(others, key=lambda mode: loaded[mode].whole.mean)
 
 
-def load_memory() -> list[StoredMemory]:
-    """The memory reports, each with the structure of the same input, dataset by dataset."""
-    structures = [
-        (file, memory.load_structure(file))
-        for folder in _folders_of("model_structures*")
-        for file in _records_in(folder)
-    ]
-    pairs = []
-    for folder in _folders_of("memory_reports*"):
-        for file in _records_in(folder):
-            report = memory.load_report(file)
-            device = report.device + _device_folder(folder)
-            if any(pair.report.input == report.input and pair.device == device for pair in pairs):
-                continue  # made with --device, on a machine where that is the default
-            wanted = replace(report.input, weights=None)  # a structure is of any weights
-            alike = [pair for pair in structures if replace(pair[1].input, weights=None) == wanted]
-            if not alike:
-                raise Failure(
-                    f"{file} has no structure of the same input; "
-                    "summary.sh with the same flags makes one"
-                )
-            structure_file, structure = alike[0]
-            pairs.append(
-                StoredMemory(
-                    network=network_title(
-                        report.input.network,
-                        report.input.output_stride,
-                        is_own=report.input.file_id is not None,
-                    ),
-                    device=device,
-                    dataset=dataset_title(report.input.dataset),
-                    report=report,
-                    structure=structure,
-                    report_file=file,
-                    structure_file=structure_file,
-                )
-            )
-    return sorted(pairs, key=lambda pair: dataset_order(pair.dataset))
-
-
 def _stored(
     folder: Path,
     loaded: dict[str, Record],
@@ -220,7 +174,7 @@ def _stored(
             conditions.get("output_stride", 32),
             is_own="file_id" in conditions,
         ),
-        device=conditions["device"] + _device_folder(folder),
+        device=conditions["device"] + device_folder(folder),
         labels=list(labels_of(conditions)),
         dataset=dataset_title(str(conditions["dataset"])),
         records=loaded,
@@ -228,22 +182,24 @@ def _stored(
     )
 
 
-def _records_in(folder: Path, pattern: str = "*_*") -> list[Path]:
+def records_in(folder: Path, pattern: str = "*_*") -> list[Path]:
     """The records in a folder whose names are like this, without the ending; also one that is
     missing beside its text, which reading it will tell."""
     files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}.txt")]
     return sorted({file.with_suffix(".json") for file in files})
 
 
-def _device_folder(folder: Path) -> str:
+def device_folder(folder: Path) -> str:
     """The name of a device's own folder under devices/, as tables have it."""
+    if not folder.is_relative_to(ROOT):
+        return ""
     parts = folder.relative_to(ROOT).parts
     return f" ({parts[1]})" if parts[0] == "devices" else ""
 
 
-def _folders_of(*names: str) -> list[Path]:
+def folders_of(*names: str) -> list[Path]:
     """The folders of such names that hold files, here and of each device; MobileNet-V2's first."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
     folders = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
-    folders = [folder for folder in folders if _records_in(folder)]
+    folders = [folder for folder in folders if records_in(folder)]
     return sorted(folders, key=lambda folder: "/mobilenetv2_stats" not in str(folder))

@@ -1,1 +1,1 @@
-"""What people read: printed text, statistics, tables and pictures, all made from records."""
+"""What people read: printed text, tables and pictures, all made from records."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from backbone.report.statistics import Interval
+from backbone.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)

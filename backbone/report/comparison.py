@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from backbone.record.rows import Record
 from backbone.report.numbers import show_limits, show_mean, show_range, show_range_of_counts
-from backbone.report.statistics import Interval, geometric_interval, mean_of_rounds, speed_ups
+from backbone.statistics.intervals import Interval
+from backbone.statistics.looks import judge
+from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 LONGEST = 60  # characters of a command that stands in a line with its time
 
@@ -17,14 +19,16 @@ class Compared:
 
     milliseconds: of a pass, the geometric mean over the rounds. speed_up: times as fast as the
     first, by the ratios of the runs of the same round; None of the first itself. verdict: "faster",
-    "slower", "same" or "undecided"; None of the first. process_means: milliseconds of a pass in
-    each process. page_faults: of a pass in each process; none where they were not counted.
+    "slower", "same" or "undecided"; None of the first. rounds: that it took part in. process_means:
+    milliseconds of a pass in each process. page_faults: of a pass in each process; empty if they
+    were not counted.
     """
 
     command: str
     milliseconds: Interval
     speed_up: Interval | None
     verdict: str | None
+    rounds: int
     process_means: list[float]
     page_faults: list[int]
 
@@ -41,6 +45,7 @@ class Compared:
             "low": ratio.low,
             "high": ratio.high,
             "verdict": self.verdict,
+            "rounds": self.rounds,
         }
 
 
@@ -50,36 +55,19 @@ def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> 
     compared = []
     first = records[0]
     for number, (command, record) in enumerate(zip(commands, records, strict=True)):
-        means = record.whole.run_means.tolist()
-        speed_up = None
-        if number > 0:
-            speed_up = geometric_interval(speed_ups(record, first, first))
+        ratio = speed_up(record, first, first) if number > 0 else None
         compared.append(
             Compared(
                 command=command,
                 milliseconds=mean_of_rounds(record),
-                speed_up=speed_up,
-                verdict=None if speed_up is None else judge(speed_up, same),
-                process_means=means,
+                speed_up=ratio,
+                verdict=None if ratio is None else judge(ratio, same),
+                rounds=record.conditions["rounds"],
+                process_means=record.whole.run_means.tolist(),
                 page_faults=list(record.whole.page_faults),
             )
         )
     return compared
-
-
-def judge(speed_up: Interval, same: float) -> str:
-    """What an interval of a ratio allows to say: "same" if it lies within so many percent of 1, and
-    else "faster" or "slower" if it leaves out 1."""
-    if speed_up.low is None:
-        return "undecided"
-    margin = 1 + same / 100
-    if 1 / margin <= speed_up.low and speed_up.high <= margin:
-        return "same"
-    if speed_up.low > 1:
-        return "faster"
-    if speed_up.high < 1:
-        return "slower"
-    return "undecided"
 
 
 def is_slower_by(speed_up: Interval, percent: float) -> bool:

@@ -5,26 +5,26 @@ from dataclasses import replace
 from operator import attrgetter
 
 from backbone.command.options import KEEP_MEMORY
-from backbone.record.stored import Stored, StoredMemory
+from backbone.record.stored import Stored
+from backbone.record.stored_memory import StoredMemory
 from backbone.record.study import StudyRow, load_study
-from backbone.record.text import format_rows
 from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK, count
 from backbone.report.kinds import sum_by_kind, sum_rows, word_shares
 from backbone.report.markdown import format_table
 from backbone.report.modes import (
     FIRST,
-    fastest_modes,
     fastest_of_kind,
     may_be_as_fast,
     show_difference,
 )
-from backbone.report.numbers import show_interval, show_mean
+from backbone.report.numbers import show_mean
 from backbone.report.parts import parts_of
-from backbone.report.statistics import mean_of_rounds
+from backbone.report.summary import format_times
 from backbone.report.tables import Results, memory_cells, sizes_of, time_cells
+from backbone.statistics.looks import level_of
+from backbone.statistics.ratios import mean_of_rounds
 
 MOST = 3  # modes, or kinds of operations, that are told
-LINES = 6  # of what is printed
 
 
 def format_front(results: Results) -> dict[str, list[str]]:
@@ -40,9 +40,8 @@ def format_front(results: Results) -> dict[str, list[str]]:
     return {
         "In short": [format_table(short_cells(modes))] if modes else [],
         "Performance Stats": [format_table(performance_cells(results))],
-        "What is printed": [f"```\n{printed_lines(results)}\n```"],
+        "What is printed": [f"```\n{printed_summary(results)}```"],
         "Why": ["\n".join(why_lines(results))] if has_ceilings else [],
-        "Fastest modes": [format_table(fastest_cells(modes))] if modes else [],
         "Networks in short": [format_table(network_cells(results))] if results.others else [],
     }
 
@@ -120,13 +119,11 @@ def _study_cells(row: StudyRow) -> dict[str, str]:
     }
 
 
-def printed_lines(results: Results) -> str:
-    """The first lines of what a run of the stock network prints of its operations, and its last;
-    of the smaller input."""
-    stock = [each for each in results.main_network if each.is_stock]
-    times = min([each for each in stock if not each.labels] or stock, key=attrgetter("macs"))
-    lines = format_rows(times.records["layer"].rows).splitlines()
-    return "\n".join([*lines[: LINES - 2], "...", lines[-1]])
+def printed_summary(results: Results) -> str:
+    """What stats.sh prints at its end of the stock network, with the smaller input alone."""
+    alike = [each for each in results.main_network if set(each.labels) <= {KEEP_MEMORY}]
+    smallest = min(alike, key=attrgetter("macs")).dataset
+    return format_times([each for each in alike if each.dataset == smallest])
 
 
 def why_lines(results: Results) -> Iterator[str]:
@@ -138,8 +135,9 @@ def why_lines(results: Results) -> Iterator[str]:
         parts = parts_of(times, results.times)
         made_of = "" if parts is None else f"{', '.join(word_shares(parts))}; by operation: "
         rows = times.rows("layer")
-        whole = sum_rows(rows, times.ceilings)
-        kinds = sum_by_kind(rows, times.ceilings)
+        level = level_of(times.records["layer"].conditions)
+        whole = sum_rows(rows, times.ceilings, level)
+        kinds = sum_by_kind(rows, times.ceilings, level)
         shares = [
             f"{kind} {100 * total.time.mean / whole.time.mean:.0f} % of the time for "
             f"{100 * total.macs / whole.macs:.0f} % of the MACs"
@@ -149,18 +147,6 @@ def why_lines(results: Results) -> Iterator[str]:
             f"- {times.title}, {show_mean(whole.time)} ms: {made_of}{', '.join(shares)}; "
             f"all floors together: {whole.floor:.0f} ms."
         )
-
-
-def fastest_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
-    """The fastest modes, a column for each input."""
-    columns = {}
-    for each in modes:
-        fastest = fastest_modes(each)[:MOST]
-        shown = [f"`{mode}`: {show_interval(times)} times" for mode, times in fastest]
-        columns[each.title] = shown + ["-"] * (MOST - len(shown))
-    for place in range(MOST):
-        cells = {title: column[place] for title, column in columns.items()}
-        yield {"The fastest modes": str(place + 1)} | cells
 
 
 def network_cells(results: Results) -> Iterator[dict[str, str]]:

@@ -9,7 +9,8 @@ from backbone.record.stored import Stored
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show, show_mean
 from backbone.report.parts import Parts, split_passes
-from backbone.report.statistics import Interval, interval, per_pass
+from backbone.statistics.intervals import Interval, interval, per_pass
+from backbone.statistics.looks import level_of
 
 NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
 WORST = 10  # operations that lose most, which are listed apart
@@ -35,8 +36,9 @@ def kind_blocks(times: Stored) -> list[str]:
     if ceilings is None:
         return [f"- {times.title}: {NO_CEILINGS}"]
     rows = times.rows("layer")
-    whole = sum_rows(rows, ceilings)
-    kinds = sum_by_kind(rows, ceilings) | {"all": whole}
+    level = level_of(times.records["layer"].conditions)
+    whole = sum_rows(rows, ceilings, level)
+    kinds = sum_by_kind(rows, ceilings, level) | {"all": whole}
     gflops = ceilings.flops_per_second / 1e9
     gbytes = ceilings.bytes_per_second / 1e9
     return [
@@ -66,9 +68,9 @@ def word_shares(parts: Parts) -> list[str]:
     return [f"{name} {100 * ms / parts.whole:.0f} %" for name, ms in shares.items()]
 
 
-def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:
+def sum_by_kind(rows: list[Row], ceilings: Ceilings, level: float) -> dict[str, KindSum]:
     """The operations of each kind together, the kind that takes longest first; those of kinds that
-    take less than one percent of the time are together."""
+    take less than one percent of the time are together. level: of the intervals."""
     by_kind: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_kind[row.cost.kind].append(row)
@@ -77,17 +79,17 @@ def sum_by_kind(rows: list[Row], ceilings: Ceilings) -> dict[str, KindSum]:
     small = [kind for kind, time in milliseconds.items() if time < least]
     if small:
         by_kind[", ".join(small)] = [row for kind in small for row in by_kind.pop(kind)]
-    sums = {kind: sum_rows(inside, ceilings) for kind, inside in by_kind.items()}
+    sums = {kind: sum_rows(inside, ceilings, level) for kind, inside in by_kind.items()}
     return dict(sorted(sums.items(), key=lambda item: -item[1].time.mean))
 
 
-def sum_rows(rows: list[Row], ceilings: Ceilings) -> KindSum:
-    """Operations together."""
+def sum_rows(rows: list[Row], ceilings: Ceilings, level: float) -> KindSum:
+    """Operations together. level: of the interval."""
     counted = all(row.page_faults for row in rows)
     reorders = [row.reorder_ms for row in rows if row.reorder_ms is not None]
     return KindSum(
         operations=len(rows),
-        time=interval(sum(row.run_means for row in rows).tolist()),
+        time=interval(sum(row.run_means for row in rows).tolist(), level),
         reorders=sum(reorders) if reorders else None,
         floor=sum(row.floor(ceilings) for row in rows),
         macs=sum(row.cost.macs for row in rows),

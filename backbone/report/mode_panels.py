@@ -9,7 +9,8 @@ from backbone.command.options import KEEP_MEMORY
 from backbone.record.stored import Stored
 from backbone.report.bars import Bar, draw_from_top
 from backbone.report.numbers import MIB
-from backbone.report.statistics import Interval, geometric_interval, speed_ups
+from backbone.statistics.intervals import Interval
+from backbone.statistics.ratios import speed_up
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 LABEL_WIDTH = 54  # characters in a line of a bar's label
@@ -68,19 +69,17 @@ def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
     for each in modes:
         stock = each.records["stock"]
         ratios = {
-            mode: speed_ups(record, stock, stock)
+            mode: speed_up(record, stock, stock)
             for mode, record in each.records.items()
             if mode in names
         }
         groups[each.dataset] = [
-            Bar(names.index(mode), geometric_interval(of_mode))
-            for mode, of_mode in ratios.items()
-            if of_mode
+            Bar(names.index(mode), ratio) for mode, ratio in ratios.items() if ratio is not None
         ]
     draw_from_top(axes, groups, [_label_of(mode) for mode in names])
     axes.tick_params(axis="y", labelsize=8)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_xlabel("times as fast as stock, 95 % intervals")
+    axes.set_xlabel("times as fast as stock, with intervals")
     axes.legend()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from backbone.command.options import KEEP_MEMORY
 from backbone.record.rows import Record, Row
 from backbone.record.stored import Stored
-from backbone.report.comparison import judge, word_verdict
+from backbone.report.comparison import word_verdict
 from backbone.report.markdown import format_table
 from backbone.report.numbers import (
     MIB,
@@ -15,10 +15,11 @@ from backbone.report.numbers import (
     show_range,
     show_range_of_counts,
 )
-from backbone.report.statistics import Interval, geometric_interval, mean_of_rounds, speed_ups
+from backbone.statistics.intervals import Interval
+from backbone.statistics.looks import SAME, judge
+from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 AS_KEPT = f"Times as fast as `{KEEP_MEMORY}`"
-SAME = 2  # percent within which a mode is as fast as stock
 FIRST = {  # of what the fastest is told
     "that changes no arithmetic": lambda record: record.is_exact,
     "in float32": lambda record: record.conditions["dtype"] == "float32",
@@ -111,13 +112,13 @@ def first_cells(inputs: list[Stored]) -> Iterator[dict[str, str]]:
     their price."""
     for each in inputs:
         for kind in FIRST:
-            for mode, speed_up in fastest_of_kind(each, kind)[:1]:
+            for mode, ratio in fastest_of_kind(each, kind)[:1]:
                 record = each.records[mode]
                 yield {
                     "Dataset": each.dataset,
                     "The fastest": kind,
                     "Command": f"`{_command_of(mode, record)}`",
-                    "Times as fast as stock": _show_speed_up(speed_up),
+                    "Times as fast as stock": _show_speed_up(ratio),
                     "Output difference": show_difference(record),
                     "Peak (MB)": _show_peak(record),
                     "Stock's peak (MB)": _show_peak(each.records["stock"]),
@@ -146,8 +147,8 @@ def _show_peak(record: Record) -> str:
     return show("{:,.0f}", peak)
 
 
-def _show_speed_up(speed_up: Interval) -> str:
-    return show_interval(speed_up) if speed_up.mean else "of other rounds"
+def _show_speed_up(ratio: Interval) -> str:
+    return show_interval(ratio) if ratio.mean else "of other rounds"
 
 
 def _speed_up(modes: Stored, mode: str, other: str) -> Interval:
@@ -156,5 +157,4 @@ def _speed_up(modes: Stored, mode: str, other: str) -> Interval:
     if other not in modes.records:
         return Interval(0)
     record, compared, stock = (modes.records[name] for name in (mode, other, "stock"))
-    ratios = speed_ups(record, compared, stock)
-    return geometric_interval(ratios) if ratios else Interval(0)
+    return speed_up(record, compared, stock) or Interval(0)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from math import floor, log10
 
-from backbone.report.statistics import Interval
+from backbone.statistics.intervals import Interval
 
 MIB = 2**20
 DIGITS_OF_AN_INTERVAL = 2  # that are shown of half its width, as is usual for uncertainties

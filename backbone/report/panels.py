@@ -11,9 +11,10 @@ from backbone.record.names import name_row
 from backbone.record.rows import Row
 from backbone.record.stored import Stored
 from backbone.report.bars import Bar, draw_bars, draw_from_top
-from backbone.report.kinds import sum_rows
 from backbone.report.parts import SplitPass
-from backbone.report.statistics import interval, mean_of_rounds
+from backbone.statistics.intervals import interval
+from backbone.statistics.looks import level_of
+from backbone.statistics.ratios import mean_of_rounds
 
 MARKERS = "osv^DPX*"
 
@@ -30,8 +31,11 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
     """Bars of the stages' latency, one of each configuration at each stage."""
     groups = {}
     for each, name in zip(times, _names_of(times), strict=True):
-        stages = enumerate(each.rows("block"))
-        groups[name] = [Bar(place, interval(row.run_means.tolist())) for place, row in stages]
+        level = level_of(each.records["block"].conditions)
+        groups[name] = [
+            Bar(place, interval(row.run_means.tolist(), level))
+            for place, row in enumerate(each.rows("block"))
+        ]
     draw_bars(axes.bar, "yerr", groups)
     names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
@@ -70,7 +74,7 @@ def draw_parts(
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
     for place, each in zip(places, passes, strict=True):
         if each.times.ceilings is not None:
-            floor = sum_rows(each.times.rows("layer"), each.times.ceilings).floor
+            floor = sum(row.floor(each.times.ceilings) for row in each.times.rows("layer"))
             axes.vlines(floor, place - 0.4, place + 0.4, colors="black", linewidth=2)
     axes.plot([], [], "k-", linewidth=2, label="floor")
     axes.set_yticks(places, _names_of([each.times for each in passes]))

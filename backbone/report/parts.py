@@ -24,6 +24,30 @@ class Parts:
         """The pass."""
         return self.page_faults + self.reorders + sum(self.kernels.values()) + self.rest
 
+    @property
+    def largest(self) -> tuple[str, float]:
+        """The largest part, and its share of all."""
+        parts = {
+            "page faults": self.page_faults,
+            "reorders": self.reorders,
+            "kernel": sum(self.kernels.values()),
+            "overhead": self.rest,
+        }
+        name = max(parts, key=parts.__getitem__)
+        return name, parts[name] / self.whole
+
+    def __add__(self, other: "Parts") -> "Parts":
+        kernels = {
+            kind: self.kernels.get(kind, 0) + other.kernels.get(kind, 0)
+            for kind in self.kernels | other.kernels
+        }
+        return Parts(
+            self.page_faults + other.page_faults,
+            self.reorders + other.reorders,
+            kernels,
+            self.rest + other.rest,
+        )
+
 
 @dataclass(frozen=True)
 class SplitPass:
@@ -48,7 +72,7 @@ def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
     passes with memory kept, where no page faults are in their times; the kernel of an operation
     that oneDNN has run nothing for is all of its time.
     """
-    kept = _with_memory_kept(times, all_times)
+    kept = with_memory_kept(times, all_times)
     layers = times.records["layer"]
     system_seconds = layers.median("system_time")
     if kept is None or system_seconds is None:
@@ -70,7 +94,33 @@ def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
     )
 
 
-def _with_memory_kept(times: Stored, all_times: list[Stored]) -> Stored | None:
+def parts_of_operations(times: Stored, kept: Stored | None) -> list[Parts] | None:
+    """The parts of each operation of a pass, in order; None if page faults or kernels are unknown.
+
+    kept: the times of the same network with memory kept; None if there are none. Page faults: the
+    system's time of the pass, by the operation's share of its page faults. Otherwise like
+    parts_of()."""
+    layers = times.records["layer"]
+    system_seconds = layers.median("system_time")
+    rows = times.rows("layer")
+    sources = (kept or times).rows("layer")
+    if system_seconds is None or "threads" not in layers.conditions or len(rows) != len(sources):
+        return None
+    if not (all(row.page_faults for row in rows) and any(row.kernels for row in sources)):
+        return None
+    all_faults = sum(row.median_faults for row in rows)
+    faults_ms = 1e3 * system_seconds / layers.conditions["threads"]
+    parts = []
+    for row, source in zip(rows, sources, strict=True):
+        kernel = source.mean if source.kernel_ms is None else source.kernel_ms
+        reorders = source.reorder_ms or 0.0
+        page_faults = faults_ms * row.median_faults / all_faults if all_faults else 0.0
+        rest = max(0.0, row.mean - page_faults - reorders - kernel)
+        parts.append(Parts(page_faults, reorders, {row.cost.kind: kernel}, rest))
+    return parts
+
+
+def with_memory_kept(times: Stored, all_times: list[Stored]) -> Stored | None:
     """The same network's times under the same conditions, but with memory kept: these, or others;
     None where there are none."""
     for each in (times, *all_times):

@@ -84,11 +84,6 @@ Stages and operations are timed between marks, in passes of their own. If the ma
 the rows of such a pass sum up to the stock pass of the same round, and the ratio is 1. It can be
 less: a pass with marks calls the operations alone, without the modules around them, and of a
 folded network without those that stand in place of batch norms, which spares Python some work.""",
-    "Trials": """\
-How often, and how narrowly, [compare.py](compare.py) tells the truth: two equal commands are
-1.000 times as fast as each other, and 19 of 20 intervals should hold that. Half-widths are the
-trials' own, of the least to the most; scatter is the standard deviation of the ratio of two
-processes of a round.""",
 }
 HEAD = """\
 # Results

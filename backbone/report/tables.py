@@ -1,35 +1,38 @@
 """The stored files as RESULTS.md's tables, part by part."""
 
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from backbone.record import stored
 from backbone.record.rows import Record
-from backbone.record.stored import Stored, StoredMemory
+from backbone.record.stored import Stored
+from backbone.record.stored_memory import StoredMemory
 from backbone.record.titles import MAIN_NETWORK, count
-from backbone.record.trials import Trials
+from backbone.record.tools import PassesTried, Simulated, Trial
 from backbone.report.kinds import kind_blocks, word_parts
 from backbone.report.markdown import format_table, format_tables
 from backbone.report.modes import first_cells, mode_blocks, process_blocks, process_cells
-from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean, show_range
-from backbone.report.statistics import (
-    geometric_interval,
-    mean_of_rounds,
-    per_pass,
-    scatter,
-    speed_ups,
+from backbone.report.numbers import (
+    MIB,
+    show,
+    show_interval,
+    show_limits,
+    show_mean,
 )
+from backbone.statistics.intervals import per_pass
+from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 
 @dataclass(frozen=True)
 class Results:
     """All that is stored: times, modes (of each network and setting those of all inputs), and
-    memory; and trials of compare.py."""
+    memory; and what the programs in tools/ store."""
 
     times: list[Stored]
     modes: list[list[Stored]] = field(default_factory=list)
     memory: list[StoredMemory] = field(default_factory=list)
-    trials: list[Trials] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    simulated: list[Simulated] = field(default_factory=list)
+    passes: list[PassesTried] = field(default_factory=list)
 
     @property
     def main_network(self) -> list[Stored]:
@@ -71,7 +74,6 @@ def format_parts(results: Results) -> dict[str, list[str]]:
         "Networks": [],
         "Memory": [],
         "Sums of the rows": [format_table(map(closure_cells, results.main_network))],
-        "Trials": [format_table(map(trials_cells, results.trials))] if results.trials else [],
     }
     for times in results.main_network:
         if times.is_stock:
@@ -121,26 +123,10 @@ def closure_cells(times: Stored) -> dict[str, str]:
     cells = {"Dataset": times.dataset, "Device": times.configuration}
     whole = times.records["model"]
     for head, target in (("Blocks'", "block"), ("Layers'", "layer")):
-        ratios = speed_ups(whole, times.records[target], whole)
-        shown = show_interval(geometric_interval(ratios)) if ratios else "of other rounds"
+        ratio = speed_up(whole, times.records[target], whole)
+        shown = "of other rounds" if ratio is None else show_interval(ratio)
         cells[f"{head} sum / stock pass"] = shown
     return cells
-
-
-def trials_cells(series: Trials) -> dict[str, str]:
-    """How often trials tell two commands apart, and how narrow they are."""
-    ratio = geometric_interval([trial.speed_up for trial in series.trials])
-    half_widths = [100 * (trial.high / trial.speed_up - 1) for trial in series.trials]
-    apart = [trial for trial in series.trials if not trial.low <= 1 <= trial.high]
-    scatters = [scatter(trial.high / trial.speed_up, series.rounds) for trial in series.trials]
-    return {
-        "Compared": series.title,
-        "Trials x rounds": f"{len(series.trials)} x {series.rounds}",
-        "Times as fast": f"{ratio.mean:.3f}",
-        "Half-width (%)": show_range(half_widths),
-        "Intervals without 1": str(len(apart)),
-        "Scatter of two processes (%)": f"{100 * median(scatters):.1f}",
-    }
 
 
 def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:

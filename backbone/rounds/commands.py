@@ -12,23 +12,30 @@ VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
 @dataclass(frozen=True, eq=False)
 class Command:
-    """A program with its arguments, and variables to add to its environment. name: in messages."""
+    """A program with its arguments, and variables to add to its environment.
+
+    name: in messages. label: a short one, in lines of progress. passes: timed passes of each
+    process; None: as many as suit the duration of a pass.
+    """
 
     name: str
     words: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    label: str = ""
+    passes: int | None = None
 
 
-def read_command(name: str, words: Sequence[str], flags: Sequence[str] = ()) -> Command:
-    """A command from its words, with further flags behind them. Variables of its environment and an
-    interpreter may precede the script; otherwise this process's interpreter runs it. Raises Failure
-    if there is no script."""
+def read_command(
+    name: str, words: Sequence[str], *, label: str = "", passes: int | None = None
+) -> Command:
+    """A command from its words. Variables of its environment and an interpreter may precede the
+    script; otherwise this process's interpreter runs it. Raises Failure if there is no script."""
     environment, words = split_variables(words)
     if not words:
         raise Failure(f"{name!r} names no timer")
     if words[0].endswith(".py"):
         words.insert(0, sys.executable)
-    return Command(name, [*words, *flags], environment)
+    return Command(name, words, environment, label, passes)
 
 
 def split_variables(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:

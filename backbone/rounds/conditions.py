@@ -12,6 +12,7 @@ from backbone.command.options import Workload
 from backbone.measure.available import available_processors
 from backbone.record import schema
 from backbone.rounds.plan import Planned
+from backbone.statistics.looks import StopRule
 
 PACKAGES_OF_TIMERS = ("command", "network", "trace", "measure", "record", "rounds")
 SOURCES = ("timer.py", "cpu/timer.py", *(f"backbone/{name}/*.py" for name in PACKAGES_OF_TIMERS))
@@ -19,12 +20,13 @@ PACKAGES = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript"
 CPUINFO = Path("/proc/cpuinfo")
 
 
-def conditions_of(plan: Sequence[Planned]) -> dict[str, str]:
-    """The conditions of a plan's commands that are known before they run: commands, code, versions,
-    processors, GPU, and the variables of the environment that a record keeps. (What only a timer
-    knows, such as its threads, is compared between the runs of a command.)"""
+def conditions_of(plan: Sequence[Planned], rule: StopRule) -> dict[str, str]:
+    """The conditions of a plan's commands that are known before they run: commands, stop rule,
+    code, versions, processors, GPU, and the variables of the environment that a record keeps. (What
+    only a timer knows, such as its threads, is compared between the runs of a command.)"""
     conditions = {
-        "commands": " | ".join(f"{each.rounds} {each.command.name}" for each in plan),
+        "commands": " | ".join(f"{planned.least}+ {planned.command.name}" for planned in plan),
+        "stop rule": rule.description,
         "code": hash_code(plan),
         "python": platform.python_version(),
         "cpu": _cpu_model(),

@@ -7,7 +7,7 @@ Rounds are independent of each other: each has its own hash seed.
 
 import contextlib
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, log2
 
@@ -20,16 +20,13 @@ TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
 LEAST_PASSES = 3  # timed in a turn
 LONG_SECONDS = 0.5  # a pass this long outlasts the bursts that short turns average out,
 LEAST_LONG_PASSES = 8  # and an untimed one costs much
+# Timed passes of a process: on a GPU, on a CPU if a pass takes less than 0.3 s (five rounds then
+# have the study's 300), and if it takes longer. METHOD.md has the experiment.
+GPU_PASSES = 300
+SHORT_SECONDS = 0.3
+SHORT_PASSES = 60
+LONG_PASSES = 4
 RESERVE = 2**30  # bytes, here and on a GPU, that runs may need beyond what they are seen to hold
-
-
-@dataclass(frozen=True)
-class Series:
-    """Commands that are compared, and the number of their rounds. name: of their input."""
-
-    name: str
-    commands: list[Command]
-    rounds: int
 
 
 @dataclass
@@ -42,22 +39,20 @@ class Round:
     runs: list[tuple[Command, Record]] = field(default_factory=list)
     failures: dict[Command, str] = field(default_factory=dict)
 
+    def has_all(self, commands: Sequence[Command]) -> bool:
+        """Whether these commands took part."""
+        return self.failures.keys() | {command for command, _ in self.runs} >= set(commands)
+
 
 class RoundRunner:
-    """Runs the rounds of one series.
+    """Runs the rounds of the commands of one input.
 
     Where memory does not hold all processes of a round at once, they are in several groups, each
     with a run of the first command, by which groups are comparable.
     """
 
-    def __init__(
-        self,
-        series: Series,
-        seed: int,
-        need_all: bool,
-        locks: tuple[int, ...],
-    ) -> None:
-        """For the arguments see run_rounds() in schedule.py."""
+    def __init__(self, series: str, seed: int, need_all: bool, locks: tuple[int, ...]) -> None:
+        """series: its name. For the other arguments see run_rounds() in schedule.py."""
         self._series = series
         self._seed = seed
         self._need_all = need_all
@@ -72,15 +67,16 @@ class RoundRunner:
         self,
         number: int,
         commands: Sequence[Command],
-        finished: Collection[Command],
+        earlier: Mapping[Command, Sequence[Record]],
         run_ended: Callable[[Run], None],
     ) -> Round:
-        """One round of the commands that have not failed, among them the first of the series. It
-        ends early if that one fails or, if all are needed, if any fails. finished: commands of
-        which a run has finished before. run_ended: called for each run that finishes."""
-        this_round = Round(self._series.name, number)
-        self._random = random.Random(f"{self._seed} {self._series.name} {number}")
+        """One round of the commands that take part, among them the first of the series. It ends
+        early if that one fails or, if all are needed, if any fails. earlier: the runs that have
+        finished before. run_ended: called for each run that finishes."""
+        this_round = Round(self._series, number)
+        self._random = random.Random(f"{self._seed} {self._series} {number}")
         self._failures = this_round.failures
+        self._earlier = earlier
         first, *others = commands
         others = self._random.sample(others, len(others))
         group = 0
@@ -94,7 +90,7 @@ class RoundRunner:
                     if run.command in self._failures:
                         continue
                     with self._noting_failure(run):
-                        known = {*finished, *(command for command, _ in this_round.runs)}
+                        known = {*earlier, *(command for command, _ in this_round.runs)}
                         record = run.finish(is_first=run.command not in known)
                         place = {"round": number, "group": group, "order_seed": self._seed}
                         (fields,) = record.runs
@@ -167,9 +163,8 @@ class RoundRunner:
         self._seconds[run.command] = min(before, run.seconds)
 
     def _hand_out(self, runs: list[Run], first: Command) -> None:
-        """Wait until the runs are warm, and give them turns until none has passes left, or the
-        round ends early. All turns have as many passes: the runs then have their last ones together
-        too."""
+        """Wait until the runs are warm, and give each the same number of turns, by the passes of
+        the slowest; or as many as it takes until the round ends early."""
         for run in runs:
             if run.seconds == 0 and run.command not in self._failures:
                 with self._noting_failure(run):
@@ -177,15 +172,28 @@ class RoundRunner:
         taking = [run for run in runs if run.command not in self._failures]
         if not taking:
             return
-        passes = passes_of_a_turn(max(self._seconds[run.command] for run in taking))
-        while taking and not self._ends_early(first):
+        passes = {run: self._passes_of(run) for run in taking}
+        slowest = max(taking, key=lambda run: self._seconds[run.command])
+        turns = ceil(passes[slowest] / passes_of_a_turn(self._seconds[slowest.command]))
+        for turns_left in range(turns, 0, -1):
             for run in self._order_of(taking):
+                if self._ends_early(first):
+                    return
                 with self._noting_failure(run):
-                    run.take_turn(passes)
-                    self._see_seconds(run)
-            taking = [
-                run for run in taking if run.command not in self._failures and run.passes_left
-            ]
+                    if passes_left := passes[run] - run.passes:
+                        run.take_turn(ceil(passes_left / turns_left))
+                        self._see_seconds(run)
+            taking = [run for run in taking if run.command not in self._failures]
+
+    def _passes_of(self, run: Run) -> int:
+        """How many passes a run times: always as many as the first run of its command."""
+        if run.command in self._earlier:
+            return self._earlier[run.command][0].whole.samples.shape[1]
+        if run.command.passes is not None:
+            return run.command.passes
+        if run.free_on_device is not None:
+            return GPU_PASSES
+        return SHORT_PASSES if self._seconds[run.command] < SHORT_SECONDS else LONG_PASSES
 
     def _order_of(self, runs: list[Run]) -> list[Run]:
         """Runs in random order, but those side by side whose passes take as long by powers of two,

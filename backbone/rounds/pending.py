@@ -24,7 +24,7 @@ from backbone.command.files import sync_folder, write_whole
 from backbone.command.interrupts import signals_held
 from backbone.record import records
 from backbone.rounds.commands import Command
-from backbone.rounds.schedule import Round
+from backbone.rounds.groups import Round
 
 PENDING = ".pending"
 MEASUREMENT = "measurement.json"

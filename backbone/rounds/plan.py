@@ -1,14 +1,14 @@
 """A wrapper's plan: the lines that its loop prints, as commands and the files of their results.
 
-A line is [ROUNDS] [VARIABLE=VALUE ...] SCRIPT FLAGS [-> FOLDER/NAME], in a shell's quoting:
+A line is [N+] [VARIABLE=VALUE ...] SCRIPT FLAGS [-> FOLDER/NAME], in a shell's quoting:
 
-    10 cpu/timer.py --i pascal --target block
-    10 LD_PRELOAD=libjemalloc.so.2 cpu/timer.py --i pascal -> modes/LD_PRELOAD=libjemalloc.so.2
+    12+ cpu/timer.py --i pascal --target block
+    LD_PRELOAD=libjemalloc.so.2 cpu/timer.py --i pascal -> modes/LD_PRELOAD=libjemalloc.so.2
 
-A command without a number of rounds runs once. The user's flags follow the line's. Network, input
-and target decide where results go; flags that change conditions become part of the folder's name.
-If a line ends in -> FOLDER/NAME, the name describes the line's own flags, and only the user's
-become part of the folder's name.
+A timer runs by rounds, of which 12+ asks for at least 12; other scripts run once. The user's flags
+follow the line's. Network, input and target decide where results go; flags that change conditions
+become part of the folder's name. If a line ends in -> FOLDER/NAME, the name describes the line's
+own flags, and only the user's become part of the folder's name.
 """
 
 import argparse
@@ -39,16 +39,21 @@ ALIASES = {"--i": "--input", "--target": "--w"}
 class Planned:
     """A command of a plan.
 
-    rounds: None if it runs once. workload: what it measures. file: path of its results in the
-    results' folder, without an ending. stale: if the line has -> FOLDER/NAME, the common beginning
-    of the paths of all results of its network and input in that folder, which the new set replaces.
+    options: what it is asked for. least: rounds. file: path of its results in the results' folder,
+    without an ending. stale: if the line has -> FOLDER/NAME, the common beginning of the paths of
+    all results of its network and input in that folder, which the new set replaces.
     """
 
     command: Command
-    rounds: int | None
-    workload: Workload
+    options: TimerOptions | MemoryOptions
+    least: int
     file: str
     stale: str | None
+
+    @property
+    def workload(self) -> Workload:
+        """The network and its input."""
+        return self.options.workload
 
 
 def read_plan(lines: Sequence[str], arguments: Sequence[str], wrapper: str) -> list[Planned]:
@@ -70,24 +75,31 @@ def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str])
         words = shlex.split(text)
     except ValueError as error:
         raise Failure(f"{text}: {error}") from error
-    rounds = int(words.pop(0)) if words[0].isdigit() else None
+    least = int(words.pop(0).rstrip("+")) if re.fullmatch(r"\d+\+", words[0]) else 1
     _, (script, *script_flags) = split_variables(words)
     parser = import_module(script.removesuffix(".py").replace("/", ".")).make_parser()
     parser.prog = script
     parser.epilog = (
         f"{wrapper} sets {', '.join(sorted(own))} itself. It also takes --new, which discards "
-        "pending rounds and starts over. Variables: INPUTS, ROUNDS, RESULTS, PYTHON."
+        "pending rounds and starts over. Variables: INPUTS, ROUNDS, PRECISION, RESULTS, PYTHON."
     )
     _refuse_own_flags(arguments, own, parser)
+    if script.endswith("timer.py"):
+        parser.set_defaults(iterations=None)  # by turns, the duration of a pass decides
     options = _options_of(parser, [*script_flags, *arguments])
     users = _options_of(parser, arguments) if label else options
     place = words.index(script)
     words[place] = str(ROOT / script)
+    is_timer = isinstance(options, TimerOptions)
+    mode = label.partition("/")[2] or (is_timer and options.mode.flags) or "stock"
     command = read_command(
-        shlex.join([*words[:place], script, *script_flags, *arguments]), [*words, *arguments]
+        shlex.join([*words[:place], script, *script_flags, *arguments]),
+        [*words, *arguments],
+        label=mode,
+        passes=options.iterations if is_timer else None,
     )
     folder, file, stale = _place_of(script, options, users, label)
-    return Planned(command, rounds, options.workload, folder + file, stale and folder + stale)
+    return Planned(command, options, least, folder + file, stale and folder + stale)
 
 
 def _flags_in(lines: Sequence[str]) -> set[str]:

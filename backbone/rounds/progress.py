@@ -1,39 +1,34 @@
-"""How far the rounds are: a bar on a terminal, lines elsewhere."""
+"""What is shown while a measurement runs: a line after each round, and a bar on a terminal."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 
 from tqdm import tqdm
 
 from backbone.command import ending
-from backbone.rounds.groups import Round, Series
+from backbone.rounds.background import Background
+from backbone.rounds.groups import Round
+from backbone.rounds.questions import Answer
+from backbone.statistics.intervals import Interval
+from backbone.statistics.looks import StopRule
+
+MOST_LISTED = 3  # answers that a line lists one by one
 
 
 class Progress:
-    """Shows on stderr how the rounds go."""
+    """Shows on stderr what is known so far, how precisely, and how long the rest may take."""
 
-    def __init__(
-        self,
-        all_series: Sequence[Series],
-        ended: Sequence[Round] = (),
-        lines: bool = True,
-    ) -> None:
-        """ended: rounds that are not run again. lines: whether there are any where there is no
-        terminal."""
-        self._series = {each.name: each for each in all_series}
-        self._left = {each.name: each.rounds for each in all_series}
-        for each in ended:
-            self._left[each.series] -= 1
-        self._seconds: dict[str, list[float]] = {each.name: [] for each in all_series}
-        self._begun = 0.0
+    def __init__(self, series: Iterable[str], rule: StopRule, lines: bool = True) -> None:
+        """series: names. lines: whether to show a line after each round, and not only a bar."""
+        self._rule = rule
         self._lines = lines
-        runs = sum(self._left[each.name] * len(each.commands) for each in all_series)
+        self._begun = 0.0
+        self._seconds: dict[str, list[float]] = {name: [] for name in series}
+        self._left = {name: (rule.first, rule.last) for name in series}  # rounds, least and most
+        self._background = Background()
         self._bar = tqdm(
-            total=runs,
-            disable=None,
-            leave=False,
-            bar_format="{desc} {bar} {n_fmt} of {total_fmt} runs",
+            disable=None, leave=False, bar_format="{desc} {bar} {n_fmt} of {total_fmt} runs"
         )
 
     def __enter__(self) -> "Progress":
@@ -42,45 +37,95 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def round_begins(self, series: Series, number: int) -> None:
-        """Say which round of a series begins, from 1, and how long the rest takes, once that is
-        known."""
+    def round_begins(self, series: str, number: int, runs: int) -> None:
+        """A round of a series begins, with this many runs."""
         self._begun = monotonic()
-        rounds = sum(each.rounds for each in self._series.values())
-        text = f"round {rounds - sum(self._left.values()) + 1} of {rounds}, {series.name}"
-        if all(self._seconds[name] or not left for name, left in self._left.items()):
-            minutes = self._seconds_left() / 60
-            text += f", about {minutes:.0f} min to go" if minutes >= 1 else ", the last minute"
-        if not self._bar.disable:
-            self._bar.set_description_str(f"{ending.PROGRAM}: {text}")
-        elif self._lines:
-            self.say(f"{text}: {len(series.commands)} runs by turns")
+        self._background.start()
+        self._bar.set_description_str(f"{ending.PROGRAM}: {series}, round {number}", refresh=False)
+        self._bar.reset(runs)
 
     def run_ended(self, notes: str) -> None:
-        """Count a run that has finished. notes: what it wrote to stderr, if no run before wrote the
-        same."""
+        """A run has finished. notes: what it wrote to stderr, if no run before wrote the same."""
         self._bar.update()
         self._write(notes)
 
-    def round_ended(self, ended: Round) -> None:
-        """Name what failed in a round."""
+    def round_ended(
+        self, ended: Round, answers: Sequence[Answer], is_new: bool, is_last: bool
+    ) -> None:
+        """A round has ended. is_new: whether it was run now. is_last: whether its series ends."""
+        self._left[ended.series] = (0, 0) if is_last else self._rounds_left(ended.number, answers)
+        if not is_new:
+            return
         self._seconds[ended.series].append(monotonic() - self._begun)
-        self._left[ended.series] -= 1
+        if note := self._background.note():
+            self._say(note)
         if self._lines:
             for command, reason in ended.failures.items():
-                self.say(f"{command.name} failed, and is left out of later rounds: {reason}")
+                self._say(f"{command.name} failed, and is left out of later rounds: {reason}")
+            round_name = f"{ended.series}, round {ended.number}"
+            round_name += ", its last" if is_last else ""
+            self._say(f"{round_name}: {'; '.join([*_known(answers), *self._to_go()])}")
 
-    def say(self, line: str) -> None:
-        """Show a line."""
+    def _rounds_left(self, number: int, answers: Sequence[Answer]) -> tuple[int, int]:
+        """The rounds that a series may still take after this one, at least and at most."""
+        likely = max((answer.likely_last for answer in answers), default=self._rule.last)
+        return max(1, likely - number), self._rule.last - number
+
+    def _to_go(self) -> list[str]:
+        """How long the rounds that are left may take, once a round of each series has been run."""
+        least = most = 0.0
+        for series, (fewest, all_left) in self._left.items():
+            if not all_left:
+                continue
+            if not (seconds := self._seconds[series]):
+                return []
+            least += fewest * sum(seconds) / len(seconds) / 60
+            most += all_left * sum(seconds) / len(seconds) / 60
+        if most == 0:
+            return []
+        ends = dict.fromkeys(f"{minutes:.0f}" for minutes in (least, most))
+        return [f"{' to '.join(ends)} min to go" if most >= 1 else "less than a minute to go"]
+
+    def _say(self, line: str) -> None:
         self._write(f"{ending.PROGRAM}: {line}\n")
-
-    def _seconds_left(self) -> float:
-        """How long the rounds that are left take, by the mean of their series' so far."""
-        seconds = 0.0
-        for name, left in self._left.items():
-            if left:
-                seconds += left * sum(self._seconds[name]) / len(self._seconds[name])
-        return seconds
 
     def _write(self, text: str) -> None:
         self._bar.write(text, file=sys.stderr, end="")
+
+
+def _known(answers: Sequence[Answer]) -> list[str]:
+    """What is known so far: all answers, or, of many, how many are certain and the fastest."""
+    if len(answers) <= MOST_LISTED:
+        return [_show_answer(answer) for answer in answers]
+    compared = [answer for answer in answers if answer.ratio is not None]
+    asked = {answer.question.command for answer in compared}
+    open_commands = {answer.question.command for answer in compared if not answer.is_known}
+    fastest = min(answers, key=lambda answer: answer.milliseconds.mean)
+    return [
+        _show_answer(answers[0]),
+        f"{len(asked) - len(open_commands)} of {len(asked)} certain",
+        f"fastest: {_show_answer(fastest)}",
+    ]
+
+
+def _show_answer(answer: Answer) -> str:
+    """The time of a command, or how many times as fast it is as its reference."""
+    mean = answer.milliseconds.mean
+    text = f"{answer.question.command.label} {mean:,.{_decimals(mean)}f} ms"
+    text += _show_half_width(answer.milliseconds)
+    if answer.ratio is None:
+        return text
+    text += f", {answer.ratio.mean:.2f}x {answer.question.reference.label}"
+    return text + _show_half_width(answer.ratio)
+
+
+def _show_half_width(interval: Interval) -> str:
+    if interval.half_width is None or interval.half_width > 1:  # too few rounds
+        return ""
+    percent = 100 * interval.half_width
+    return f" ±{percent:.{1 if percent < 10 else 0}f} %"
+
+
+def _decimals(milliseconds: float) -> int:
+    """How many decimals show three digits."""
+    return 0 if milliseconds >= 100 else 1 if milliseconds >= 10 else 2

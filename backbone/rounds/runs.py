@@ -58,7 +58,7 @@ class Run:
     """One process of a timer, from its start to its record.
 
     seconds: of a pass, the shortest seen; 0 until it is warm. memory: what it has held.
-    free_on_device: bytes that a GPU has free; None on a CPU. passes_left: to come. notes: what it
+    free_on_device: bytes that a GPU has free; None on a CPU. passes: timed so far. notes: what it
     wrote to stderr, once it has finished.
     """
 
@@ -70,7 +70,7 @@ class Run:
         self._longest_seconds = 0.0  # of a pass
         self.memory = Memory()
         self.free_on_device: int | None = None
-        self.passes_left: int | None = None
+        self.passes = 0
         self.notes = ""
         self._locks = locks
         self._heard = b""
@@ -110,17 +110,14 @@ class Run:
         self.memory = Memory(resident=resident, on_device=reserved)
 
     def take_turn(self, passes: int) -> None:
-        """Let the run have a turn, and wait for its end. Raises RunFailed."""
+        """Let the run have a turn of this many timed passes, and wait for its end. Raises
+        RunFailed."""
         self._tell(f"turn {passes}")
         begun = time.monotonic()
         patience = LEAST_PATIENCE + PATIENCE * (passes + 1) * self._longest_seconds
-        said = self._hear("ended", begun + patience)
-        try:
-            (self.passes_left,) = map(int, said)
-        except ValueError as error:
-            raise RunFailed(f"sent an invalid line: ended {' '.join(said)}") from error
-        if self.passes_left > 0:  # the last turn may have been shorter
-            self._see_seconds((time.monotonic() - begun) / (passes + 1))
+        self._hear("ended", begun + patience)
+        self.passes += passes
+        self._see_seconds((time.monotonic() - begun) / (passes + 1))
 
     def finish(self, is_first: bool) -> Record:
         """Let the run measure the rest, and wait for its record and its end. is_first: whether no

@@ -1,0 +1,80 @@
+"""METHOD.md's own tables: what the programs in tools/ have stored."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from backbone.record.tools import PassesTried, Simulated, Trial
+from backbone.report.markdown import format_table
+from backbone.report.numbers import show_range, show_range_of_counts
+from backbone.report.tables import Results
+from backbone.statistics.intervals import Interval, scatter
+from backbone.statistics.looks import level_of
+
+
+def format_method(results: Results) -> dict[str, list[str]]:
+    """METHOD.md's own tables, by part; one may have no block."""
+    return {
+        "Trials": _table_of(trials_cells(results.trials)),
+        "Simulation": _table_of(simulated_cells(results.simulated)),
+        "Passes per process": _table_of(map(passes_cells, results.passes)),
+    }
+
+
+def _table_of(rows: Iterable[dict[str, str]]) -> list[str]:
+    rows = list(rows)
+    return [format_table(rows)] if rows else []
+
+
+def trials_cells(trials: Iterable[Trial]) -> Iterator[dict[str, str]]:
+    """What trials of the same title found, and what they took."""
+    by_title: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_title.setdefault(trial.title, []).append(trial)
+    for title, alike in by_title.items():
+        verdicts = Counter(trial.verdict for trial in alike)
+        yield {
+            "Compared": title,
+            "Trials": str(len(alike)),
+            "Verdicts": ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items()),
+            "Times as fast": show_range([trial.speed_up for trial in alike]),
+            "Half-width (%)": show_range([100 * _half_width(trial) for trial in alike]),
+            "Rounds": show_range_of_counts([trial.rounds for trial in alike]),
+            "Seconds": show_range_of_counts([trial.seconds for trial in alike]),
+            "Scatter of a round (%)": show_range([100 * _scatter(trial) for trial in alike]),
+        }
+
+
+def _half_width(trial: Trial) -> float:
+    return trial.high / trial.speed_up - 1
+
+
+def _scatter(trial: Trial) -> float:
+    ratio = Interval(trial.speed_up, trial.low, trial.high)
+    return scatter(ratio, trial.rounds, level_of({"stop_rule": trial.rule}))
+
+
+def simulated_cells(simulated: Iterable[Simulated]) -> Iterator[dict[str, str]]:
+    """A row for each scatter and precision, with the effects in each cell."""
+    by_case: dict[tuple[str, float], list[Simulated]] = {}
+    for row in simulated:
+        by_case.setdefault((row.scatter, row.precision), []).append(row)
+    for (scatter_in_words, precision), rows in by_case.items():
+        yield {
+            "Scatter of the ratio": scatter_in_words,
+            "Within (%)": f"{precision:g}",
+            "Effect (%)": " / ".join(f"{row.effect:g}" for row in rows),
+            "Mean rounds": " / ".join(f"{row.rounds:.1f}" for row in rows),
+            "Interval holds the truth (%)": " / ".join(f"{100 * row.holds:.0f}" for row in rows),
+            "Wrong sign (%)": " / ".join(f"{100 * row.wrong:.1f}" for row in rows),
+        }
+
+
+def passes_cells(tried: PassesTried) -> dict[str, str]:
+    """A number of passes per process, and what it is worth."""
+    return {
+        "Input": tried.title,
+        "Passes per process": str(tried.passes),
+        "Scatter of a round (%)": f"{100 * tried.scatter:.1f}",
+        "Round (s)": f"{tried.seconds:.1f}",
+        "Half-width after 10 min (%)": f"{tried.half_width:.2f}",
+    }

@@ -1,0 +1,146 @@
+"""What a wrapper prints at its end: the answer in short, at most 90 columns wide."""
+
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+from backbone.record.names import name_row
+from backbone.record.rows import Record, Row
+from backbone.record.stored import Stored
+from backbone.record.titles import count
+from backbone.report.modes import fastest_modes, fastest_of_kind, show_difference
+from backbone.report.numbers import (
+    show_interval,
+    show_mean,
+    show_range,
+    show_range_of_counts,
+)
+from backbone.report.parts import Parts, parts_of_operations, with_memory_kept
+from backbone.statistics.ratios import mean_of_rounds, speed_up
+
+COLUMNS = 90
+NAME_COLUMNS = 54
+SLOWEST = 3  # stages, and operations, that are listed
+FASTEST = 5  # modes that are listed
+
+
+def format_times(all_times: Sequence[Stored]) -> str:
+    """Each input's time, its ratio to stock where memory is kept, and its slowest stages and
+    operations. all_times: of one network, in one configuration and, if measured, with memory
+    kept."""
+    blocks = []
+    for times in all_times:
+        kept = with_memory_kept(times, all_times)
+        if kept is not times:
+            blocks.append("\n".join(_lines_of_times(times, kept)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _lines_of_times(times: Stored, kept: Stored | None) -> Iterator[str]:
+    record = times.records["model"]
+    yield _head(times, record)
+    name, kept_name = " ".join(times.labels) or "stock", "memory kept"
+    width = max(len(name), len(kept_name))
+    yield f"  {name:<{width}}  {show_interval(mean_of_rounds(record))} ms"
+    if kept is not None:
+        text = f"  {kept_name:<{width}}  {show_interval(mean_of_rounds(kept.records['model']))} ms"
+        ratio = speed_up(kept.records["model"], record, record)
+        yield text if ratio is None else f"{text}, {show_interval(ratio)} times as fast"
+    if processes := _processes(record.whole):
+        yield f"  {name}'s processes differ: {processes}"
+    yield ""
+    yield from _slowest(times, kept)
+
+
+def _head(times: Stored, record: Record) -> str:
+    conditions = record.conditions
+    height, width = record.whole.input_shape[-2:]
+    threads = [count(conditions["threads"], "thread")] if "threads" in conditions else []
+    where = ", ".join([times.device, *threads])
+    rounds = count(len({run.get("round") for run in record.runs}), "round")
+    size = "" if times.dataset == f"{height}x{width}" else f" ({height} x {width})"
+    passes = f"{rounds}, {conditions['iterations']} passes each"
+    return f"{times.network}, {times.dataset}{size}, {where}: {passes}"
+
+
+def _processes(row: Row) -> str | None:
+    """The range of the processes' times and page faults, if they differ in page faults."""
+    if len(set(row.page_faults)) < 2:
+        return None
+    faults = show_range_of_counts(row.page_faults)
+    return f"{show_range(row.run_means)} ms, {faults} page faults per pass"
+
+
+def _slowest(times: Stored, kept: Stored | None) -> Iterator[str]:
+    """The slowest stages and operations of a pass, with what takes most of their time."""
+    operations = times.rows("layer")
+    parts = parts_of_operations(times, kept) or [None] * len(operations)
+    by_stage: dict[int | None, Parts | None] = {}
+    for row, part in zip(operations, parts, strict=True):
+        before = by_stage.get(row.stage)
+        by_stage[row.stage] = part if before is None or part is None else before + part
+    whole = times.records["layer"].whole.mean
+    stages = [row for row in times.records["layer"].rows if row.level == "block"]
+    tables = (
+        ("slowest stages", [(row, by_stage.get(row.stage)) for row in stages]),
+        ("slowest operations", list(zip(operations, parts, strict=True))),
+    )
+    for title, rows in tables:
+        yield f"  {title:<{NAME_COLUMNS}} {'ms':>8} {'share':>6}  mostly".rstrip()
+        rows.sort(key=lambda pair: -pair[0].mean)
+        for row, part in rows[:SLOWEST]:
+            yield _line_of_row(row, part, whole)
+
+
+def _line_of_row(row: Row, part: Parts | None, whole: float) -> str:
+    name = name_row(row)
+    if row.level == "layer":
+        name += f" ({row.cost.kind})"
+    time = f"{row.mean:,.{2 if row.mean < 100 else 0}f}"
+    text = f"    {_fit(name, NAME_COLUMNS - 2):<{NAME_COLUMNS - 2}} {time:>8}"
+    text += f" {100 * row.mean / whole:>4.0f} %"
+    if part is None:
+        return text
+    largest, share = part.largest
+    return f"{text}  {largest} {100 * share:.0f} %"
+
+
+def _fit(text: str, columns: int) -> str:
+    return text if len(text) <= columns else f"{text[: columns - 3]}..."
+
+
+def format_modes(inputs: Sequence[Stored]) -> str:
+    """The fastest modes of each input, and which to use."""
+    blocks = ["\n".join(_lines_of_modes(modes)) for modes in inputs]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _lines_of_modes(modes: Stored) -> Iterator[str]:
+    stock = modes.records["stock"]
+    yield _head(modes, stock)
+    yield f"  stock  {show_interval(mean_of_rounds(stock))} ms"
+    fastest = fastest_modes(modes)
+    if not fastest:
+        yield "  no mode is faster than stock for certain"
+        return
+    yield f"  {'times as fast as stock':<24} {'output difference':<18} fastest modes"
+    for mode, ratio in fastest[:FASTEST]:
+        difference = show_difference(modes.records[mode])
+        first, *others = wrap(mode, COLUMNS - 46, break_long_words=False, break_on_hyphens=False)
+        yield f"  {show_interval(ratio):<24} {difference:<18} {first}"
+        for line in others:
+            yield f"{'':<46}{line}"
+    yield from wrap(_advice(modes), COLUMNS, initial_indent="  ", subsequent_indent="  ")
+
+
+def _advice(modes: Stored) -> str:
+    """One sentence: the fastest mode of all, and the fastest whose output is the same."""
+    (fastest, ratio), *_ = fastest_of_kind(modes, "of all")
+    text = f"Use {fastest} ({show_mean(ratio)} times as fast as stock)"
+    if modes.records[fastest].is_exact:
+        return f"{text}, which changes no output."
+    text += f" if an output difference of {show_difference(modes.records[fastest])} will do"
+    exact = fastest_of_kind(modes, "that changes no arithmetic")
+    if not exact:
+        return f"{text}."
+    mode, ratio = exact[0]
+    return f"{text}, otherwise {mode} ({show_mean(ratio)} times)."

@@ -1,0 +1,46 @@
+"""What is to be known of the commands of a wrapper's plan, input by input."""
+
+from collections.abc import Iterator, Sequence
+
+from backbone.command.options import KEEP_MEMORY
+from backbone.rounds.plan import Planned
+from backbone.rounds.questions import Question
+from backbone.rounds.schedule import Series
+from backbone.statistics.looks import SAME
+
+
+def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
+    """The commands that take turns, input by input. precision: percent within which ratios are to
+    be known."""
+    inputs: dict[str, list[Planned]] = {}
+    for each in planned:
+        inputs.setdefault(each.workload.dataset, []).append(each)
+    return [
+        Series(
+            name=dataset,
+            commands=[each.command for each in alike],
+            questions=list(questions_about(alike, precision)),
+            least=alike[0].least,
+        )
+        for dataset, alike in inputs.items()
+    ]
+
+
+def questions_about(planned: Sequence[Planned], precision: float) -> Iterator[Question]:
+    """What is to be known of the commands of one input, the first of which is stock. Of modes: each
+    one's verdict against stock, and its ratio to memory kept, or to stock where no memory can be
+    kept. Otherwise: the ratio of memory kept to stock, or the time of stock."""
+    stock, *others = [each for each in planned if each.options.target == "model"]
+    kept = [each for each in others if each.command.label == KEEP_MEMORY]
+    reference = [*kept, stock][0].command
+    if stock.stale is not None:
+        yield Question(stock.command)
+        for mode in others:
+            if mode not in kept and not mode.command.label.startswith("stock"):
+                yield Question(mode.command, stock.command, same=SAME)
+                yield Question(mode.command, reference, precision)
+    elif others:
+        yield Question(stock.command)
+        yield Question(others[0].command, stock.command, precision)
+    else:
+        yield Question(stock.command, precision=precision)
