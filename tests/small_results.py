@@ -62,7 +62,6 @@ def make_trial(
 ) -> Trial:
     return Trial(
         title=title,
-        commands=["cpu/timer.py", "cpu/timer.py"],
         speed_up=speed_up,
         low=speed_up / reach,
         high=speed_up * reach,

@@ -253,7 +253,8 @@ def test_progress_says_what_is_known_and_how_long_it_may_take(times, capsys, mon
     assert lines[7].startswith("voc, round 8, its last: ") and "to go" not in lines[7]
 
 
-def test_progress_of_many_modes_names_the_fastest(times, capsys):
+def test_progress_of_many_modes_names_the_fastest(times, capsys, monkeypatch):
+    monkeypatch.setattr(background, "STAT", ROOT / "no such file")
     times.milliseconds = MODES
     measure(modes(), lines=True)
     lines = capsys.readouterr().err.splitlines()
@@ -307,6 +308,8 @@ STAT = "cpu  9 9\ncpu0 {} 0 0 0 0 0 0 0\ncpu1 0 0 {} 0 0 0 0 50\ncpu2 9999999 0 
 
 @pytest.mark.parametrize(("busy", "is_noted"), [(20, False), (100, True)])
 def test_machine_that_does_something_else_is_noted_once(monkeypatch, tmp_path, busy, is_noted):
+    monkeypatch.setattr(background, "quota_of_processors", lambda: None)
+    monkeypatch.setattr(background, "available_processors", lambda: 2)
     monkeypatch.setattr(background, "STAT", tmp_path / "stat")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     clock = iter((0.0, 2.0, 4.0, 6.0))
@@ -317,11 +320,10 @@ def test_machine_that_does_something_else_is_noted_once(monkeypatch, tmp_path, b
         (tmp_path / "stat").write_text(STAT.format(10 + 1000 * number, 5))
         other_work.start()
         (tmp_path / "stat").write_text(STAT.format(10 + 1000 * number + busy, 5))
-        notes.append(other_work.note())
-    assert notes[1] is None
-    assert (notes[0] is not None) is is_noted
-    if is_noted:
-        assert "other processes use 0.5 of 2 processors" in notes[0]
+        notes.append(other_work.notes())
+    assert notes[1] == []
+    assert len(notes[0]) == is_noted
+    assert not is_noted or "other processes use 0.5 of 2 processors" in notes[0][0]
 
 
 @pytest.mark.parametrize(
@@ -340,3 +342,9 @@ def test_quota_of_a_control_group(monkeypatch, tmp_path, files, expected):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert available.quota_of_processors() == expected
+    monkeypatch.setattr(background, "STAT", tmp_path / "none")
+    monkeypatch.setattr(background, "available_processors", lambda: 2)
+    other_work = background.Background()
+    notes = other_work.notes()
+    assert len(notes) == (expected is not None) and other_work.notes() == []
+    assert not notes or f"a control group limits this process to {expected} of 2" in notes[0]

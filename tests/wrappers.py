@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from project import ENVIRONMENT, ROOT, patch
+from project import ENVIRONMENT, ROOT, patch, without_note
 
 from backbone.record import records
 from backbone.record.rows import Record
@@ -131,6 +131,7 @@ def start(wrapper: Path | str, *flags: str, shell=("sh",), **options) -> subproc
 def run(wrapper: Path | str, *flags: str, **options) -> subprocess.CompletedProcess:
     process = start(wrapper, *flags, **options)
     stdout, stderr = process.communicate(timeout=150)
+    stderr = without_note(stderr)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 

@@ -66,7 +66,6 @@ def compare(arguments: argparse.Namespace) -> Trial:
         _, compared = json.loads(file.read_text())
     return Trial(
         title=arguments.title,
-        commands=commands,
         speed_up=compared["speed_up"],
         low=compared["low"],
         high=compared["high"],

@@ -16,7 +16,7 @@ PASSES = ROOT / "tools/passes.json"
 
 @dataclass(frozen=True)
 class Trial:
-    """One comparison by compare.py, of a title that others of the same two commands share.
+    """One comparison by compare.py. title: of the two commands, which other trials share.
 
     speed_up, low, high: how many times as fast the second command was. verdict: "faster", "slower",
     "same" or "undecided". rounds: after which it stopped. seconds: that it took. rule: "looks" or
@@ -24,7 +24,6 @@ class Trial:
     """
 
     title: str
-    commands: list[str]
     speed_up: float
     low: float
     high: float

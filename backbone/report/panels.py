@@ -41,7 +41,7 @@ def draw_latency(axes: Axes, times: list[Stored]) -> None:
     axes.set_xticks(range(len(names)), names, rotation=60)
     axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
     axes.set_xlabel("stage (numbers: inverted residual blocks)")
-    axes.set_ylabel("ms a pass (bars: 95 % interval)")
+    axes.set_ylabel("ms a pass, with intervals")
     axes.grid(axis="y", alpha=0.4)
     axes.legend()
 

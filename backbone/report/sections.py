@@ -6,10 +6,12 @@ READING = {
 The stock pass, and the same in modes: where the process keeps the memory that it frees
 (`--keep-memory`), and in channels_last memory format with batch norms folded. Where a row says
 nothing else, it is of batch size 1, float32, `torch.inference_mode()`, weights and images random,
-the same each time. The time and its 95 % interval are over the means of the processes, the std is
-that of all passes. *Processes* says how many there were, and what a pass took in the fastest and
-the slowest. Page faults and system time (of all threads together) are those of a pass, the peak
-is the process's.""",
+the same each time. The time and its interval are over the means of the processes, the std is that
+of all passes. *Processes* says how many there were, and what a pass took in the fastest and the
+slowest; where page faults differ too, processes were in different states of their heap, and the
+interval is that of their mean. Page faults and system time (of all threads together) are those of
+a pass, the peak is the process's. Intervals are at 98.5 % where a measurement stopped at a look,
+otherwise at 95 % (see [METHOD.md](METHOD.md#when-to-stop)).""",
     "What a pass is made of": """\
 Each bar is a pass, cut into what its time goes to. *Page faults* are the system's time: it finds
 and clears each new page of memory that the pass touches first. *Reorders* are oneDNN's copies of
@@ -44,9 +46,10 @@ largest value; check what it does to yours. The peak is the process's; in anothe
 PyTorch and the stock network in it too.""",
     "Modes": """\
 A mode is named by its flags and variables, as one would type them; stock has none, and is
-measured twice, so that noise shows. *Times as fast* is the geometric mean, with its 95 %
-interval, of the ratios of the two runs of each round: compare these, not the times, which are of
-their hour. The stock pass's page faults make the first of these columns uncertain: compare modes
+measured twice, so that noise shows. *Times as fast* is the geometric mean, with its interval, of
+the ratios of the two runs of each round: compare these, not the times, since each mode has its
+own number of rounds. A table of many modes asks many questions: about one in twenty intervals may
+miss. The stock pass's page faults make the first of these columns uncertain: compare modes
 without page faults by the second. The verdict is by the first, unrounded: *same* where its
 interval lies within 2 % of 1, else *undecided* where it holds 1. `--train` is what a forgotten
 `eval()` runs; its dropout makes it another function. The peak is the process's, on a GPU that of

@@ -109,7 +109,7 @@ def time_cells(times: Stored) -> dict[str, str]:
         "Dataset": times.dataset,
         "Device": times.configuration,
         "Inference Time (ms)": show_mean(mean),
-        "95 % interval": show_limits(mean),
+        "Interval": show_limits(mean),
         "Std (ms)": show_mean(replace(mean, mean=float(row.samples.std()))),
         "FPS": show_mean(per_pass(row.input_shape[0], mean)),
         **process_cells(row),

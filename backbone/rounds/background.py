@@ -1,11 +1,11 @@
-"""What else the machine does during a measurement."""
+"""What disturbs a measurement from outside: other work, or a limit of processor time."""
 
 import os
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from time import monotonic
 
-from backbone.measure.available import available_processors
+from backbone.measure.available import available_processors, quota_of_processors
 
 STAT = Path("/proc/stat")
 BUSY = (1, 2, 3, 6, 7, 8)  # fields of a processor's line: user, nice, system, irq, softirq, steal
@@ -14,33 +14,47 @@ LEAST_SHARE = 0.2  # of the processors, below which other work is not mentioned
 
 
 class Background:
-    """Notes, once, if other processes, or the host of a virtual machine, take processor time."""
+    """Watches rounds, and has a note on each kind of disturbance once."""
 
     def __init__(self) -> None:
-        self._has_noted = False
+        self._noted: set[str] = set()
         self._before: tuple[float, float, float] | None = None
 
     def start(self) -> None:
         """A round begins."""
         self._before = _now()
 
-    def note(self) -> str | None:
-        """After a round: one line if other work took a part of the machine's processors during it,
-        unless that has been said before; otherwise None. (The host of a virtual machine
-        counts as other work: it takes time from all of its processors.)"""
+    def notes(self) -> list[str]:
+        """After a round: a line on each kind of disturbance that has not been noted before."""
+        found = {"quota": _note_on_quota(), "other work": self._note_on_other_work()}
+        new = {kind: note for kind, note in found.items() if note and kind not in self._noted}
+        self._noted |= new.keys()
+        return list(new.values())
+
+    def _note_on_other_work(self) -> str | None:
+        """Time that the host of a virtual machine takes counts as other work, too."""
         after = _now()
-        if self._has_noted or self._before is None or after is None:
+        if self._before is None or after is None:
             return None
         seconds, busy, own = (end - begun for begun, end in zip(self._before, after, strict=True))
         others = (busy - own) / seconds
         processors = available_processors()
         if others < LEAST_SHARE * processors:
             return None
-        self._has_noted = True
         return (
             f"other processes use {others:.1f} of {processors} processors: "
             "times are longer, and scatter more"
         )
+
+
+def _note_on_quota() -> str | None:
+    quota, processors = quota_of_processors(), available_processors()
+    if quota is None or quota >= processors:
+        return None
+    return (
+        f"a control group limits this process to {quota:g} of {processors} processors: "
+        "times include waiting for the next period"
+    )
 
 
 def _now() -> tuple[float, float, float] | None:

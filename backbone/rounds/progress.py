@@ -57,7 +57,7 @@ class Progress:
         if not is_new:
             return
         self._seconds[ended.series].append(monotonic() - self._begun)
-        if note := self._background.note():
+        for note in self._background.notes():
             self._say(note)
         if self._lines:
             for command, reason in ended.failures.items():
