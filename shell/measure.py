@@ -18,6 +18,7 @@ continues with the next round, and completes a replacement that was cut short.
 
 import os
 import random
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -221,8 +222,13 @@ def show_stored(planned: Sequence[Planned], results: Path) -> None:
         if folder.parent not in folders
     ]
     print(f"Stored in {', '.join(outer)}")
+    steps = []
+    if wrapper.endswith("stats.sh"):
+        steps.append(f"'{shlex.join(['sh', 'modes.sh', *users])}' finds what makes it faster")
     if results == ROOT or results.parent == ROOT / "devices":
-        print("'python results.py --update' makes tables and pictures of what is stored")
+        steps.append("'python results.py --update' makes tables and pictures")
+    if steps:
+        print(f"Next: {'; '.join(steps)}")
 
 
 def summary_of(planned: Sequence[Planned], results: Path) -> str:

@@ -19,6 +19,9 @@ from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 COLUMNS = 90
 NAME_COLUMNS = 54
+# Processes whose page faults differ by more than this were in different states of their heap.
+LEAST_RATIO = 1.05
+LEAST_FAULTS = 100
 SLOWEST = 3  # stages, and operations, that are listed
 FASTEST = 5  # modes that are listed
 
@@ -37,37 +40,43 @@ def format_times(all_times: Sequence[Stored]) -> str:
 
 def _lines_of_times(times: Stored, kept: Stored | None) -> Iterator[str]:
     record = times.records["model"]
-    yield _head(times, record)
-    name, kept_name = " ".join(times.labels) or "stock", "memory kept"
-    width = max(len(name), len(kept_name))
-    yield f"  {name:<{width}}  {show_interval(mean_of_rounds(record))} ms"
+    yield from _head(times, record)
+    records = {str(record.conditions.get("mode", "stock")): record}
     if kept is not None:
-        text = f"  {kept_name:<{width}}  {show_interval(mean_of_rounds(kept.records['model']))} ms"
-        ratio = speed_up(kept.records["model"], record, record)
+        records["memory kept"] = kept.records["model"]
+    width = max(map(len, records))
+    for name, timed in records.items():
+        text = f"  {name:<{width}}  {show_interval(mean_of_rounds(timed))} ms"
+        ratio = None if timed is record else speed_up(timed, record, record)
         yield text if ratio is None else f"{text}, {show_interval(ratio)} times as fast"
-    if processes := _processes(record.whole):
-        yield f"  {name}'s processes differ: {processes}"
+    for name, timed in records.items():
+        yield from _processes(name, timed.whole)
     yield ""
     yield from _slowest(times, kept)
 
 
-def _head(times: Stored, record: Record) -> str:
+def _head(times: Stored, record: Record) -> list[str]:
     conditions = record.conditions
     height, width = record.whole.input_shape[-2:]
-    threads = [count(conditions["threads"], "thread")] if "threads" in conditions else []
-    where = ", ".join([times.device, *threads])
-    rounds = count(len({run.get("round") for run in record.runs}), "round")
     size = "" if times.dataset == f"{height}x{width}" else f" ({height} x {width})"
+    threads = [count(conditions["threads"], "thread")] if "threads" in conditions else []
+    others = [label for label in times.labels if label != conditions.get("mode")]
+    where = ", ".join(dict.fromkeys([times.device, *threads, *others]))
+    rounds = count(len({run.get("round") for run in record.runs}), "round")
     passes = f"{rounds}, {conditions['iterations']} passes each"
-    return f"{times.network}, {times.dataset}{size}, {where}: {passes}"
+    text = f"{times.network}, {times.dataset}{size}, {where}: {passes}"
+    return wrap(text, COLUMNS, subsequent_indent="  ")
 
 
-def _processes(row: Row) -> str | None:
-    """The range of the processes' times and page faults, if they differ in page faults."""
-    if len(set(row.page_faults)) < 2:
-        return None
-    faults = show_range_of_counts(row.page_faults)
-    return f"{show_range(row.run_means)} ms, {faults} page faults per pass"
+def _processes(name: str, row: Row) -> Iterator[str]:
+    """A line on the range of the processes' times and page faults, if they were in different states
+    of their heap."""
+    faults = row.page_faults
+    if faults and max(faults) > LEAST_RATIO * min(faults) + LEAST_FAULTS:
+        text = (
+            f"{show_range(row.run_means)} ms, {show_range_of_counts(faults)} page faults per pass"
+        )
+        yield f"  processes of {name}: {text}"
 
 
 def _slowest(times: Stored, kept: Stored | None) -> Iterator[str]:
@@ -116,8 +125,9 @@ def format_modes(inputs: Sequence[Stored]) -> str:
 
 def _lines_of_modes(modes: Stored) -> Iterator[str]:
     stock = modes.records["stock"]
-    yield _head(modes, stock)
+    yield from _head(modes, stock)
     yield f"  stock  {show_interval(mean_of_rounds(stock))} ms"
+    yield from _processes("stock", stock.whole)
     fastest = fastest_modes(modes)
     if not fastest:
         yield "  no mode is faster than stock for certain"

@@ -44,7 +44,8 @@ class Outcome:
         """The runs of a command as one record."""
         record = records.join(self.runs[command])
         rounds = len({run["round"] for run in record.runs})
-        stopped = {"rounds": rounds, "stop_rule": self.rule.name}
+        passes = record.whole.samples.size
+        stopped = {"rounds": rounds, "stop_rule": self.rule.name, "passes": passes}
         return replace(record, conditions=record.conditions | stopped)
 
     def add(self, ended: Round, commands: Sequence[Command]) -> None:
