@@ -40,10 +40,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("commands", nargs="+", metavar="COMMAND", help="a timer with its flags")
     least_two = partial(flags.whole_number, least=2)
     for name, kind, default, meaning in (
-        ("--precision", percent, 10, "percent: stop when half of each interval is within"),
-        ("--rounds", least_two, None, "run exactly this many; each starts a process per command"),
-        ("--iterations", flags.positive, None, "timed passes of each process"),
-        ("--warmup", flags.whole_number, None, "passes before them"),
+        ("--precision", percent, 10, "stop when each ratio is known within this many percent"),
+        ("--rounds", least_two, None, "run exactly this many; each starts one process per command"),
+        (
+            "--iterations",
+            flags.positive,
+            None,
+            "timed passes of each process; default: 60, or 4 long ones",
+        ),
+        ("--warmup", flags.whole_number, None, "passes before them; default: 2, on a GPU 25"),
         ("--seed", flags.whole_number, None, "of the random order of turns"),
         ("--same", percent, SAME, "percent within which two are the same"),
     ):

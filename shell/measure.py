@@ -5,7 +5,7 @@ arguments behind each, and stores their results in $RESULTS or in this checkout.
 
 Timers take turns: in each round every command runs in a fresh process, a child of this one, which
 sends its record over a pipe (backbone/rounds/schedule.py). There are $ROUNDS rounds or, if that is
-not set, as many as it takes to know ratios within $PRECISION percent. Other scripts run once. If a
+not set, up to 20, until ratios are known within $PRECISION percent. Other scripts run once. If a
 command fails, the measurement ends; with --leave-out-failed it goes on without that one, unless it
 is the first on its input, which the others are compared with.
 
@@ -18,9 +18,9 @@ continues with the next round, and completes a replacement that was cut short.
 
 import os
 import random
-import shlex
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -161,7 +161,9 @@ def resume(
     if difference := measurement.difference_from(conditions):
         raise Failure(f"cannot continue {begun}: {difference}")
     ended = pending.rounds(commands)
-    ending.say(f"continuing after round {len(ended)} of {begun}")
+    rounds = Counter(earlier.series for earlier in ended)
+    done = [f"{f'{name} ' if len(rounds) > 1 else ''}round {rounds[name]}" for name in rounds]
+    ending.say(f"continuing after {', '.join(done)} of {begun}")
     return measurement, ended
 
 
@@ -222,13 +224,10 @@ def show_stored(planned: Sequence[Planned], results: Path) -> None:
         if folder.parent not in folders
     ]
     print(f"Stored in {', '.join(outer)}")
-    steps = []
-    if wrapper.endswith("stats.sh"):
-        steps.append(f"'{shlex.join(['sh', 'modes.sh', *users])}' finds what makes it faster")
+    if wrapper.endswith("stats.sh") and not users:
+        print("Next: 'sh modes.sh' finds what makes it faster")
     if results == ROOT or results.parent == ROOT / "devices":
-        steps.append("'python results.py --update' makes tables and pictures")
-    if steps:
-        print(f"Next: {'; '.join(steps)}")
+        print("'python results.py --update' makes tables and pictures of it")
 
 
 def summary_of(planned: Sequence[Planned], results: Path) -> str:

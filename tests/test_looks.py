@@ -210,18 +210,26 @@ def test_stricter_precision_runs_rounds_again_that_lack_a_mode(times):
 def test_passes_of_a_process(monkeypatch, seconds, given, on_gpu, expected):
     """The first run of a command decides; runs of later rounds have as many."""
     runner = RoundRunner("voc", seed=7, need_all=True, locks=())
-    runner._earlier = {}
     run = Run(Command("x", ["x"], passes=given))
     run.free_on_device = 10**9 if on_gpu else None
     runner._seconds[run.command] = seconds
     assert runner._passes_of(run) == expected
-    runner._earlier = {run.command: [run_of(1.0, 1)]}
-    assert runner._passes_of(run) == 1
+    runner._seconds[run.command] *= 0.9 if seconds > 0.3 else 1.1  # seen since
+    assert runner._passes_of(run) == expected
+
+
+def test_passes_of_a_process_are_those_of_earlier_rounds():
+    runner = RoundRunner("voc", seed=7, need_all=True, locks=())
+    command = Command("no such program", ["/no such program"])
+    this_round = runner.run(2, [command], {command: [run_of(1.0, 1)]}, lambda run: None)
+    assert list(this_round.failures) == [command]
+    runner._seconds[command] = 0.01
+    assert runner._passes_of(Run(command)) == 1
 
 
 def test_runs_have_as_many_turns_whatever_their_passes():
     runner = RoundRunner("voc", seed=7, need_all=True, locks=())
-    runner._random, runner._failures, runner._earlier = random.Random(1), {}, {}
+    runner._random, runner._failures = random.Random(1), {}
 
     class Told(Run):
         def take_turn(self, passes):

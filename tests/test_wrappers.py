@@ -40,9 +40,7 @@ def assert_summary(text: str) -> None:
     for title in ("slowest stages", "slowest operations"):
         place = next(number for number, line in enumerate(lines) if title in line)
         for line in lines[place + 1 : place + 4]:
-            assert re.search(
-                r" +[\d.]+ +\d+ %  (page faults|reorders|kernel|overhead) \d+ %$", line
-            )
+            assert re.search(r" +[\d.]+ +\d+ %  (page faults|reorders|kernel|rest) \d+ %$", line)
     assert "Stored in cpu/mobilenetv2_stats, cpu/mobilenetv2_stats_keep-memory" in lines
 
 

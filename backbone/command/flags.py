@@ -38,6 +38,7 @@ NOT_WITH_RUNTIME = {
     "train": "what is exported is the network in eval mode",
     "flush_denormal": "it is PyTorch's setting, and the runtime has its own",
 }
+ITERATIONS = "timed passes; None: by the duration of a pass"
 NUMBER = "[1-9][0-9]{0,8}"
 MODES = {
     "channels_last": "weights and image in channels_last memory format",
@@ -156,7 +157,7 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
         choices=OLD_TARGETS,
         help="older spelling: yes is --target model, no is --target layer",
     )
-    parser.add_argument("--iterations", type=positive, default=300, help="timed passes")
+    parser.add_argument("--iterations", type=positive, default=300, help=ITERATIONS)
     parser.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
     for name, meaning in MODES.items():
         parser.add_argument(flag_of(name), action="store_true", help=meaning)

@@ -99,11 +99,16 @@ def load_times_of(folder: Path, name: str) -> Stored:
 def _check_same_run(file: Path, record: Record, first: Record, target: str) -> None:
     """Raise Failure if a record has other rounds than a first one, or another target. (Marks take
     time, so that a pass of another target may have been too long for as many iterations.)"""
-    its_own = {"target": target, "iterations": record.conditions["iterations"]}
-    expected = first.conditions | its_own | {"runs": _rounds_of(first)}
-    here = record.conditions | {"runs": _rounds_of(record)}
+    expected = _comparable(first) | {"target": target}
+    here = _comparable(record)
     if unlike := sorted(dict(here.items() ^ expected.items())):
         raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
+
+
+def _comparable(record: Record) -> dict[str, object]:
+    """The conditions and rounds that records of one measurement share."""
+    fields = {"runs": _rounds_of(record)} | record.conditions
+    return {name: fields[name] for name in fields.keys() - {"iterations", "passes"}}
 
 
 def _rounds_of(record: Record) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ def format_front(results: Results) -> dict[str, list[str]]:
     return {
         "In short": [format_table(short_cells(modes))] if modes else [],
         "Performance Stats": [format_table(performance_cells(results))],
-        "What is printed": [f"```\n{printed_summary(results)}```"],
+        "What is printed": list(printed_summary(results)),
         "Why": ["\n".join(why_lines(results))] if has_ceilings else [],
         "Networks in short": [format_table(network_cells(results))] if results.others else [],
     }
@@ -119,11 +119,19 @@ def _study_cells(row: StudyRow) -> dict[str, str]:
     }
 
 
-def printed_summary(results: Results) -> str:
-    """What stats.sh prints at its end of the stock network, with the smaller input alone."""
-    alike = [each for each in results.main_network if set(each.labels) <= {KEEP_MEMORY}]
-    smallest = min(alike, key=attrgetter("macs")).dataset
-    return format_times([each for each in alike if each.dataset == smallest])
+def printed_summary(results: Results) -> Iterator[str]:
+    """What stats.sh prints at its end of the stock network, if there are times of it; of the
+    smaller input alone."""
+    stock = [times for times in results.main_network if not times.labels]
+    if stock:
+        smallest = min(stock, key=attrgetter("macs"))
+        alike = [
+            times
+            for times in results.main_network
+            if times.dataset == smallest.dataset and times.device == smallest.device
+        ]
+        kept = [times for times in alike if times.labels == [KEEP_MEMORY]]
+        yield f"```\n{format_times([smallest, *kept])}```"
 
 
 def why_lines(results: Results) -> Iterator[str]:

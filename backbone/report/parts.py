@@ -31,7 +31,7 @@ class Parts:
             "page faults": self.page_faults,
             "reorders": self.reorders,
             "kernel": sum(self.kernels.values()),
-            "overhead": self.rest,
+            "rest": self.rest,
         }
         name = max(parts, key=parts.__getitem__)
         return name, parts[name] / self.whole

@@ -80,7 +80,7 @@ def _processes(name: str, row: Row) -> Iterator[str]:
 
 
 def _slowest(times: Stored, kept: Stored | None) -> Iterator[str]:
-    """The slowest stages and operations of a pass, with what takes most of their time."""
+    """The slowest stages and operations of a pass, with the largest part of their time."""
     operations = times.rows("layer")
     parts = parts_of_operations(times, kept) or [None] * len(operations)
     by_stage: dict[int | None, Parts | None] = {}
@@ -93,8 +93,9 @@ def _slowest(times: Stored, kept: Stored | None) -> Iterator[str]:
         ("slowest stages", [(row, by_stage.get(row.stage)) for row in stages]),
         ("slowest operations", list(zip(operations, parts, strict=True))),
     )
+    largest = "  largest part" if any(parts) else ""
     for title, rows in tables:
-        yield f"  {title:<{NAME_COLUMNS}} {'ms':>8} {'share':>6}  mostly".rstrip()
+        yield f"  {title:<{NAME_COLUMNS}} {'ms':>8} {'share':>6}{largest}"
         rows.sort(key=lambda pair: -pair[0].mean)
         for row, part in rows[:SLOWEST]:
             yield _line_of_row(row, part, whole)
@@ -130,7 +131,7 @@ def _lines_of_modes(modes: Stored) -> Iterator[str]:
     yield from _processes("stock", stock.whole)
     fastest = fastest_modes(modes)
     if not fastest:
-        yield "  no mode is faster than stock for certain"
+        yield f"  no mode is faster than stock for certain{_why_not(stock)}"
         return
     yield f"  {'times as fast as stock':<24} {'output difference':<18} fastest modes"
     for mode, ratio in fastest[:FASTEST]:
@@ -142,13 +143,19 @@ def _lines_of_modes(modes: Stored) -> Iterator[str]:
     yield from wrap(_advice(modes), COLUMNS, initial_indent="  ", subsequent_indent="  ")
 
 
+def _why_not(stock: Record) -> str:
+    return ": one round gives no intervals" if len(stock.runs) == 1 else ""
+
+
 def _advice(modes: Stored) -> str:
     """One sentence: the fastest mode of all, and the fastest whose output is the same."""
     (fastest, ratio), *_ = fastest_of_kind(modes, "of all")
     text = f"Use {fastest} ({show_mean(ratio)} times as fast as stock)"
-    if modes.records[fastest].is_exact:
+    difference = show_difference(modes.records[fastest])
+    if difference == "none":
         return f"{text}, which changes no output."
-    text += f" if an output difference of {show_difference(modes.records[fastest])} will do"
+    known = f"an output difference of {difference}"
+    text += f" if {known if difference != '-' else 'an unknown output difference'} will do"
     exact = fastest_of_kind(modes, "that changes no arithmetic")
     if not exact:
         return f"{text}."

@@ -9,7 +9,6 @@ from backbone.measure.available import available_processors, quota_of_processors
 
 STAT = Path("/proc/stat")
 BUSY = (1, 2, 3, 6, 7, 8)  # fields of a processor's line: user, nice, system, irq, softirq, steal
-TICKS = 100  # per second, in /proc/stat (USER_HZ)
 LEAST_SHARE = 0.2  # of the processors, below which other work is not mentioned
 
 
@@ -68,4 +67,4 @@ def _now() -> tuple[float, float, float] | None:
         return None
     usages = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
     own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    return monotonic(), ticks / TICKS, own
+    return monotonic(), ticks / os.sysconf("SC_CLK_TCK"), own

@@ -59,6 +59,7 @@ class RoundRunner:
         self._locks = locks
         self._memory: dict[Command, Memory] = {}  # that runs of a command have held
         self._seconds: dict[Command, float] = {}  # of its passes, the shortest seen
+        self._passes: dict[Command, int] = {}  # that each of its runs times
         self._device_bytes = 0  # that a GPU has for all runs together
         # More processes than processors hinder each other: their threads spin while they wait.
         self._starts_at_once = available_processors()
@@ -76,7 +77,8 @@ class RoundRunner:
         this_round = Round(self._series, number)
         self._random = random.Random(f"{self._seed} {self._series} {number}")
         self._failures = this_round.failures
-        self._earlier = earlier
+        for command, runs in earlier.items():
+            self._passes.setdefault(command, runs[0].whole.samples.shape[1])
         first, *others = commands
         others = self._random.sample(others, len(others))
         group = 0
@@ -163,8 +165,8 @@ class RoundRunner:
         self._seconds[run.command] = min(before, run.seconds)
 
     def _hand_out(self, runs: list[Run], first: Command) -> None:
-        """Wait until the runs are warm, and give each the same number of turns, by the passes of
-        the slowest; or as many as it takes until the round ends early."""
+        """Wait until the runs are warm, and give them turns until each has had its passes, or the
+        round ends early. All have the same number of turns, by the passes of the slowest."""
         for run in runs:
             if run.seconds == 0 and run.command not in self._failures:
                 with self._noting_failure(run):
@@ -187,13 +189,10 @@ class RoundRunner:
 
     def _passes_of(self, run: Run) -> int:
         """How many passes a run times: always as many as the first run of its command."""
-        if run.command in self._earlier:
-            return self._earlier[run.command][0].whole.samples.shape[1]
-        if run.command.passes is not None:
-            return run.command.passes
+        chosen = SHORT_PASSES if self._seconds[run.command] < SHORT_SECONDS else LONG_PASSES
         if run.free_on_device is not None:
-            return GPU_PASSES
-        return SHORT_PASSES if self._seconds[run.command] < SHORT_SECONDS else LONG_PASSES
+            chosen = GPU_PASSES
+        return self._passes.setdefault(run.command, run.command.passes or chosen)
 
     def _order_of(self, runs: list[Run]) -> list[Run]:
         """Runs in random order, but those side by side whose passes take as long by powers of two,

@@ -83,8 +83,10 @@ class Progress:
             most += all_left * sum(seconds) / len(seconds) / 60
         if most == 0:
             return []
-        ends = dict.fromkeys(f"{minutes:.0f}" for minutes in (least, most))
-        return [f"{' to '.join(ends)} min to go" if most >= 1 else "less than a minute to go"]
+        if most < 1:
+            return ["less than a minute to go"]
+        ends = dict.fromkeys(f"{max(1, minutes):.0f}" for minutes in (least, most))
+        return [f"{' to '.join(ends)} min to go"]
 
     def _say(self, line: str) -> None:
         self._write(f"{ending.PROGRAM}: {line}\n")

@@ -84,7 +84,8 @@ def _likely_last(
         return rule.round_within(1, 0, rounds, least)
     enough = log(1 + question.precision / 100)
     if question.same is not None:
-        enough = min(enough, max(abs(log(measured.mean)), log(1 + question.same / 100)))
+        apart = abs(log(measured.mean))
+        enough = min(enough, max(apart, log(1 + question.same / 100) - apart))
     if question.outside is not None:
         enough = min(enough, abs(log(measured.mean / question.outside)))
     return rule.round_within(enough, scatter(measured, rounds, rule.level), rounds, least)

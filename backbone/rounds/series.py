@@ -13,12 +13,12 @@ def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
     """The commands that take turns, input by input. precision: percent within which ratios are to
     be known."""
     inputs: dict[str, list[Planned]] = {}
-    for each in planned:
-        inputs.setdefault(each.workload.dataset, []).append(each)
+    for entry in planned:
+        inputs.setdefault(entry.workload.dataset, []).append(entry)
     return [
         Series(
             name=dataset,
-            commands=[each.command for each in alike],
+            commands=[entry.command for entry in alike],
             questions=list(questions_about(alike, precision)),
             least=alike[0].least,
         )
@@ -30,8 +30,8 @@ def questions_about(planned: Sequence[Planned], precision: float) -> Iterator[Qu
     """What is to be known of the commands of one input, the first of which is stock. Of modes: each
     one's verdict against stock, and its ratio to memory kept, or to stock where no memory can be
     kept. Otherwise: the ratio of memory kept to stock, or the time of stock."""
-    stock, *others = [each for each in planned if each.options.target == "model"]
-    kept = [each for each in others if each.command.label == KEEP_MEMORY]
+    stock, *others = [entry for entry in planned if entry.options.target == "model"]
+    kept = [entry for entry in others if entry.command.label == KEEP_MEMORY]
     reference = [*kept, stock][0].command
     if stock.stale is not None:
         yield Question(stock.command)
