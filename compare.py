@@ -109,7 +109,7 @@ def make_command(text: str, arguments: argparse.Namespace) -> Command:
     for flag in (word.partition("=")[0] for word in words):
         if flag in OWN_FLAGS:
             raise Failure(f"{text}: {flag} is compare.py's to set")
-    command = read_command(text, words, passes=arguments.iterations)
+    command = read_command(text, words)
     warmup = arguments.warmup
     if warmup is None and any(word.endswith("cpu/timer.py") for word in words):
         warmup = CPU_WARMUP
@@ -128,7 +128,7 @@ def run_rounds(
     rule = StopRule(arguments.rounds)
     seed = random.randrange(10**9) if arguments.seed is None else arguments.seed
     questions = questions_about(commands, arguments)
-    series = [schedule.Series("comparison", commands, questions)]
+    series = [schedule.Series("comparison", commands, questions, passes=arguments.iterations)]
     with Progress(["comparison"], rule, lines=False) as progress:
         return schedule.run_rounds(series, rule, seed, progress, locks=(lock,))
 

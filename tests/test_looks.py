@@ -1,6 +1,5 @@
 """When a measurement stops: looks, questions and their answers, and the simulation of the rule."""
 
-import random
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -39,7 +38,7 @@ class Times:
     milliseconds: ClassVar[dict[Command, Sequence[float]]] = {}  # of rounds, which repeat
     ran: ClassVar[list[tuple[str, int, tuple[str, ...]]]] = []
 
-    def __init__(self, series, seed, need_all, locks):
+    def __init__(self, series, passes, seed, need_all, locks):
         self.series = series
 
     def run(self, number, commands, earlier, run_ended):
@@ -51,8 +50,9 @@ class Times:
         return this_round
 
 
-def run_of(milliseconds: float, number: int) -> Record:
-    row = Row("model", "Net", "", None, [1, 3, 8, 8], samples=np.array([[milliseconds]]))
+def run_of(milliseconds: float, number: int, passes: int = 1) -> Record:
+    samples = np.full((1, passes), milliseconds)
+    row = Row("model", "Net", "", None, [1, 3, 8, 8], samples=samples)
     place = {"round": number, "group": 0, "order_seed": 7}
     return Record([row], conditions={"iterations": 1}, runs=[place])
 
@@ -198,51 +198,45 @@ def test_stricter_precision_runs_rounds_again_that_lack_a_mode(times):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "given", "on_gpu", "expected"),
+    ("seconds", "on_gpu", "passes"),
+    [(0.29, False, groups.SHORT_PASSES), (0.31, False, groups.LONG_PASSES), (0.31, True, 300)],
+)
+def test_passes_of_a_process(seconds, on_gpu, passes):
+    assert groups.passes_of_a_run(seconds, on_gpu) == passes
+
+
+class Told(Run):
+    """A run that only notes its turns."""
+
+    turns: ClassVar[list[tuple[str, int]]] = []
+
+    def take_turn(self, passes):
+        self.turns.append((self.command.name, passes))
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "seconds", "turns"),
     [
-        (0.29, None, False, groups.SHORT_PASSES),
-        (0.31, None, False, groups.LONG_PASSES),
-        (0.29, 7, False, 7),
-        (0.001, None, True, 300),
-        (0.001, 7, True, 7),
+        (None, None, (0.05, 2.0), [8] * 7 + [4]),  # the first one's pass decides
+        (None, None, (0.4, 0.1), [3, 1]),
+        (None, 7, (0.05, 0.05), [3, 3, 1]),  # as in the rounds before
+        (10, None, (0.05, 0.05), [3, 3, 3, 1]),
     ],
 )
-def test_passes_of_a_process(monkeypatch, seconds, given, on_gpu, expected):
-    """The first run of a command decides; runs of later rounds have as many."""
-    runner = RoundRunner("voc", seed=7, need_all=True, locks=())
-    run = Run(Command("x", ["x"], passes=given))
-    run.free_on_device = 10**9 if on_gpu else None
-    runner._seconds[run.command] = seconds
-    assert runner._passes_of(run) == expected
-    runner._seconds[run.command] *= 0.9 if seconds > 0.3 else 1.1  # seen since
-    assert runner._passes_of(run) == expected
-
-
-def test_passes_of_a_process_are_those_of_earlier_rounds():
-    runner = RoundRunner("voc", seed=7, need_all=True, locks=())
-    command = Command("no such program", ["/no such program"])
-    this_round = runner.run(2, [command], {command: [run_of(1.0, 1)]}, lambda run: None)
-    assert list(this_round.failures) == [command]
-    runner._seconds[command] = 0.01
-    assert runner._passes_of(Run(command)) == 1
-
-
-def test_runs_have_as_many_turns_whatever_their_passes():
-    runner = RoundRunner("voc", seed=7, need_all=True, locks=())
-    runner._random, runner._failures = random.Random(1), {}
-
-    class Told(Run):
-        def take_turn(self, passes):
-            told.append((self.command.name, passes))
-            self.passes += passes
-
-    told: list[tuple[str, int]] = []
-    runs = [Told(Command(name, [], passes=passes)) for name, passes in (("slow", 16), ("fast", 61))]
-    for run, run.seconds in zip(runs, (2.0, 0.01), strict=True):
+def test_all_runs_have_equal_turns(monkeypatch, given, before, seconds, turns):
+    monkeypatch.setattr(Told, "turns", [])
+    runner = RoundRunner("voc", given, seed=7, need_all=True, locks=())
+    commands = [Command(name, ["/no such program"], label=name) for name in ("first", "second")]
+    earlier = {} if before is None else {commands[0]: [run_of(1.0, 1, passes=before)]}
+    runner.run(2, commands, earlier, lambda run: None)  # whose runs cannot start
+    runner._failures.clear()
+    runs = [Told(command) for command in commands]
+    for run, run.seconds in zip(runs, seconds, strict=True):
         runner._seconds[run.command] = run.seconds
-    runner._hand_out(runs, runs[0].command)
-    assert sorted(told) == [("fast", 30), ("fast", 31), ("slow", 8), ("slow", 8)]
-    assert {name for name, _ in told[:2]} == {"fast", "slow"}
+    runner._hand_out(runs, commands[0])
+    assert [passes for _, passes in Told.turns[::2]] == turns
+    assert [passes for _, passes in Told.turns[1::2]] == turns
+    assert {name for name, _ in Told.turns[:2]} == {"first", "second"}
 
 
 def test_progress_says_what_is_known_and_how_long_it_may_take(times, capsys, monkeypatch):

@@ -93,7 +93,7 @@ def stand_in(folder: Path, fault: str, memory: str = "1000", seconds: str = "0.0
     folder.mkdir(exist_ok=True)
     file = folder / f"{name}.py"
     file.write_text(STAND_IN.replace("BYTES", memory).replace("SECONDS", seconds))
-    return Command(name=name, words=[sys.executable, str(file), fault], passes=6)
+    return Command(name=name, words=[sys.executable, str(file), fault])
 
 
 class Log:
@@ -116,7 +116,7 @@ class Log:
 
 def run_all(commands: Sequence[Command], rounds: int, log: Log | None = None, **options) -> Outcome:
     """A number of rounds of one series of commands, with a seed of 7."""
-    series = Series("s", list(commands), questions=[])
+    series = Series("s", list(commands), questions=[], passes=6)
     return run_rounds([series], StopRule(rounds), 7, log or Log(), **options)
 
 
@@ -377,7 +377,7 @@ def network():
 def test_what_a_network_prints_does_not_disturb_turns(tmp_path):
     (tmp_path / "nets.py").write_text(PRINTING)
     words = ["--i", "8x8", "--model", f"{tmp_path}/nets.py:network"]
-    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *words], passes=2)
+    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *words])
     log = Log()
     outcome = run_all([command], 1, log)
     assert outcome.is_complete, outcome.failures
@@ -400,11 +400,11 @@ def test_equal_commands_get_equal_arguments(tmp_path):
 
 def test_rows_are_the_same_through_the_pipe_and_in_a_file(tmp_path):
     """All but times, which no two runs share."""
-    flags = ["--i", "64x96", "--target", "layer", "--iterations", "3", "--warmup", "1"]
+    flags = ["--i", "64x96", "--target", "layer", "--iterations", "6", "--warmup", "1"]
     file = tmp_path / "record.json"
     result = script("cpu/timer.py", *flags, "--json", file, before=CEILINGS)
     assert result.returncode == 0, result.stderr
-    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *flags], passes=3)
+    command = Command("timer", [sys.executable, str(ROOT / "cpu/timer.py"), *flags])
     (piped,) = run_all([command], 1).runs[command]
     stored = records.load(file)
     for name in ("fixed_addresses", "OMP_NUM_THREADS", "threads"):

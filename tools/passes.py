@@ -53,11 +53,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     check_writable(arguments.file)
-    commands = [
-        read_command(text, [*text.split(), *WARMUP], passes=arguments.passes)
-        for text in arguments.commands
-    ]
-    seconds, runs = run_rounds(commands, arguments.rounds)
+    commands = [read_command(text, [*text.split(), *WARMUP]) for text in arguments.commands]
+    seconds, runs = run_rounds(commands, arguments.rounds, arguments.passes)
     rows = list(evaluate(arguments.title, arguments.passes, fmean(seconds), runs))
     for row in rows:
         print(
@@ -69,11 +66,13 @@ def main() -> None:
     write_whole(arguments.file, tools.dumps([*others, *rows]))
 
 
-def run_rounds(commands: list[Command], rounds: int) -> tuple[list[float], list[list[Record]]]:
+def run_rounds(
+    commands: list[Command], rounds: int, passes: int
+) -> tuple[list[float], list[list[Record]]]:
     """The seconds of each round, and the runs of each command. Raises Failure if one fails."""
     rule = StopRule(rounds)
     ends = []
-    series = [schedule.Series("passes", commands, questions=[])]
+    series = [schedule.Series("passes", commands, questions=[], passes=passes)]
     with (
         interrupts_raised(),
         locks.machine_taken(),

@@ -97,8 +97,7 @@ def load_times_of(folder: Path, name: str) -> Stored:
 
 
 def _check_same_run(file: Path, record: Record, first: Record, target: str) -> None:
-    """Raise Failure if a record has other rounds than a first one, or another target. (Marks take
-    time, so that a pass of another target may have been too long for as many iterations.)"""
+    """Raise Failure if a record has other rounds than a first one, or another target."""
     expected = _comparable(first) | {"target": target}
     here = _comparable(record)
     if unlike := sorted(dict(here.items() ^ expected.items())):
@@ -106,9 +105,10 @@ def _check_same_run(file: Path, record: Record, first: Record, target: str) -> N
 
 
 def _comparable(record: Record) -> dict[str, object]:
-    """The conditions and rounds that records of one measurement share."""
+    """The conditions and rounds that the records of one measurement share. (A command that is in
+    several groups of a round has more passes.)"""
     fields = {"runs": _rounds_of(record)} | record.conditions
-    return {name: fields[name] for name in fields.keys() - {"iterations", "passes"}}
+    return {name: fields[name] for name in fields.keys() - {"passes"}}
 
 
 def _rounds_of(record: Record) -> tuple[int, ...]:

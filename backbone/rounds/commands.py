@@ -14,20 +14,16 @@ VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 class Command:
     """A program with its arguments, and variables to add to its environment.
 
-    name: in messages. label: a short one, in lines of progress. passes: timed passes of each
-    process; None: as many as suit the duration of a pass.
+    name: in messages. label: a short one, in lines of progress.
     """
 
     name: str
     words: list[str]
     environment: dict[str, str] = field(default_factory=dict)
     label: str = ""
-    passes: int | None = None
 
 
-def read_command(
-    name: str, words: Sequence[str], *, label: str = "", passes: int | None = None
-) -> Command:
+def read_command(name: str, words: Sequence[str], label: str = "") -> Command:
     """A command from its words. Variables of its environment and an interpreter may precede the
     script; otherwise this process's interpreter runs it. Raises Failure if there is no script."""
     environment, words = split_variables(words)
@@ -35,7 +31,7 @@ def read_command(
         raise Failure(f"{name!r} names no timer")
     if words[0].endswith(".py"):
         words.insert(0, sys.executable)
-    return Command(name, words, environment, label, passes)
+    return Command(name, words, environment, label)
 
 
 def split_variables(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:

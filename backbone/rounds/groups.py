@@ -20,8 +20,8 @@ TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
 LEAST_PASSES = 3  # timed in a turn
 LONG_SECONDS = 0.5  # a pass this long outlasts the bursts that short turns average out,
 LEAST_LONG_PASSES = 8  # and an untimed one costs much
-# Timed passes of a process: on a GPU, on a CPU if a pass takes less than 0.3 s (five rounds then
-# have the study's 300), and if it takes longer. METHOD.md has the experiment.
+# Timed passes of a process: on a GPU; on a CPU if the first command's pass takes less than 0.3 s
+# (five rounds then have the study's 300), and if it takes longer. METHOD.md has the experiment.
 GPU_PASSES = 300
 SHORT_SECONDS = 0.3
 SHORT_PASSES = 60
@@ -51,15 +51,23 @@ class RoundRunner:
     with a run of the first command, by which groups are comparable.
     """
 
-    def __init__(self, series: str, seed: int, need_all: bool, locks: tuple[int, ...]) -> None:
-        """series: its name. For the other arguments see run_rounds() in schedule.py."""
+    def __init__(
+        self,
+        series: str,
+        passes: int | None,
+        seed: int,
+        need_all: bool,
+        locks: tuple[int, ...],
+    ) -> None:
+        """series: its name. passes: see Series, and for the other arguments run_rounds(), both in
+        schedule.py."""
         self._series = series
+        self._passes = passes
         self._seed = seed
         self._need_all = need_all
         self._locks = locks
         self._memory: dict[Command, Memory] = {}  # that runs of a command have held
         self._seconds: dict[Command, float] = {}  # of its passes, the shortest seen
-        self._passes: dict[Command, int] = {}  # that each of its runs times
         self._device_bytes = 0  # that a GPU has for all runs together
         # More processes than processors hinder each other: their threads spin while they wait.
         self._starts_at_once = available_processors()
@@ -77,9 +85,9 @@ class RoundRunner:
         this_round = Round(self._series, number)
         self._random = random.Random(f"{self._seed} {self._series} {number}")
         self._failures = this_round.failures
-        for command, runs in earlier.items():
-            self._passes.setdefault(command, runs[0].whole.samples.shape[1])
         first, *others = commands
+        if first in earlier:
+            self._passes = earlier[first][0].whole.samples.shape[1]
         others = self._random.sample(others, len(others))
         group = 0
         while group == 0 or (others and not self._ends_early(first)):
@@ -166,7 +174,7 @@ class RoundRunner:
 
     def _hand_out(self, runs: list[Run], first: Command) -> None:
         """Wait until the runs are warm, and give them turns until each has had its passes, or the
-        round ends early. All have the same number of turns, by the passes of the slowest."""
+        round ends early. All have equal turns, so that they have their last ones together too."""
         for run in runs:
             if run.seconds == 0 and run.command not in self._failures:
                 with self._noting_failure(run):
@@ -174,25 +182,17 @@ class RoundRunner:
         taking = [run for run in runs if run.command not in self._failures]
         if not taking:
             return
-        passes = {run: self._passes_of(run) for run in taking}
-        slowest = max(taking, key=lambda run: self._seconds[run.command])
-        turns = ceil(passes[slowest] / passes_of_a_turn(self._seconds[slowest.command]))
-        for turns_left in range(turns, 0, -1):
+        if self._passes is None:
+            self._passes = passes_of_a_run(self._seconds[first], is_on_gpu=self._device_bytes > 0)
+        turn = passes_of_a_turn(max(self._seconds[run.command] for run in taking))
+        for passes_left in range(self._passes, 0, -turn):
             for run in self._order_of(taking):
                 if self._ends_early(first):
                     return
                 with self._noting_failure(run):
-                    if passes_left := passes[run] - run.passes:
-                        run.take_turn(ceil(passes_left / turns_left))
-                        self._see_seconds(run)
+                    run.take_turn(min(turn, passes_left))
+                    self._see_seconds(run)
             taking = [run for run in taking if run.command not in self._failures]
-
-    def _passes_of(self, run: Run) -> int:
-        """How many passes a run times: always as many as the first run of its command."""
-        chosen = SHORT_PASSES if self._seconds[run.command] < SHORT_SECONDS else LONG_PASSES
-        if run.free_on_device is not None:
-            chosen = GPU_PASSES
-        return self._passes.setdefault(run.command, run.command.passes or chosen)
 
     def _order_of(self, runs: list[Run]) -> list[Run]:
         """Runs in random order, but those side by side whose passes take as long by powers of two,
@@ -211,6 +211,13 @@ class RoundRunner:
             yield
         except RunFailed as failure:
             self._failures[run.command] = str(failure)
+
+
+def passes_of_a_run(seconds: float, is_on_gpu: bool) -> int:
+    """How many a process times, by the seconds of a pass."""
+    if is_on_gpu:
+        return GPU_PASSES
+    return SHORT_PASSES if seconds < SHORT_SECONDS else LONG_PASSES
 
 
 def passes_of_a_turn(seconds: float) -> int:

@@ -96,7 +96,6 @@ def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str])
         shlex.join([*words[:place], script, *script_flags, *arguments]),
         [*words, *arguments],
         label=mode,
-        passes=options.iterations if is_timer else None,
     )
     folder, file, stale = _place_of(script, options, users, label)
     return Planned(command, options, least, folder + file, stale and folder + stale)

@@ -58,8 +58,8 @@ class Run:
     """One process of a timer, from its start to its record.
 
     seconds: of a pass, the shortest seen; 0 until it is warm. memory: what it has held.
-    free_on_device: bytes that a GPU has free; None on a CPU. passes: timed so far. notes: what it
-    wrote to stderr, once it has finished.
+    free_on_device: bytes that a GPU has free; None on a CPU. notes: what it wrote to stderr, once
+    it has finished.
     """
 
     def __init__(self, command: Command, locks: tuple[int, ...] = ()) -> None:
@@ -70,7 +70,6 @@ class Run:
         self._longest_seconds = 0.0  # of a pass
         self.memory = Memory()
         self.free_on_device: int | None = None
-        self.passes = 0
         self.notes = ""
         self._locks = locks
         self._heard = b""
@@ -116,7 +115,6 @@ class Run:
         begun = time.monotonic()
         patience = LEAST_PATIENCE + PATIENCE * (passes + 1) * self._longest_seconds
         self._hear("ended", begun + patience)
-        self.passes += passes
         self._see_seconds((time.monotonic() - begun) / (passes + 1))
 
     def finish(self, is_first: bool) -> Record:

@@ -21,6 +21,7 @@ def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
             commands=[entry.command for entry in alike],
             questions=list(questions_about(alike, precision)),
             least=alike[0].least,
+            passes=alike[0].options.iterations,
         )
         for dataset, alike in inputs.items()
     ]
