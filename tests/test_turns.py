@@ -114,9 +114,15 @@ class Log:
             self.rounds.append(ended)
 
 
-def run_all(commands: Sequence[Command], rounds: int, log: Log | None = None, **options) -> Outcome:
+def run_all(
+    commands: Sequence[Command],
+    rounds: int,
+    log: Log | None = None,
+    passes: int | None = 6,
+    **options,
+) -> Outcome:
     """A number of rounds of one series of commands, with a seed of 7."""
-    series = Series("s", list(commands), questions=[], passes=6)
+    series = Series("s", list(commands), questions=[], passes=passes)
     return run_rounds([series], StopRule(rounds), 7, log or Log(), **options)
 
 
@@ -161,7 +167,8 @@ def test_run_that_fails_takes_none_of_the_others_with_it(
 def test_nothing_goes_on_without_the_first(tmp_path, moment):
     first = stand_in(tmp_path, f"fails:{moment}")
     log = Log()
-    outcome = run_all([first, stand_in(tmp_path / "other", "is:good")], 2, log)
+    other = stand_in(tmp_path / "other", "is:good")
+    outcome = run_all([first, other], 2, log, passes=None)
     assert list(outcome.failures) == [first]
     assert not outcome.is_complete and not log.rounds
 

@@ -180,7 +180,7 @@ class RoundRunner:
                 with self._noting_failure(run):
                     self._wait_for(run)
         taking = [run for run in runs if run.command not in self._failures]
-        if not taking:
+        if not taking or self._ends_early(first):
             return
         if self._passes is None:
             self._passes = passes_of_a_run(self._seconds[first], is_on_gpu=self._device_bytes > 0)
