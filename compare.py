@@ -46,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
             "--iterations",
             flags.positive,
             None,
-            "timed passes of each process; default: 60, or 4 long ones",
+            "timed passes of each process; default: 60, or 2 long ones",
         ),
         ("--warmup", flags.whole_number, None, "passes before them; default: 2, on a GPU 25"),
         ("--seed", flags.whole_number, None, "of the random order of turns"),

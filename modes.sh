@@ -77,7 +77,7 @@ if has_cuda "measuring the CPU"; then
   script=timer.py warmup=
   add "$cuda_modes"
 else
-  script=cpu/timer.py warmup='--warmup 2'
+  script=cpu/timer.py warmup='--warmup 1'
   # In an interpreter of one's own a runtime may be missing: its modes then fail, and are left out.
   [ -n "${PYTHON-}" ] || use_python requirements-modes.txt "$@"
   add_cpu_modes "$@"

@@ -218,7 +218,7 @@ class Told(Run):
     ("given", "before", "seconds", "turns"),
     [
         (None, None, (0.05, 2.0), [8] * 7 + [4]),  # the first one's pass decides
-        (None, None, (0.4, 0.1), [3, 1]),
+        (None, None, (0.4, 0.1), [2]),
         (None, 7, (0.05, 0.05), [3, 3, 1]),  # as in the rounds before
         (10, None, (0.05, 0.05), [3, 3, 3, 1]),
     ],

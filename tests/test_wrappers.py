@@ -264,8 +264,8 @@ def test_modes_on_both_devices(checkout, stand_in):
             (record,) = load(folder, file.name)
             words = record.runs[0]["date"]
             variable, _, flags = words.partition(f"{timer} --i pascal")
-            assert record.conditions["warmup"] == (25 if timer == "timer.py" else 2)
-            flags = flags.replace(" --warmup 2", "")
+            assert record.conditions["warmup"] == (25 if timer == "timer.py" else 1)
+            flags = flags.replace(" --warmup 1", "")
             assert flags.endswith(" --s 2")
             flags = flags.removesuffix(" --s 2")
             spelled = f"{variable}{flags}".replace("--", "").replace("=", "_").split()
@@ -285,7 +285,7 @@ def test_a_mode_that_fails_is_named_and_its_old_results_are_removed(checkout, st
     fails = {"STAND_IN_FAILS": "--train", "STAND_IN_ROUND": "2", "ROUNDS": "3", "INPUTS": "pascal"}
     result = run(checkout / "modes.sh", env={**stand_in, **fails})
     assert result.returncode == 1
-    assert "--train --warmup 2 failed, and is left out of later rounds: exit" in result.stderr
+    assert "--train --warmup 1 failed, and is left out of later rounds: exit" in result.stderr
     assert "some commands failed, and have no results: cpu/timer.py" in result.stderr
     found = {file.name for file in folder.iterdir()}
     assert not {"mobilenetv2_pascal_train.txt", "mobilenetv2_pascal_gone.json"} & found
@@ -296,7 +296,7 @@ def test_a_mode_that_fails_is_named_and_its_old_results_are_removed(checkout, st
 
 def test_modes_end_if_stock_fails(checkout, stand_in):
     before = files_in(checkout)
-    env = {**stand_in, "STAND_IN_FAILS": "--i cityscapes --warmup 2", "INPUTS": "cityscapes"}
+    env = {**stand_in, "STAND_IN_FAILS": "--i cityscapes --warmup 1", "INPUTS": "cityscapes"}
     result = run(checkout / "modes.sh", env=env)
     assert (result.returncode, result.stdout) == (1, "")
     assert "stored results are unchanged" in result.stderr.splitlines()[-1]

@@ -25,7 +25,7 @@ LEAST_LONG_PASSES = 8  # and an untimed one costs much
 GPU_PASSES = 300
 SHORT_SECONDS = 0.3
 SHORT_PASSES = 60
-LONG_PASSES = 4
+LONG_PASSES = 2
 RESERVE = 2**30  # bytes, here and on a GPU, that runs may need beyond what they are seen to hold
 
 
