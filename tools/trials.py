@@ -22,6 +22,7 @@ from backbone.command.files import ROOT, check_writable, write_whole
 from backbone.command.interrupts import interrupts_raised, signals_held
 from backbone.record import tools
 from backbone.record.tools import Trial
+from backbone.statistics.looks import StopRule
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -71,7 +72,7 @@ def compare(arguments: argparse.Namespace) -> Trial:
         high=compared["high"],
         verdict=compared["verdict"],
         rounds=compared["rounds"],
-        rule="looks" if arguments.rounds is None else "fixed",
+        rule=StopRule(arguments.rounds).name,
         seconds=round(seconds, 1),
         date=str(date.today()),
     )

@@ -127,6 +127,12 @@ class Record:
         """The row of the whole pass."""
         return self.rows[-1]
 
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """The numbers of the rounds in which it has runs, in order. A run that was not part of a
+        round counts as one."""
+        return tuple(sorted({run.get("round", number) for number, run in enumerate(self.runs, 1)}))
+
     def median(self, field: str, scale: float = 1) -> float | None:
         """The median of a field over the runs that have it; None, if none has."""
         values = [run[field] for run in self.runs if field in run]

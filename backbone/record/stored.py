@@ -107,14 +107,8 @@ def _check_same_run(file: Path, record: Record, first: Record, target: str) -> N
 def _comparable(record: Record) -> dict[str, object]:
     """The conditions and rounds that the records of one measurement share. (A command that is in
     several groups of a round has more passes.)"""
-    fields = {"runs": _rounds_of(record)} | record.conditions
+    fields = {"runs": record.rounds} | record.conditions
     return {name: fields[name] for name in fields.keys() - {"passes"}}
-
-
-def _rounds_of(record: Record) -> tuple[int, ...]:
-    """The rounds of a record's runs; one record may have several runs in a round, one in each of
-    its groups."""
-    return tuple(sorted({run.get("round", number) for number, run in enumerate(record.runs, 1)}))
 
 
 def of_main_network(times: list[Stored]) -> list[Stored]:

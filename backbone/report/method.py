@@ -32,25 +32,21 @@ def trials_cells(trials: Iterable[Trial]) -> Iterator[dict[str, str]]:
         by_title.setdefault(trial.title, []).append(trial)
     for title, alike in by_title.items():
         verdicts = Counter(trial.verdict for trial in alike)
+        ratios = [Interval(trial.speed_up, trial.low, trial.high) for trial in alike]
+        scatters = [
+            scatter(ratio, trial.rounds, level_of({"stop_rule": trial.rule}))
+            for ratio, trial in zip(ratios, alike, strict=True)
+        ]
         yield {
             "Compared": title,
             "Trials": str(len(alike)),
             "Verdicts": ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items()),
-            "Times as fast": show_range([trial.speed_up for trial in alike]),
-            "Half-width (%)": show_range([100 * _half_width(trial) for trial in alike]),
+            "Times as fast": show_range([ratio.mean for ratio in ratios]),
+            "Half-width (%)": show_range([100 * ratio.half_width for ratio in ratios]),
             "Rounds": show_range_of_counts([trial.rounds for trial in alike]),
             "Seconds": show_range_of_counts([trial.seconds for trial in alike]),
-            "Scatter of a round (%)": show_range([100 * _scatter(trial) for trial in alike]),
+            "Scatter of a round (%)": show_range([100 * value for value in scatters]),
         }
-
-
-def _half_width(trial: Trial) -> float:
-    return trial.high / trial.speed_up - 1
-
-
-def _scatter(trial: Trial) -> float:
-    ratio = Interval(trial.speed_up, trial.low, trial.high)
-    return scatter(ratio, trial.rounds, level_of({"stop_rule": trial.rule}))
 
 
 def simulated_cells(simulated: Iterable[Simulated]) -> Iterator[dict[str, str]]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from backbone.command.options import KEEP_MEMORY
+from backbone.record.rows import Record, Row
 from backbone.record.stored import Stored
 
 LEAST_SHARE = 0.03  # of a pass: kinds whose kernels take less are together
@@ -82,9 +83,9 @@ def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
         return None
     by_kind: dict[str, float] = defaultdict(float)
     for row in rows:
-        by_kind[row.cost.kind] += row.mean if row.kernel_ms is None else row.kernel_ms
+        by_kind[row.cost.kind] += _kernel_ms(row)
     reorders = sum(row.reorder_ms or 0 for row in rows)
-    page_faults = 1e3 * system_seconds / layers.conditions["threads"]
+    page_faults = _page_fault_ms(system_seconds, layers)
     whole = layers.whole.mean
     return Parts(
         page_faults=page_faults,
@@ -109,15 +110,26 @@ def parts_of_operations(times: Stored, kept: Stored | None) -> list[Parts] | Non
     if not (all(row.page_faults for row in rows) and any(row.kernels for row in sources)):
         return None
     all_faults = sum(row.median_faults for row in rows)
-    faults_ms = 1e3 * system_seconds / layers.conditions["threads"]
+    faults_ms = _page_fault_ms(system_seconds, layers)
     parts = []
     for row, source in zip(rows, sources, strict=True):
-        kernel = source.mean if source.kernel_ms is None else source.kernel_ms
+        kernel = _kernel_ms(source)
         reorders = source.reorder_ms or 0.0
         page_faults = faults_ms * row.median_faults / all_faults if all_faults else 0.0
         rest = max(0.0, row.mean - page_faults - reorders - kernel)
         parts.append(Parts(page_faults, reorders, {row.cost.kind: kernel}, rest))
     return parts
+
+
+def _page_fault_ms(system_seconds: float, layers: Record) -> float:
+    """Milliseconds of a pass spent in page faults: the system time, divided by the threads that
+    share it."""
+    return 1e3 * system_seconds / layers.conditions["threads"]
+
+
+def _kernel_ms(row: Row) -> float:
+    """Milliseconds in an operation's kernel; its whole time if oneDNN ran nothing for it."""
+    return row.mean if row.kernel_ms is None else row.kernel_ms
 
 
 def with_memory_kept(times: Stored, all_times: list[Stored]) -> Stored | None:

@@ -62,7 +62,7 @@ def _head(times: Stored, record: Record) -> list[str]:
     threads = [count(conditions["threads"], "thread")] if "threads" in conditions else []
     others = [label for label in times.labels if label != conditions.get("mode")]
     where = ", ".join(dict.fromkeys([times.device, *threads, *others]))
-    rounds = count(len({run.get("round") for run in record.runs}), "round")
+    rounds = count(len(record.rounds), "round")
     passes = f"{rounds}, {conditions['iterations']} passes each"
     text = f"{times.network}, {times.dataset}{size}, {where}: {passes}"
     return wrap(text, COLUMNS, subsequent_indent="  ")

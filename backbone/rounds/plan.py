@@ -84,8 +84,6 @@ def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str])
         "pending rounds and starts over. Variables: INPUTS, ROUNDS, PRECISION, RESULTS, PYTHON."
     )
     _refuse_own_flags(arguments, own, parser)
-    if script.endswith("timer.py"):
-        parser.set_defaults(iterations=None)  # by turns, the duration of a pass decides
     options = _options_of(parser, [*script_flags, *arguments])
     users = _options_of(parser, arguments) if label else options
     place = words.index(script)
@@ -122,6 +120,8 @@ def _options_of(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> TimerOptions | MemoryOptions:
     is_timer = parser.prog.endswith("timer.py")
+    if is_timer:
+        parser.set_defaults(iterations=None)  # by turns, the duration of a pass decides
     options = (flags.timer_options if is_timer else flags.memory_options)(parser, words)
     catalog.check_named(options.workload, parser.error)
     return options

@@ -47,9 +47,8 @@ class Outcome:
     def record_of(self, command: Command) -> Record:
         """The runs of a command as one record."""
         record = records.join(self.runs[command])
-        rounds = len({run["round"] for run in record.runs})
         passes = record.whole.samples.size
-        stopped = {"rounds": rounds, "stop_rule": self.rule.name, "passes": passes}
+        stopped = {"rounds": len(record.rounds), "stop_rule": self.rule.name, "passes": passes}
         return replace(record, conditions=record.conditions | stopped)
 
     def add(self, ended: Round, commands: Sequence[Command]) -> None:
