@@ -16,14 +16,14 @@ def available_processors() -> int:
 
 
 def quota_of_processors() -> float | None:
-    """How many processors' time the control group of this process may use; None if all, or outside
-    of Linux."""
+    """The CPU quota of this process's control group, in processors; None if there is no quota, or
+    outside Linux."""
     limits = [_number_of_processors(folder) for folder in _control_groups()]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _control_groups() -> list[Path]:
-    """The folder of this process's control group, and those of the groups around it."""
+    """The folders of this process's control group and its parent groups."""
     lines = (_text_of(Path("/proc/self/cgroup")) or "").splitlines()
     own = next((line.split(":", 2)[2] for line in lines if line.startswith("0::")), "/")
     folder = CGROUP / own.lstrip("/")
@@ -32,7 +32,7 @@ def _control_groups() -> list[Path]:
 
 
 def _number_of_processors(folder: Path) -> float | None:
-    """What the quota of a control group allows; None if it has none."""
+    """The quota of one control group, in processors; None if it has none."""
     words = (_text_of(folder / "cpu.max") or "").split()
     if not words:  # version 1
         files = (folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us")

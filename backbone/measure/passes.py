@@ -70,8 +70,9 @@ def run_passes(
     options: TimerOptions,
     turns: Turns | None = None,
 ) -> Passes:
-    """Run a marked pass on an image (B, C, H, W): the passes of the options, with a progress bar on
-    a terminal, or those of each turn. Raises Failure if the parent process has exited."""
+    """Time a marked pass on an image (B, C, H, W). Without turns, run the passes that the options
+    ask for, with a progress bar on a terminal; otherwise run the passes that the parent process
+    asks for in each turn. Raises Failure if the parent process has exited."""
     passes = Passes()
     total = options.warmup + options.iterations
     no_bar = None if turns is None else True  # None: where stderr is no terminal

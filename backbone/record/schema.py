@@ -109,6 +109,5 @@ def is_of_environment(field: str) -> bool:
 
 
 def is_of_conditions(field: str) -> bool:
-    """Whether a field is one of the conditions. Fields that are not listed here, such as those of a
-    newer version, are ignored."""
+    """Whether a field is a condition. Unknown fields, such as those of a newer version, are not."""
     return field in CONDITIONS or is_of_environment(field)

@@ -1,4 +1,4 @@
-"""The stored memory reports and structures, read back. What is not as it should be: a Failure."""
+"""The stored memory reports and structures, read back. Invalid files raise Failure."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def load_memory() -> list[StoredMemory]:
             device = report.device + device_folder(folder)
             if any(pair.report.input == report.input and pair.device == device for pair in pairs):
                 continue  # made with --device, on a machine where that is the default
-            wanted = replace(report.input, weights=None)  # a structure is of any weights
+            wanted = replace(report.input, weights=None)  # a structure does not depend on weights
             alike = [pair for pair in structures if replace(pair[1].input, weights=None) == wanted]
             if not alike:
                 raise Failure(

@@ -8,10 +8,10 @@ The stock pass, and the same in modes: where the process keeps the memory that i
 nothing else, it is of batch size 1, float32, `torch.inference_mode()`, weights and images random,
 the same each time. The time and its interval are over the means of the processes, the std is that
 of all passes. *Processes* says how many there were, and what a pass took in the fastest and the
-slowest; where page faults differ too, processes were in different states of their heap, and the
-interval is that of their mean. Page faults and system time (of all threads together) are those of
-a pass, the peak is the process's. Intervals are at 98.5 % where a measurement stopped at a look,
-otherwise at 95 % (see [METHOD.md](METHOD.md#when-to-stop)).""",
+slowest; if their page faults differ as well, the processes were in different heap states, and the
+interval is for the mean over them. Page faults and system time are per pass, with system time
+summed over threads; the peak is per process. Intervals are at 98.5 % if a measurement stopped at a
+look, otherwise at 95 % (see [METHOD.md](METHOD.md#when-to-stop)).""",
     "What a pass is made of": """\
 Each bar is a pass, cut into what its time goes to. *Page faults* are the system's time: it finds
 and clears each new page of memory that the pass touches first. *Reorders* are oneDNN's copies of

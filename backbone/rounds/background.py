@@ -31,7 +31,7 @@ class Background:
         return list(new.values())
 
     def _note_on_other_work(self) -> str | None:
-        """Time that the host of a virtual machine takes counts as other work, too."""
+        """Includes processor time taken by the host of a virtual machine."""
         after = _now()
         if self._before is None or after is None:
             return None
@@ -57,8 +57,8 @@ def _note_on_quota() -> str | None:
 
 
 def _now() -> tuple[float, float, float] | None:
-    """Seconds: the time; what the processors of this process have worked; and of that, what it and
-    those of its children that have ended have. None outside of Linux."""
+    """In seconds: the time, the processor time used on the processors available to this process,
+    and the processor time used by this process and its finished children. None outside Linux."""
     try:
         lines = [line.split() for line in STAT.read_text().splitlines()]
         names = {f"cpu{number}" for number in os.sched_getaffinity(0)}

@@ -29,8 +29,9 @@ class Interval:
 
 
 def interval(values: Sequence[float], level: float) -> Interval:
-    """The mean of independent values, such as those of rounds, with its interval. (Passes of one
-    process are not independent.) level: the share of intervals that miss the true mean."""
+    """The mean of independent values, such as one value per round, and its confidence interval.
+    Passes of one process are not independent. level: the share of intervals that miss the true
+    mean."""
     mean = fmean(values)
     if len(values) == 1:
         return Interval(mean)
@@ -39,8 +40,8 @@ def interval(values: Sequence[float], level: float) -> Interval:
 
 
 def geometric_interval(values: Sequence[float], level: float) -> Interval:
-    """The geometric mean of independent times or ratios. Its interval is symmetric on the log
-    scale, so it is positive, and that of the inverse values is its inverse."""
+    """The geometric mean of independent times or ratios, and its confidence interval, computed on
+    the log scale. The limits are therefore positive, and inverting the values inverts them."""
     logs = interval([log(value) for value in values], level)
     if logs.low is None:
         return Interval(exp(logs.mean))

@@ -17,8 +17,8 @@ def speed_up(record: Record, other: Record, first: Record) -> Interval | None:
 
 def speed_ups(record: Record, other: Record, first: Record) -> list[float]:
     """How many times as fast a record's pass is as another's, round by round; empty if the two
-    share no round. Runs of one group took turns with each other; those of two groups of a round are
-    compared by the runs of the first record, which both groups have."""
+    share no round. Runs in the same group of a round are compared directly. Runs in different
+    groups are compared through the first record, which has a run in each group."""
     means, others, firsts = (_means_by_round(each) for each in (record, other, first))
     in_each_round = [
         _speed_ups_in_round(means[key], others[key], firsts.get(key, {}))
