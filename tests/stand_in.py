@@ -48,6 +48,7 @@ def main(parser, device):
     is_now = at_round is None or count_start(words) == int(at_round)
     if is_now and os.environ.get("STAND_IN_FAILS", "never") in words:
         sys.exit(3)
+    turns.wait_for_start()
     turns.tell_ready(0.001, 1000)
     values = []
     while (passes := turns.wait()) is not None:

@@ -219,8 +219,8 @@ class Told(Run):
     [
         (None, None, (0.05, 2.0), [8] * 7 + [4]),  # the first one's pass decides
         (None, None, (0.4, 0.1), [2]),
-        (None, 7, (0.05, 0.05), [3, 3, 1]),  # as in the rounds before
-        (10, None, (0.05, 0.05), [3, 3, 3, 1]),
+        (None, 7, (0.05, 0.05), [6, 1]),  # as in the rounds before
+        (10, None, (0.05, 0.05), [6, 4]),
     ],
 )
 def test_all_runs_have_equal_turns(monkeypatch, given, before, seconds, turns):

@@ -61,7 +61,10 @@ def at(here):
             os.write(os.open("starts", os.O_WRONLY | os.O_APPEND | os.O_CREAT), sign.encode())
             time.sleep(0.3)
 at("start")
-print("protocol 2", file=writer)
+print("protocol 3", file=writer)
+at("import")
+print("loaded", file=writer)
+assert reader.readline() == "start\\n"
 at("warm")
 print("ready SECONDS BYTES", file=writer)
 samples = 0
@@ -148,6 +151,7 @@ def children() -> list[psutil.Process]:
 def test_run_that_fails_takes_none_of_the_others_with_it(
     tmp_path, monkeypatch, fault, reason, moment
 ):
+    monkeypatch.setattr(runs, "PROTOCOL_SECONDS", 2)
     monkeypatch.setattr(runs, "START_SECONDS", 2)
     monkeypatch.setattr(runs, "LEAST_PATIENCE", 2)
     before = children()
@@ -244,10 +248,10 @@ def test_inputs_alternate_round_by_round():
 
 @pytest.mark.parametrize(
     ("seconds", "passes"),
-    [(0.001, 100), (0.03, 4), (0.04, 3), (0.4999, 3), (0.5, 8), (3, 8)],
+    [(0.001, 100), (0.015, 7), (0.04, 6), (0.4999, 6), (0.5, 8), (3, 8)],
 )
 def test_passes_of_a_turn(seconds, passes):
-    """At least a tenth of a second, and three passes, or eight long ones."""
+    """At least a tenth of a second, and six passes, or eight long ones."""
     assert groups.passes_of_a_turn(seconds) == passes
 
 
@@ -301,10 +305,11 @@ def test_memory_that_does_not_hold_all_makes_groups_with_the_first_in_each(
         assert {command for group in in_groups.values() for command in group} == set(commands)
 
 
-def test_as_many_runs_start_at_once_as_there_are_processors(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("moment", "expected"), [("import", [1, 2]), ("warm", [1, 1])])
+def test_runs_import_side_by_side_and_compute_one_by_one(tmp_path, monkeypatch, moment, expected):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(groups, "available_processors", lambda: 2)
-    commands = [stand_in(tmp_path / str(number), "tells:warm") for number in range(5)]
+    commands = [stand_in(tmp_path / str(number), f"tells:{moment}") for number in range(5)]
     most = []
 
     class Starts(Log):
@@ -314,7 +319,7 @@ def test_as_many_runs_start_at_once_as_there_are_processors(tmp_path, monkeypatc
             most.append(max(accumulate(1 if sign == "+" else -1 for sign in starts)))
 
     assert run_all(commands, 2, Starts()).is_complete
-    assert most == [1, 2]  # in the first round each is seen to hold its memory before the next
+    assert most == expected  # in the first round each shows its memory before the next starts
 
 
 def test_turns_are_in_random_order_and_those_of_like_speed_side_by_side(tmp_path):
@@ -324,7 +329,7 @@ def test_turns_are_in_random_order_and_those_of_like_speed_side_by_side(tmp_path
         for number in (1, 2)
         for speed, seconds in speeds.items()
     ]
-    run_all(commands, 4)  # in each two turns of three passes
+    run_all(commands, 4, passes=12)  # in each two turns of six passes
     turns = (tmp_path / "turns").read_text().split()
     orders = [tuple(turns[first : first + 4]) for first in range(0, len(turns), 4)]
     speeds_in_order = {tuple(turn.partition(":")[0] for turn in order) for order in orders}
@@ -358,7 +363,9 @@ def test_timer_ends_by_itself_when_its_parent_has_closed_the_pipes():
     with subprocess.Popen(
         [*command, "--turns"], cwd=ROOT, env=ENVIRONMENT, bufsize=0, **pipes
     ) as process:
-        assert process.stdout.readline() == b"protocol 2\n"
+        assert process.stdout.readline() == b"protocol 3\n"
+        assert process.stdout.readline() == b"loaded\n"
+        process.stdin.write(b"start\n")
         assert process.stdout.readline().startswith(b"ready ")
         process.stdin.write(b"turn 3\n")
         assert process.stdout.readline() == b"ended\n"

@@ -77,6 +77,8 @@ def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Reco
 
     gc.freeze()
     gc.enable()
+    if turns is not None:
+        turns.wait_for_start()
     clock = device.new_clock()
     backbone, image = build(options.workload, torch.device(device.name))
     image = apply_mode(backbone, image, options.mode)

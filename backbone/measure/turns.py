@@ -2,7 +2,9 @@
 
 The timer and its parent process (backbone/rounds) exchange lines over the timer's stdin and stdout:
 
-    timer   protocol 2           the version of this protocol, before torch is imported
+    timer   protocol 3           the version of this protocol, before torch is imported
+    timer   loaded               torch is imported; what follows computes, with all threads
+    parent  start                no other run is computing
     timer   ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
                                  it is warm; the duration of its last pass, its peak resident memory
                                  and, on a GPU, the memory it has reserved there and what is free
@@ -23,7 +25,7 @@ import sys
 
 from backbone.command.errors import Failure
 
-PROTOCOL = 2
+PROTOCOL = 3
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal for this process when its parent exits
 
 
@@ -49,6 +51,12 @@ class Turns:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         self._tell(f"protocol {PROTOCOL}")
 
+    def wait_for_start(self) -> None:
+        """Send that torch is imported, and wait until no other run is computing: the threads of two
+        would hinder each other, since they spin while they wait."""
+        self._tell("loaded")
+        self._hear("start")
+
     def tell_ready(self, seconds: float, *memory: int) -> None:
         """Send that the run is warm, the seconds of its last pass, and bytes of memory: its peak,
         and on a GPU what it has reserved and what is free."""
@@ -57,10 +65,10 @@ class Turns:
     def wait(self) -> int | None:
         """Wait for the next turn and return its number of timed passes; None if all runs have had
         their last turn. (What follows would disturb them.)"""
-        word, value = self._hear()
+        word, value = self._hear(r"(turn|finish) (\d+)").groups()
         if word == "turn":
-            return value
-        self.is_first = bool(value)
+            return int(value)
+        self.is_first = value == "1"
         return None
 
     def end(self) -> None:
@@ -77,11 +85,11 @@ class Turns:
         except OSError as error:
             raise Failure("the parent process has exited") from error
 
-    def _hear(self) -> tuple[str, int]:
+    def _hear(self, expected: str) -> re.Match[str]:
         line = self._reader.readline()
         if not line:
             raise Failure("the parent process has exited")
-        told = re.fullmatch(r"(turn|finish) (\d+)\n", line)
-        if told is None:
-            raise Failure(f"--turns: expected 'turn' or 'finish', got {line.strip()!r}")
-        return told[1], int(told[2])
+        heard = re.fullmatch(f"{expected}\n", line)
+        if heard is None:
+            raise Failure(f"--turns: expected '{expected}', got {line.strip()!r}")
+        return heard

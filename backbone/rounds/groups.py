@@ -17,7 +17,7 @@ from backbone.rounds.commands import Command
 from backbone.rounds.runs import Memory, Run, RunFailed
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
-LEAST_PASSES = 3  # timed in a turn
+LEAST_PASSES = 6  # timed in a turn
 LONG_SECONDS = 0.5  # a pass this long outlasts the bursts that short turns average out,
 LEAST_LONG_PASSES = 8  # and an untimed one costs much
 # Timed passes of a process: on a GPU; on a CPU if the first command's pass takes less than 0.3 s
@@ -69,7 +69,7 @@ class RoundRunner:
         self._memory: dict[Command, Memory] = {}  # that runs of a command have held
         self._seconds: dict[Command, float] = {}  # of its passes, the shortest seen
         self._device_bytes = 0  # that a GPU has for all runs together
-        # More processes than processors hinder each other: their threads spin while they wait.
+        # One of them computes, the others import.
         self._starts_at_once = available_processors()
 
     def run(

@@ -96,9 +96,11 @@ class Run:
             raise RunFailed(f"cannot start: {error.strerror}") from error
 
     def wait_until_ready(self) -> None:
-        """Wait until the run is warm. Raises RunFailed."""
+        """Let the run compute, while it alone does, and wait until it is warm. Raises RunFailed."""
         begun = time.monotonic()
         self._check_protocol(self._hear_line(begun + PROTOCOL_SECONDS, "its protocol"))
+        self._hear("loaded", begun + START_SECONDS)
+        self._tell("start")
         said = self._hear("ready", begun + START_SECONDS)
         try:
             seconds, resident, *on_device = float(said[0]), *map(int, said[1:])
