@@ -124,11 +124,12 @@ def run_rounds(
     terminal. lock: an open file that the processes keep open."""
     from backbone.rounds import schedule
     from backbone.rounds.progress import Progress
+    from backbone.rounds.questions import Series
 
     rule = StopRule(arguments.rounds)
     seed = random.randrange(10**9) if arguments.seed is None else arguments.seed
     questions = questions_about(commands, arguments)
-    series = [schedule.Series("comparison", commands, questions, passes=arguments.iterations)]
+    series = [Series("comparison", commands, questions, passes=arguments.iterations)]
     with Progress(["comparison"], rule, lines=False) as progress:
         return schedule.run_rounds(series, rule, seed, progress, locks=(lock,))
 

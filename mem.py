@@ -8,7 +8,7 @@ from backbone.command import ending, files, flags
 from backbone.command.errors import Failure
 from backbone.command.options import MemoryOptions
 from backbone.network import catalog
-from backbone.record.memory import MemoryReport, Structure, describe_input, dumps
+from backbone.record.memory_record import MemoryReport, Structure, describe_input, dumps
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def describe_structure(options: MemoryOptions) -> Structure:
 
     from backbone.measure.structure import list_layers
     from backbone.network.build import build
-    from backbone.trace.observe import check_input
+    from backbone.trace.measurable import check_input
 
     input_shape = options.workload.input_shape
     with torch.device("meta"):
@@ -72,7 +72,8 @@ def report_memory(options: MemoryOptions) -> MemoryReport:
     from backbone.measure import machine, memory
     from backbone.measure.denormal import Denormals, count_denormals
     from backbone.network.build import build
-    from backbone.trace.observe import check_input
+    from backbone.network.own import failing_at_its_line
+    from backbone.trace.measurable import check_input
 
     no_cuda = machine.why_no_cuda()
     if options.device == "cuda" and no_cuda:
@@ -84,7 +85,8 @@ def report_memory(options: MemoryOptions) -> MemoryReport:
     check_input(backbone, options.workload.input_shape)
     network = backbone.network
     predicted = memory.predict_peak(network, image)
-    measured = memory.measure_peak(network, image)
+    with failing_at_its_line(options.workload.model):
+        measured = memory.measure_peak(network, image)
     denormals = Denormals(weights=0, activations=0)  # as of random weights
     if options.workload.has_given_values:
         denormals = count_denormals(network, image)

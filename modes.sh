@@ -51,12 +51,7 @@ can_preload() { [ -z "$(env "$1" sh -c : 2>&1)" ]; }
 # all else.
 has_bfloat16() { grep -qs -e avx512_bf16 -e amx_bf16 -e ' bf16' /proc/cpuinfo; }
 
-# has_given_weights ARGUMENT...: whether they are a user's, who may have denormal values among them.
-has_given_weights() {
-  case " $*" in *' --weights'* | *.py:*) ;; *) return 1 ;; esac
-}
-
-# add_cpu_modes ARGUMENT...: those that this CPU, this C library and what is installed here have.
+# add_cpu_modes: those that this CPU, this C library and what is installed here have.
 add_cpu_modes() {
   add "$runtime_modes"
   ! can_keep_memory || add "$glibc_modes"
@@ -69,7 +64,6 @@ add_cpu_modes() {
     'glibc 2.3'[5-9] | 'glibc 2.'[4-9]?) add "$huge_pages" ;;
   esac
   ! can_preload "$jemalloc" || add "$jemalloc"
-  ! has_given_weights "$@" || add --flush-denormal
   ! can_preload "$tcmalloc" || add "$tcmalloc" "$tcmalloc $all_together"
 }
 
@@ -80,7 +74,7 @@ else
   script=cpu/timer.py warmup='--warmup 1'
   # In an interpreter of one's own a runtime may be missing: its modes then fail, and are left out.
   [ -n "${PYTHON-}" ] || use_python requirements-modes.txt "$@"
-  add_cpu_modes "$@"
+  add_cpu_modes
 fi
 plan() {
   for input in $inputs; do

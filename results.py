@@ -39,14 +39,14 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     check_whole()
-    from backbone.record import stored, stored_memory, tools
+    from backbone.record import loading, stored_memory, tools
     from backbone.record.titles import dataset_title
     from backbone.report.checks import check_texts
     from backbone.report.kinds import list_operations
     from backbone.report.tables import Results
 
     if arguments.layers:
-        times = Results(stored.load_times())
+        times = Results(loading.load_times())
         check_texts(times)
         title = dataset_title(arguments.layers)
         here = [each for each in times.main_network if each.dataset == title]
@@ -55,8 +55,8 @@ def main() -> None:
         print(list_operations(here))
         return
     results = Results(
-        stored.load_times(),
-        stored.load_modes(),
+        loading.load_times(),
+        loading.load_modes(),
         stored_memory.load_memory(),
         tools.load(tools.Trial, tools.TRIALS),
         tools.load(tools.Simulated, tools.LOOKS),
@@ -84,23 +84,21 @@ def check_whole() -> None:
 def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
     """The pages as they should be, and the pictures in them. Raises Failure where a page's markers
     name a part that there is not."""
-    from backbone.report.figures import list_pictures
     from backbone.report.front import format_front
     from backbone.report.method import format_method
-    from backbone.report.sections import READING, format_page
-    from backbone.report.tables import format_parts
+    from backbone.report.sections import SECTIONS, format_page
 
-    pictures = list(list_pictures(results))
-    parts = format_parts(results)
-    for picture in pictures:
-        parts.setdefault(picture.part, []).append(picture.link)
+    parts: dict[str, list[str]] = {}
+    pictures = []
+    for section in SECTIONS:
+        drawn = list(section.pictures(results))
+        parts[section.title] = [*section.blocks(results), *(picture.link for picture in drawn)]
+        pictures += drawn
     front = format_front(results) | format_method(results) | {"Picture": [pictures[0].link]}
     texts = join_blocks(parts)
-    front_texts = join_blocks(front)
     pages = {PAGE: format_page(texts)}
-    known = READING.keys() | front.keys()
     for page in PAGES_WITH_PARTS:
-        pages[page] = with_parts(page, texts | front_texts, known)
+        pages[page] = with_parts(page, texts | join_blocks(front), parts.keys() | front.keys())
     return pages, pictures
 
 
@@ -110,13 +108,12 @@ def join_blocks(parts: dict[str, list[str]]) -> dict[str, str]:
 
 
 def update(pages: dict[Path, str], pictures: list["Picture"]) -> None:
-    """Write the pictures, and then the pages."""
+    """Draw all pictures, and then write these and the pages."""
     folder = ROOT / "figures"
+    texts = {folder / picture.file: picture.svg for picture in pictures} | pages
     folder.mkdir(exist_ok=True)
-    for picture in pictures:
-        write_whole(folder / picture.file, picture.svg)
-    for page, text in pages.items():
-        write_whole(page, text)
+    for file, text in texts.items():
+        write_whole(file, text)
 
 
 def check(pages: dict[Path, str], pictures: list["Picture"]) -> None:

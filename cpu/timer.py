@@ -34,11 +34,6 @@ def make_parser() -> argparse.ArgumentParser:
     """The flags of this script."""
     parser = flags.timer_parser(__doc__)
     parser.add_argument("--threads", type=flags.threads, help="intra-op; None: PyTorch's choice")
-    parser.add_argument(
-        "--flush-denormal",
-        action="store_true",
-        help="denormal values taken for 0, by torch.set_flush_denormal",
-    )
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory to use again")
     parser.add_argument(
         "--runtime", choices=flags.RUNTIMES, default=PYTORCH, help="what runs the network"
@@ -55,11 +50,8 @@ def prepare(options: TimerOptions) -> None:
         keep_freed_memory()
     import torch
 
-    from backbone.network.modes import flush_denormals
     from backbone.network.runtimes import describe_runtime
 
-    if options.mode.flush_denormal:
-        flush_denormals()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     describe_runtime(options.mode.runtime)  # a runtime that is missing is known before the passes

@@ -23,7 +23,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +85,7 @@ def run_once(planned: Sequence[Planned], pending: "Pending", lock: int) -> list[
         command = replace(each.command, words=[*each.command.words, "--json", str(record)])
         ending.say(command.name)
         texts[f"{each.file}.txt"] = process.run_once(command, locks=(lock,))
-        texts[f"{each.file}.json"] = record.read_text()
+        texts[f"{each.file}.json"] = record.read_text("utf-8")
     pending.store(texts)
     return []
 
@@ -95,14 +95,15 @@ def run_rounds(
 ) -> list[str]:
     """Run commands by rounds, from where the pending measurement has got to, and store their
     results. Returns the names of those that failed and were left out; raises Failure if one fails
-    that is needed. completed: the measurement of these commands whose storing this process has just
-    completed, if it has; under the same conditions it is not measured again."""
+    that is needed. completed: what this process has just completed storing of these commands, if
+    anything; under the same conditions it is not measured again."""
     from backbone.record import records
-    from backbone.record.text import format_rows
+    from backbone.record.text import doubt_of_cut, format_rows
     from backbone.rounds import schedule, series
     from backbone.rounds.conditions import conditions_of, hash_code
     from backbone.rounds.progress import Progress
     from backbone.statistics.looks import StopRule
+    from backbone.statistics.ratios import cut_over_uncut
 
     rule = StopRule(int(os.environ["ROUNDS"]) if os.environ.get("ROUNDS") else None)
     conditions = conditions_of(planned, rule)
@@ -122,10 +123,7 @@ def run_rounds(
     all_series = series.make_series(planned, float(os.environ.get("PRECISION") or 10))
     with Progress([one.name for one in all_series], rule) as progress:
         outcome = schedule.run_rounds(
-            all_series,
-            rule,
-            measurement.seed,
-            progress,
+            *(all_series, rule, measurement.seed, progress),
             need_all=not leaves_out,
             ended=ended,
             keep=keep,
@@ -139,6 +137,9 @@ def run_rounds(
             record = outcome.record_of(each.command)
             texts[f"{each.file}.json"] = records.dumps(record)
             texts[f"{each.file}.txt"] = format_rows(record.rows)
+            ratio = cut_over_uncut(record)
+            if ratio and (doubt := doubt_of_cut(each.options.target, record, *astuple(ratio))):
+                ending.say(f"{each.command.name}: {doubt}")
     failed = [command.name for command in outcome.failures]
     pending.store(texts, stale_files(planned, pending.results) - texts.keys(), failed)
     return failed
@@ -232,16 +233,16 @@ def show_stored(planned: Sequence[Planned], results: Path) -> None:
 
 def summary_of(planned: Sequence[Planned], results: Path) -> str:
     """The summary of the results that a plan has left."""
-    from backbone.record import stored
+    from backbone.record import loading
     from backbone.report import summary
 
     whole = [each for each in planned if each.options.target == "model"]
     if whole[0].stale is None:
         files = [results / f"{each.file}.json" for each in whole]
-        times = [stored.load_times_of(file.parent, file.name) for file in files]
+        times = [loading.load_times_of(file.parent, file.name) for file in files]
         return summary.format_times(times)
     starts = dict.fromkeys(results / each.stale for each in whole)
-    modes = [stored.load_modes_of(start.parent, start.name) for start in starts]
+    modes = [loading.load_modes_of(start.parent, start.name) for start in starts]
     return summary.format_modes(modes)
 
 

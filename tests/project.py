@@ -58,20 +58,25 @@ def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
 
 
 def without_note(stderr: str) -> str:
-    """What was written to stderr, but for the note that this machine does something else."""
+    """What was written to stderr, but for notes that depend on the hour: that this machine does
+    something else, or that a cut pass of a few passes took another time than an uncut one."""
     lines = stderr.splitlines(keepends=True)
-    return "".join(line for line in lines if ": other processes use " not in line)
+    notes = (": other processes use ", " show the network's own pass")
+    return "".join(line for line in lines if not any(note in line for note in notes))
 
 
-def script(*command: str | Path, before: str = "") -> subprocess.CompletedProcess:
-    """Run a script with its flags, in a process of its own in which torch is imported already;
-    before: code to run first."""
+def script(
+    *command: str | Path, before: str = "", keeps_notes: bool = False
+) -> subprocess.CompletedProcess:
+    """Run a script with its flags, in a process of its own in which torch is imported already.
+    before: code to run first. keeps_notes: whether stderr keeps what without_note() drops."""
     with tempfile.TemporaryDirectory() as folder:
         process = preloaded.Process(target=_run, args=(list(map(str, command)), before, folder))
         process.start()
         process.join(timeout=120)
         assert process.exitcode is not None, f"{command} did not end"
         stdout, stderr = (Path(folder, name).read_text() for name in ("stdout", "stderr"))
+    stderr = stderr if keeps_notes else without_note(stderr)
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
 
 

@@ -62,9 +62,10 @@ def main(parser, device):
     metadata |= {"input_shape": "[1, 3, 64, 96]", "date": words}
     metadata |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
     metadata |= {"network": "MobileNetV2", "dataset": workload.dataset, "device": "a stand-in"}
-    metadata |= {"batch_size": workload.batch_size, "target": options.target, "dtype": "float32"}
+    metadata |= {"batch_size": workload.batch_size, "target": options.target}
     metadata |= {"iterations": len(values), "warmup": options.warmup}
-    metadata |= {"mode": options.mode.flags} if options.mode.flags else {}
+    metadata |= dict.fromkeys(options.mode.switched_on, "True")
+    metadata |= {"dtype": options.mode.dtype, "runtime": options.mode.runtime}
     metadata |= {"MALLOC_KIND": os.environ.get("STAND_IN_KIND", "none")}
     run = {"values": values, "metadata": metadata}
     turns.send(json.dumps({"version": "1.0", "benchmarks": [{"runs": [run]}]}))

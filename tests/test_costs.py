@@ -15,7 +15,7 @@ from backbone.record import records
 from backbone.record.rows import Ceilings, Cost, Row
 from backbone.report import kinds
 from backbone.trace.costs import kind_of
-from backbone.trace.recorder import operations_in, record_pass
+from backbone.trace.recorder import record_pass
 
 QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "2", "--warmup", "0")
 KINDS = {
@@ -37,7 +37,7 @@ def test_macs_are_the_structures_and_every_operation_has_a_kind(dataset):
     shape = [1, *DATASETS[dataset]]
     with torch.device("meta"):
         network = build_network().network
-    operations = operations_in(record_pass(network, shape))
+    operations = record_pass(network, shape).operations
     _, macs = list_layers(network, shape)
     assert sum(operation.macs for operation in operations) == macs > 1e9
     assert Counter(operation.kind for operation in operations) == KINDS
@@ -57,7 +57,7 @@ class Small(nn.Module):
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.bfloat16, 2)])
 def test_costs_by_hand(dtype, size):
-    operations = operations_in(record_pass(Small().eval().to(dtype), [2, 3, 4, 4]))
+    operations = record_pass(Small().eval().to(dtype), [2, 3, 4, 4]).operations
     image, tensor = 2 * 3 * 16, 2 * 8 * 16
     expected = [
         ("convolution", tensor * 3 * 9, image + 8 * 3 * 9 + 8 + tensor),
@@ -139,9 +139,9 @@ torch.ones = ones
 def test_output_that_does_not_fit_the_memory_is_left_out_alone(tmp_path):
     before = """
 from backbone.measure import yardsticks
-def output_difference(*_):
+def difference(*_):
     raise MemoryError
-yardsticks.output_difference = output_difference
+yardsticks.difference_from_stock = difference
 """
     file = tmp_path / "record.json"
     result = script(*QUICK, "--fold", "--target", "layer", "--json", file, before=CEILINGS + before)

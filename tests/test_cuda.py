@@ -55,7 +55,7 @@ def test_record_of_layers(tmp_path):
     disturbances = {"involuntary_context_switches"}
     disturbances |= {"stolen_time"} if sys.platform == "linux" else set()
     measured = {"peak_allocated_memory", "flops_per_second", "bytes_per_second"}
-    assert run.keys() == {"date"} | disturbances | measured
+    assert run.keys() == {"date", "cut_over_uncut"} | disturbances | measured
     assert all(run[field] > 0 for field in measured)
     assert not any(row.page_faults or row.kernels for row in record.rows)
     assert record.rows[-1].cost.macs == 1031535392

@@ -9,7 +9,7 @@ import pytest
 from project import ROOT, script
 
 from backbone.command.errors import Failure
-from backbone.command.files import write_whole
+from backbone.command.files import check_writable, write_whole
 
 OLD, NEW = "as it was\n", "what is new\n"
 FULL = OSError(28, "No space left on device")
@@ -139,11 +139,9 @@ def test_link_stays_a_link(file, tmp_path):
     assert_alone(file, NEW)
 
 
-def test_pipe_is_written_in_place(tmp_path):
+def test_what_is_no_file_is_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    write_whole(pipe, NEW)
-    assert os.read(reader, 100).decode() == NEW
-    os.close(reader)
-    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+    for path in (pipe, tmp_path, "/dev/null"):
+        with pytest.raises(Failure, match=f"cannot write {path}: it is there, and is no file"):
+            check_writable(path)

@@ -16,15 +16,15 @@ from backbone.rounds import background, groups, schedule
 from backbone.rounds.commands import Command
 from backbone.rounds.groups import Round, RoundRunner
 from backbone.rounds.progress import Progress
-from backbone.rounds.questions import Question
+from backbone.rounds.questions import Question, Series
 from backbone.rounds.runs import Run
-from backbone.rounds.schedule import Outcome, Series, run_rounds
+from backbone.rounds.schedule import Outcome, run_rounds
 from backbone.statistics.intervals import Interval, interval, reach, scatter
 from backbone.statistics.looks import LEVEL, LOOKS, StopRule, level_of
 from backbone.statistics.ratios import mean_of_rounds
 
 sys.path.insert(0, str(ROOT))
-from tools import looks as simulation
+from tools import simulation
 
 STOCK, KEPT, FAST, SLOW = (
     Command(name, words=[name], label=name) for name in ("stock", "kept", "fast", "slow")
@@ -38,8 +38,8 @@ class Times:
     milliseconds: ClassVar[dict[Command, Sequence[float]]] = {}  # of rounds, which repeat
     ran: ClassVar[list[tuple[str, int, tuple[str, ...]]]] = []
 
-    def __init__(self, series, passes, seed, need_all, locks):
-        self.series = series
+    def __init__(self, series, seed, need_all, locks):
+        self.series = series.name
 
     def run(self, number, commands, earlier, run_ended):
         self.ran.append((self.series, number, tuple(command.label for command in commands)))
@@ -225,8 +225,9 @@ class Told(Run):
 )
 def test_all_runs_have_equal_turns(monkeypatch, given, before, seconds, turns):
     monkeypatch.setattr(Told, "turns", [])
-    runner = RoundRunner("voc", given, seed=7, need_all=True, locks=())
     commands = [Command(name, ["/no such program"], label=name) for name in ("first", "second")]
+    series = Series("voc", commands, questions=[], passes=given)
+    runner = RoundRunner(series, seed=7, need_all=True, locks=())
     earlier = {} if before is None else {commands[0]: [run_of(1.0, 1, passes=before)]}
     runner.run(2, commands, earlier, lambda run: None)  # whose runs cannot start
     runner._failures.clear()

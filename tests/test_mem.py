@@ -16,7 +16,7 @@ from backbone.command.options import DATASETS
 from backbone.measure import memory
 from backbone.measure.structure import list_layers
 from backbone.network.build import build_network
-from backbone.record.memory import Input, load_report, load_structure
+from backbone.record.memory_record import Input, load_report, load_structure
 from backbone.report.memory_text import format_report, format_structure
 
 TOTALS = {

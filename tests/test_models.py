@@ -102,3 +102,10 @@ def test_wrappers_refuse_networks_that_name_no_folder(capsys, flags, words):
     with pytest.raises(SystemExit) as ended:
         plan.read_plan(["cpu/timer.py --i pascal"], flags, "cpu/stats.sh")
     assert ended.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_modes_are_the_wrappers_to_choose(capsys):
+    """Also one that none of its lines has on this machine."""
+    with pytest.raises(SystemExit, match="2"):
+        plan.read_plan(["cpu/timer.py --i pascal -> modes/stock"], ["--fold"], "modes.sh")
+    assert "--fold is a mode, which modes.sh sets itself" in capsys.readouterr().err

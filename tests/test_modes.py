@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from project import assert_one_line, script
+from project import ENVIRONMENT, assert_one_line, python, script
 from torch.fx.experimental.optimization import fuse
 
 from backbone.command.errors import Failure
@@ -95,7 +95,7 @@ def test_folded_network_is_what_torchs_own_optimization_makes():
         ("--channels-last --fold --keep-memory", 1e-8, 1e-5),
         ("--dtype bfloat16", 1e-3, 0.2),
         ("--train", 1e-2, 10),
-        ("--keep-memory", None, None),
+        ("--keep-memory", 0, 0),
     ],
 )
 def test_record_says_the_mode_and_what_it_does_to_the_output(tmp_path, words, least, most):
@@ -103,13 +103,22 @@ def test_record_says_the_mode_and_what_it_does_to_the_output(tmp_path, words, le
     result = script(*QUICK, *words.split(), "--json", file)
     assert (result.returncode, result.stderr) == (0, "")
     record = records.load(file)
-    said = record.conditions.get("mode", "")
-    assert sorted(said.split()) == sorted(words.split())
+    assert sorted(record.mode.flags.split()) == sorted(words.split())
     assert record.conditions["dtype"] == ("bfloat16" if "bfloat16" in words else "float32")
     (run,) = record.runs
-    assert ("output_difference" in run) is (least is not None)
-    if least:
-        assert least < run["output_difference"] < most
+    assert least <= run["output_difference"] <= most
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN")
+def test_a_variable_that_changes_arithmetic_shows_its_output_difference(tmp_path):
+    """It would change a reference that is computed in the same process, too."""
+    file = tmp_path / "record.json"
+    flags = ("--i", "64x96", "--iterations", "2", "--warmup", "0", "--json", file)
+    for variable, differs in (("ONEDNN_MAX_CPU_ISA", True), ("MALLOC_ARENA_MAX", False)):
+        environment = {**ENVIRONMENT, variable: "SSE41" if differs else "1"}
+        result = python("cpu/timer.py", *flags, env=environment)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert (records.load(file).runs[0]["output_difference"] > 0) is differs
 
 
 SMALL = ("--model", "resnet18", "--i", "64x64")  # what is compiled in little time
@@ -132,7 +141,7 @@ def test_compiled(tmp_path, flags):
     result = script(*QUICK, *SMALL, *flags.split(), "--json", file, before=FREEZING)
     assert result.returncode == 0, result.stderr
     assert ("weights are frozen" in result.stderr) is ("--freeze" in flags)
-    assert records.load(file).conditions["mode"] == flags
+    assert records.load(file).mode.flags == flags
     (each,) = records.load(file).runs
     # Not the stock network's to the last bit: it is the compiled one whose output is compared.
     assert each["compile_time"] > 0.1 and 0 < each["output_difference"] < 1e-5

@@ -23,14 +23,14 @@ from backbone.network.build import Backbone, build_network
 from backbone.network.outputs import tensors_in
 from backbone.network.stages import Stage, by_module
 from backbone.record import records
-from backbone.record.memory import Input, Layer, Structure
+from backbone.record.memory_record import Input, Layer, Structure
 from backbone.record.names import name_row
 from backbone.record.rows import Record, Row
 from backbone.record.text import format_rows
 from backbone.report.memory_text import format_structure
 from backbone.trace import instrument
 from backbone.trace.instrument import CutPass, cut_pass
-from backbone.trace.observe import check_input
+from backbone.trace.measurable import check_input
 from backbone.trace.recorder import Operation
 
 FAMILIES = (

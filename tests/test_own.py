@@ -1,26 +1,33 @@
 """Networks of one's own, --model FILE.py:NAME."""
 
 import re
+from math import isnan
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from project import CEILINGS, assert_one_line, script
 from torch import nn
 
 from backbone.command.errors import Failure
-from backbone.command.options import Mode, Workload
-from backbone.network import modes
-from backbone.network.build import Backbone
-from backbone.network.stages import by_module
+from backbone.command.options import Workload
+from backbone.network.build import build
+from backbone.network.outputs import output_difference, outputs_of
 from backbone.record import records
+from backbone.record.rows import Record, Row
+from backbone.record.text import doubt_of_cut
 from backbone.rounds import plan
 from backbone.rounds.plan import Planned
+from backbone.trace.measurable import check_input
 
 QUICK = ("cpu/timer.py", "--i", "32x48", "--iterations", "2", "--warmup", "0")
 SOURCE = """
+import os
+import time
 from dataclasses import dataclass
 from typing import NamedTuple
+import numpy as np
 import torch
 from torch import nn
 from beside import width
@@ -76,25 +83,7 @@ class Caching(Small):
     def forward(self, image):
         if self.grid is None:
             self.grid = torch.ones_like(image[0])
-        return super().forward(image * self.grid)
-
-
-class Numbering(Small):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("count", torch.zeros(()))
-        self.register_buffer("as_it_is", torch.zeros(()))
-        self.passes = 0
-        self.sizes = []
-
-    def forward(self, image):
-        self.passes += 1
-        self.sizes.append(image.shape)
-        self.size = image.shape
-        self.mean = self.mean + 1
-        self.count += 1
-        return super().forward(image) + self.as_it_is
+        return super().forward(image * self.grid[:, : image.shape[2]])
 
 
 class Pair(NamedTuple):
@@ -148,6 +137,118 @@ class Float(Small):
         return super().forward(image.float())
 
 
+class Branching(Small):
+    def forward(self, image):
+        if image.sum(0).shape[0] > 0 and image.shape[1:].numel() > 3:
+            image = image[:, :, : image.shape[2]]
+        return super().forward(image) if image.size(0) else image
+
+
+class Calculating(Small):
+    def forward(self, image):
+        return super().forward(image) * np.sqrt(image.shape[1])
+
+
+class Recursive(Small):
+    def forward(self, image, depth=None):
+        depth = image.shape[1] if depth is None else depth
+        return super().forward(image) if depth == 0 else self.forward(image, depth - 1)
+
+
+class Cholesky(Small):
+    def forward(self, image):
+        square = torch.eye(4, dtype=image.dtype, device=image.device)
+        return super().forward(image) * torch.linalg.cholesky(square).sum()
+
+
+class SleepyConv2d(nn.Conv2d):
+    def forward(self, image):
+        time.sleep(0.1)
+        return super().forward(image)
+
+
+class Sleepy(Small):
+    def __init__(self):
+        super().__init__()
+        self.head = SleepyConv2d(width, 2, 1)
+
+
+class Scaling(Small):
+    def forward(self, image):
+        return super().forward(image.mul_(2))
+
+
+class Slicing(Small):
+    def forward(self, image):
+        image[:, 0].zero_()
+        return super().forward(image)
+
+
+class Reading(Small):
+    def forward(self, image):
+        return super().forward(image * image.max().item())
+
+
+class Asserting(Small):
+    def forward(self, image):
+        assert image.shape[1] == 4
+
+
+class Quitting(Small):
+    def forward(self, image):
+        raise SystemExit(3)
+
+
+class Raising(Small):
+    def forward(self, image):
+        if image.is_meta:
+            return super().forward(image)
+        raise ValueError("real data")
+
+
+class Exiting(Small):
+    def forward(self, image):
+        return super().forward(image) if image.is_meta else exit(5)
+
+
+class Interrupting(Small):
+    def forward(self, image):
+        if not image.is_meta:
+            raise KeyboardInterrupt
+        return super().forward(image)
+
+
+class Dropping(Small):
+    def forward(self, image):
+        return nn.functional.dropout(super().forward(image))
+
+
+class Reshaping(Small):
+    def forward(self, image):
+        output = super().forward(image)
+        return output if image.dtype == torch.float32 else output[..., :3]
+
+
+from_numpy = Small()
+from_numpy.head.weight.data = torch.from_numpy(np.random.rand(2, width, 1, 1)).float()
+
+
+def from_urandom():
+    network = Small()
+    network.head.weight.data.fill_(1 + int.from_bytes(os.urandom(4), 'big') / 7)
+    return network
+
+
+def lazy():
+    return nn.LazyConv2d(3, 1)
+
+
+def looped():
+    network = Small()
+    network.stem[0].inner = network
+    return network
+
+
 def sized(width):
     return Small()
 
@@ -164,6 +265,7 @@ def ends():
     raise SystemExit("usage: train.py DATA")
 """
 FAILING_LINE = 1 + SOURCE[: SOURCE.index("raise RuntimeError")].count("\n")
+RAISING_LINE = 1 + SOURCE[: SOURCE.index('raise ValueError("real')].count("\n")
 ANOTHER = """
 from torch import nn
 
@@ -203,6 +305,41 @@ def test_a_network_of_ones_own(tmp_path, own, name, target):
     assert record.whole.cost.macs == (0 if name == "Plain" else 30 * 46 * (3 * 4 * 9 + 4 * 2))
 
 
+def test_a_cut_pass_that_leaves_out_what_the_network_does_is_told(own):
+    sleepy = ("cpu/timer.py", "--i", "32x48", "--iterations", "17", "--warmup", "1")
+    sleepy += ("--model", f"{own}:Sleepy", "--target")
+    result = script(*sleepy, "layer", keeps_notes=True)
+    assert result.returncode == 0 and result.stderr.count("\n") == 1
+    said = r"apparently .* own pass, which takes ([\d.]+) ms: .* ([\d.]+) ms"
+    told = re.search(said, result.stderr)
+    assert float(told[1]) > 100 > float(told[2])
+    assert script(*sleepy, "model", keeps_notes=True).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_told"),
+    [
+        ((1.051,), True),
+        ((0.951,), True),
+        ((1.049,), False),
+        ((1.2, 1.04, 1.4), False),
+        ((1.2, 1.06, 1.4), True),
+        ((0.8, 0.7, 0.96), False),
+        ((0.8, 0.7, 0.94), True),
+    ],
+)
+def test_a_cut_pass_is_doubted_by_its_interval(limits, is_told):
+    row = Row("model", "Net", "", None, [1], samples=np.full((1, 17), 12.0))
+    doubt = doubt_of_cut("layer", Record([row], {}, []), *limits)
+    assert (doubt is not None) is is_told
+    assert not is_told or ("apparently" in doubt) is (len(limits) == 1)
+
+
+def test_a_cut_pass_is_not_doubted_by_a_few_passes_of_one_process():
+    row = Row("model", "Net", "", None, [1], samples=np.full((1, 16), 12.0))
+    assert doubt_of_cut("layer", Record([row], {}, []), 1.5) is None
+
+
 def test_stages_are_its_modules_and_it_runs_in_eval_mode(own):
     result = script(*QUICK, "--model", f"{own}:training", "--target", "layer")
     assert (result.returncode, result.stderr) == (0, "")
@@ -218,7 +355,14 @@ def test_stages_are_its_modules_and_it_runs_in_eval_mode(own):
 def test_what_a_mode_cannot_do_with_it_is_told(own):
     for name, flags, said in (
         ("hooked", ("--fold",), "--fold would take the hooks of stem.1 away with it"),
-        ("Float", ("--dtype", "bfloat16"), "Float cannot take an input of shape [1, 3, 32, 48]: "),
+        ("Branching", ("--fold",), "--fold: torch.fx cannot trace this network ("),
+        ("Calculating", ("--fold",), "--fold: torch.fx cannot trace this network ("),
+        ("Recursive", ("--fold",), "--fold: torch.fx cannot trace this network ("),
+        (
+            *("Float", ("--dtype", "bfloat16")),
+            "Float cannot take an input of shape [1, 3, 32, 48] in bfloat16: ",
+        ),
+        ("Cholesky", ("--dtype", "bfloat16"), "not implemented for 'BFloat16'"),
     ):
         assert_one_line(script(*QUICK, "--model", f"{own}:{name}", *flags), said)
 
@@ -248,15 +392,7 @@ def test_what_the_first_pass_makes_for_all_others_is_no_state(tmp_path, own):
     assert_one_line(result, "Caching cannot be cut into operations faithfully (")
 
 
-def test_what_each_pass_changes_is_noted(own):
-    result = script(*QUICK, "--model", f"{own}:Numbering")
-    noted = "cpu/timer.py: Numbering keeps state: passes, sizes, mean, count\n"
-    assert (result.returncode, result.stderr) == (0, noted)
-    trained = script(*QUICK, "--model", f"{own}:instance", "--train")
-    assert (trained.returncode, trained.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("name", ["instance", "make", "Named", "Classy"])
+@pytest.mark.parametrize("name", ["instance", "from_numpy", "make", "Named", "Classy"])
 def test_output_difference_is_the_largest_over_all_outputs(tmp_path, own, name):
     file = tmp_path / "record.json"
     flags = ("--model", f"{own}:{name}", "--dtype", "bfloat16", "--json", file)
@@ -266,16 +402,54 @@ def test_output_difference_is_the_largest_over_all_outputs(tmp_path, own, name):
     assert 1e-4 < records.load(file).runs[0]["output_difference"] < 0.05
 
 
-def test_output_difference_is_told_by_the_output_that_differs_most():
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        ([1, 1, 1.5], [4, 5], 0.5),  # of the output that differs most
+        ([1, 1, 1], [4, 4], 0),
+        ([1, 1, NAN], [4, 5], NAN),
+        ([1, 1, 1.5], [NAN, 4], NAN),
+        ([1, 1, INFINITE], [4, 4], INFINITE),
+    ],
+)
+def test_output_difference(first, second, difference):
+    stock = [torch.ones(3), torch.full((2,), 4.0), torch.zeros(2)]
+    outputs = [torch.tensor(first), torch.tensor(second), torch.ones(2)]
+    measured = output_difference(outputs, stock)
+    assert measured == difference or (isnan(measured) and isnan(difference))
+
+
+def test_output_difference_from_stock_values_that_are_0_or_infinite():
+    assert output_difference([torch.ones(2)], [torch.zeros(2)]) is None
+    assert isnan(output_difference([torch.tensor([1, NAN])], [torch.zeros(2)]))
+    both = torch.tensor([1, INFINITE])
+    assert output_difference([both], [both]) == 0
+
+
+def test_complex_outputs_are_compared_by_both_parts():
     network = nn.Identity()
-    expected = {"a": torch.ones(3), "b": [torch.full((2,), 4.0), torch.zeros(2)]}
-    changed = {"a": torch.tensor([1, 1, 1.5]), "b": [torch.tensor([4, 5.0]), torch.zeros(2)]}
-    network.forward = lambda image: changed
-    stock = Backbone("Stock", nn.Identity(), by_module(network))
-    stock.network.forward = lambda image: expected
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(modes, "build", lambda *_: (stock, torch.ones(1)))
-        assert modes.output_difference(Workload(), network, torch.ones(1), Mode()) == 0.5
+    network.forward = lambda image: torch.complex(image, 2 * image)
+    assert outputs_of(network, torch.ones(2))[0].tolist() == [[1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("from_urandom", "no output difference: from_urandom has other weights in each process"),
+        ("Dropping", "no output difference: Dropping has another output in each pass"),
+        ("Reshaping", "no output difference: Reshaping gives outputs of other shapes than stock"),
+    ],
+)
+def test_outputs_that_cannot_be_compared_are_not(tmp_path, own, name, said):
+    file = tmp_path / "record.json"
+    flags = ("--model", f"{own}:{name}", "--dtype", "bfloat16", "--json", file)
+    result = script(*QUICK, *flags)
+    assert result.returncode == 0 and result.stderr.count("\n") == 1
+    assert said in result.stderr
+    assert "output_difference" not in records.load(file).runs[0]
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
@@ -300,14 +474,36 @@ def test_several_outputs_in_another_runtime(tmp_path, own, name, runtime):
         ("gives_a_number", "gives_a_number is no torch.nn.Module and returns none, but a int"),
         ("on_meta", "the weights of on_meta are on the meta device, and have no values"),
         ("compiled", "compiled is compiled already; give the module that it is made of"),
-        ("Counting", "Counting keeps state: each pass runs other operators"),
+        ("Counting", "Counting runs different operators in each pass"),
+        ("Scaling", "Scaling changes its input in place (mul_), so that each pass would see"),
+        ("Slicing", "Slicing changes its input in place (zero_), so that each pass would see"),
+        ("lazy", "lazy has lazy modules, whose weights have no shape before a first pass"),
+        ("looped", "looped is no tree of modules: stem.0.inner contains itself"),
+        ("Reading", "Reading uses the values of tensors in its forward, which cannot be followed"),
+        ("Asserting", "Asserting cannot take an input of shape [1, 3, 32, 48]: AssertionError"),
+        ("Quitting", "Quitting cannot take an input of shape [1, 3, 32, 48]: SystemExit: 3"),
         ("Keeping", "Keeping keeps state: tensors of a pass are still there after it"),
         ("Nothing", "Nothing runs no operators: there is nothing to measure"),
     ],
 )
 def test_a_name_that_gives_no_network_to_measure(own, name, said):
-    result = script(*QUICK, "--model", f"{own}:{name}")
-    assert_one_line(result, said)
+    workload = Workload(model=f"{own}:{name}", dataset="32x48")
+    with pytest.raises(Failure) as failure:
+        check_input(build(workload, "cpu")[0], workload.input_shape)
+    assert said in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "said"),
+    [
+        ("Raising", QUICK, f"nets.py:{RAISING_LINE}: ValueError: real data"),
+        ("Exiting", QUICK, "SystemExit: 5"),
+        ("Interrupting", QUICK, "KeyboardInterrupt"),
+        ("Raising", ("mem.py", "--i", "32x48", "--device", "cpu"), "ValueError: real data"),
+    ],
+)
+def test_a_forward_that_fails_on_real_data_alone(own, name, command, said):
+    assert_one_line(script(*command, "--model", f"{own}:{name}"), said)
 
 
 @pytest.mark.parametrize(

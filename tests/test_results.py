@@ -22,7 +22,7 @@ from small_results import (
 
 from backbone.record import records
 from backbone.record.rows import Record
-from backbone.report.sections import READING
+from backbone.report.sections import SECTIONS
 
 TIMES = "cpu/mobilenetv2_stats"
 RECORD = f"{TIMES}/blocks/mobilenetv2_pascal.json"
@@ -116,9 +116,10 @@ def test_results_page_is_what_is_printed_and_has_every_part_and_picture(checkout
     page = (checkout / "RESULTS.md").read_text()
     assert results(checkout).stdout == page
     heads = re.findall(r"^## (.+)$", page, re.MULTILINE)
-    assert heads == list(READING)
+    assert heads == [section.title for section in SECTIONS]
     assert re.findall(r"^- \[(.+)\]\(#.+\)$", page, re.MULTILINE) == heads
-    assert all(f"## {title}\n\n{READING[title]}\n\n" in page for title in heads)
+    for section in SECTIONS:
+        assert f"## {section.title}\n\n{section.reading}\n\n" in page
     pictures = sorted(re.findall(r"\]\(figures/(.+)\)", page))
     assert pictures == sorted(file.name for file in (checkout / "figures").iterdir())
 
@@ -126,8 +127,9 @@ def test_results_page_is_what_is_printed_and_has_every_part_and_picture(checkout
 def test_other_pages_have_parts_between_their_markers(checkout):
     page = (checkout / "RESULTS.md").read_text()
     readme, method = ((checkout / name).read_text() for name in ("README.md", "METHOD.md"))
-    title = "Sums of the rows"
-    text = page.partition(f"## {title}\n\n{READING[title]}\n\n")[2].partition("\n\n## ")[0]
+    sums = SECTIONS[-1]
+    title = sums.title
+    text = page.partition(f"## {title}\n\n{sums.reading}\n\n")[2].partition("\n\n## ")[0]
     assert f"<!-- results.py: {title} -->\n{text.strip()}\n<!-- results.py: end -->\n" in method
     assert readme.startswith("# Small results\n\n<!-- results.py: Picture -->\n![")
     assert readme.endswith("<!-- results.py: end -->\n\nThe end.\n")
@@ -165,16 +167,18 @@ def test_one_changed_digit_fails_the_check(checkout, name, digit, text):
     assert_one_line(results(checkout, "--check"), said)
 
 
-@pytest.mark.parametrize("fault", ["empty", "truncated", "of another form"])
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "words", "fault"),
     [
-        (RECORD, "is no record of a timer"),
-        (TEXT, "is not what mobilenetv2_cityscapes.json says"),
-        (REPORT, "is cut short, or of another form"),
-        (REPORT.replace(".json", ".txt"), "is not what mobilenetv2_pascal.json says"),
-        (STRUCTURE, "is cut short, or of another form"),
-        (STRUCTURE.replace(".json", ".txt"), "is not what mobilenetv2_cityscapes.json says"),
+        (RECORD, "is no record of a timer", "empty"),
+        (RECORD, "is no record of a timer", "of another form"),
+        (TEXT, "is not what mobilenetv2_cityscapes.json says", "truncated"),
+        (REPORT, "is cut short, or of another form", "truncated"),
+        (STRUCTURE, "is cut short, or of another form", "of another form"),
+        (
+            *(STRUCTURE.replace(".json", ".txt"), "is not what mobilenetv2_cityscapes.json says"),
+            "empty",
+        ),
     ],
 )
 def test_damaged_stored_file_leaves_the_readme(checkout, name, words, fault):
@@ -188,17 +192,46 @@ def test_damaged_stored_file_leaves_the_readme(checkout, name, words, fault):
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "maker"),
     [
-        *(RECORD, TEXT, REPORT, REPORT.replace(".json", ".txt")),
-        f"{TIMES}/modes/mobilenetv2_pascal_fold.json",
+        (RECORD, "stats.sh"),
+        (TEXT, "stats.sh"),
+        (REPORT, "mem_report.sh"),
+        (STRUCTURE.replace(".json", ".txt"), "summary.sh"),
+        (f"{TIMES}/modes/mobilenetv2_pascal_fold.json", "modes.sh"),
     ],
 )
-def test_missing_stored_file_leaves_the_readme(checkout, name):
+def test_missing_stored_file_leaves_the_readme(checkout, name, maker):
     before = read_files(checkout, "README.md", "*.svg")
     (checkout / name).unlink()
-    assert_one_line(results(checkout, "--update"), "No such file", str(checkout / name))
+    said = f"{checkout / name} is missing; {maker} makes it"
+    assert_one_line(results(checkout, "--update"), said)
     assert read_files(checkout, "README.md", "*.svg") == before
+
+
+@pytest.mark.parametrize("dataset", ["cityscapes", "pascal"])
+def test_one_dataset_alone(checkout, dataset):
+    for file in checkout.rglob(f"*_{dataset}*.*"):
+        file.unlink()
+    other = {"cityscapes": "pascal", "pascal": "cityscapes"}[dataset]
+    assert results(checkout, "--update").returncode == 0
+    assert results(checkout, "--check").returncode == 0
+    listed = results(checkout, "--layers", other)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert_one_line(results(checkout, "--layers", dataset), f"no times of {dataset} are stored")
+
+
+def test_a_number_that_is_none(checkout):
+    file = checkout / RECORD
+    file.write_text(re.sub(r'"macs": ?\d+', '"macs": "x"', file.read_text()))
+    assert_one_line(results(checkout), f"{file} is no record of a timer")
+
+
+def test_the_c_locale(checkout):
+    ascii_only = ENVIRONMENT | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+    result = python(checkout / "results.py", env=ascii_only, encoding="utf-8")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (checkout / "RESULTS.md").read_text("utf-8") and "²" in result.stdout
 
 
 def test_record_that_does_not_say_its_device(checkout):

@@ -52,7 +52,7 @@ def test_record_of_a_runtime(tmp_path, runtime):
     assert result.stdout.startswith("Average Execution Time for MobileNetV2 with input shape:")
     assert script(*QUICK, "--json", stock).returncode == 0
     record = records.load(file)
-    assert record.conditions["mode"] == f"--keep-memory --runtime {runtime}"
+    assert record.mode.flags == f"--keep-memory --runtime {runtime}"
     assert record.conditions["dtype"] == "float32" and record.conditions["runtime_version"]
     assert record.whole.cost == records.load(stock).whole.cost
     (run,) = record.runs
@@ -74,7 +74,7 @@ def test_bfloat16_in_openvino(tmp_path):
     result = script(*SMALL, "--runtime", "openvino", "--dtype", "bfloat16", "--json", file)
     assert (result.returncode, result.stderr) == (0, "")
     record = records.load(file)
-    assert record.conditions["mode"] == "--dtype bfloat16 --runtime openvino"
+    assert record.mode.flags == "--dtype bfloat16 --runtime openvino"
     assert 1e-3 < record.median("output_difference") < 0.2
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import small_results
-from small_results import STOCK, make_record, with_conditions
 
+from backbone.command.options import Mode
+from backbone.record.loading import load_modes_of, load_times_of
 from backbone.record.rows import Record
-from backbone.record.stored import Stored, load_modes_of, load_times_of
+from backbone.record.stored import StoredTimes
 from backbone.report.summary import COLUMNS, format_modes, format_times
 
 updated, checkout = small_results.updated, small_results.checkout  # fixtures
@@ -16,7 +17,7 @@ NAME = "mobilenetv2_pascal.json"
 
 
 @pytest.fixture
-def times(checkout) -> list[Stored]:
+def times(checkout) -> list[StoredTimes]:
     folders = (STATS, f"{STATS}_keep-memory")
     return [load_times_of(checkout / folder, NAME) for folder in folders]
 
@@ -27,10 +28,9 @@ def lines_of(text: str) -> list[str]:
     return lines
 
 
-def with_faults(times: Stored, faults: tuple[int, ...]) -> Stored:
-    record = times.records["model"]
-    row = replace(record.whole, page_faults=faults)
-    return replace(times, records=times.records | {"model": replace(record, rows=[row])})
+def with_faults(times: StoredTimes, faults: tuple[int, ...]) -> StoredTimes:
+    row = replace(times.model.whole, page_faults=faults)
+    return replace(times, model=replace(times.model, rows=[row]))
 
 
 def test_stock_and_memory_kept_and_what_is_slow(times):
@@ -45,7 +45,7 @@ def test_stock_and_memory_kept_and_what_is_slow(times):
         ["slowest", "stages"],
         ["slowest", "operations"],
     ]
-    rows = times[0].rows("layer")
+    rows = times[0].operations
     slowest = sorted(rows, key=lambda row: -row.mean)[:3]
     for row, line in zip(slowest, tables[5:8], strict=True):
         assert line.startswith(f"    {row.type} {row.path} ({row.cost.kind})")
@@ -64,12 +64,12 @@ def test_range_of_processes_in_different_heap_states(times, faults, is_shown):
 
 def test_without_kernels_and_memory_kept_it_says_nothing_of_what_bounds(times):
     """As on a GPU."""
-    record = times[0].records["layer"]
+    record = times[0].layer
     rows = [replace(row, kernels=(), page_faults=()) for row in record.rows]
     conditions = {name: value for name, value in record.conditions.items() if name != "threads"}
     runs = [{name: run[name] for name in run if name != "system_time"} for run in record.runs]
     layers = Record(rows, conditions, runs)
-    alone = replace(times[0], records=times[0].records | {"layer": layers})
+    alone = replace(times[0], layer=layers)
     lines = lines_of(format_times([alone]))
     assert not any("memory kept" in line for line in lines)
     assert lines[-1].endswith(" %") and "kernel" not in lines[-1]
@@ -78,10 +78,8 @@ def test_without_kernels_and_memory_kept_it_says_nothing_of_what_bounds(times):
 def test_long_names_keep_to_the_width(times):
     long = replace(times[0], network="a_network_" * 9, device="Some(R) CPU @ 2.90 GHz, 64 cores")
     lines_of(format_times([long]))
-    conditions = {"mode": "--channels-last --fold"}
-    model = with_conditions(make_record(STOCK, "pascal", "model"), **conditions)
-    folded = replace(times[0], labels=["--channels-last --fold", "batch size 4"])
-    folded = replace(folded, records=folded.records | {"model": model})
+    mode = Mode(channels_last=True, fold=True)
+    folded = replace(times[0], mode=mode, settings=["batch size 4"])
     lines = lines_of(format_times([folded]))
     assert "".join(lines[:2]).endswith("batch size 4: 3 rounds, 4  passes each")
     assert lines[2].startswith("  --channels-last --fold  ")
@@ -104,6 +102,7 @@ def test_modes(checkout):
 
 def test_modes_of_which_none_is_faster(checkout):
     modes = load_modes_of(checkout / STATS / "modes", "mobilenetv2_pascal_")
-    slow = {name: modes.records[name] for name in ("stock", "stock again", "--train")}
-    text = format_modes([replace(modes, records=slow)])
+    names = ("stock", "stock again", "--train")
+    slow = [mode for mode in modes.modes if mode.name in names]
+    text = format_modes([replace(modes, modes=slow)])
     assert text.endswith("  no mode is faster than stock for certain\n")

@@ -32,13 +32,14 @@ from small_results import (
     with_times,
 )
 
-from backbone.record.memory import TensorSize
+from backbone.record.memory_record import TensorSize
 from backbone.record.names import number_rows
 from backbone.record.rows import Record
 from backbone.report.panels import colour_kinds, draw_latency, draw_networks, draw_parts
 from backbone.report.parts import Parts, SplitPass
 
 updated, checkout = small_results.updated, small_results.checkout  # fixtures
+printed = small_results.printed
 
 TIMES = "cpu/mobilenetv2_stats"
 CITYSCAPES, VOC = "Cityscapes", "PASCAL VOC 2012"
@@ -82,12 +83,11 @@ def rest_of(rows: list[list[str]], start: str) -> list[list[str]]:
 # Times.
 
 
-def test_times_have_the_interval_of_their_runs(updated):
+def test_times_have_the_interval_of_their_runs(printed):
     # The runs' means are 90, 100 and 110 ms: their logarithms have the mean log(99.67) and the
     # standard deviation 0.1004; 4.3027 * 0.1004 / sqrt(3) is log(1.283). The variance of all passes
     # is that of the runs, 200 / 3, and that of the passes, 2.5.
-    result = results(updated)
-    assert table(result, "## Inference time") == cells(
+    assert table(printed, "## Inference time") == cells(
         "AMD EPYC | Cityscapes"
         " | 399 | 311 to 512 | 33 | 2.51 | 3: 360 to 440 | 4,000 to 12,000 | 30 | 400",
         "AMD EPYC, --keep-memory | Cityscapes"
@@ -99,8 +99,8 @@ def test_times_have_the_interval_of_their_runs(updated):
     )
     protocol = "3 processes of 1 warm-up and 4 timed passes, batch size 1, float32, torch 2.13.0"
     start = f"- MobileNet-V2, AMD EPYC: {protocol}, torchvision 0.28.0, 2 threads"
-    assert f"\n{start}; 2026-11-20\n{start}, `--keep-memory`; 2026-11-20\n" in result.stdout
-    assert "\n- No GPU's times are stored here yet.\n" in result.stdout
+    assert f"\n{start}; 2026-11-20\n{start}, `--keep-memory`; 2026-11-20\n" in printed.stdout
+    assert "\n- No GPU's times are stored here yet.\n" in printed.stdout
 
 
 def test_one_run_has_no_interval(checkout):
@@ -117,9 +117,9 @@ def test_one_run_has_no_interval(checkout):
     assert ", AMD EPYC: one process (which gives no interval) of 1 warm-up" in result.stdout
 
 
-def test_sums_of_rows_are_compared_run_by_run(updated):
-    # Blocks take 1.00, 1.02 and 1.04 times as long as the stock pass of the same round.
-    assert table(results(updated), "## Sums of the rows") == cells(
+def test_sums_of_rows_are_compared_run_by_run(printed):
+    # Cut into blocks a pass takes 1.00, 1.02 and 1.04 times as long as an uncut one.
+    assert table(printed, "## Sums of the rows") == cells(
         "Cityscapes | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
         "Cityscapes | AMD EPYC, --keep-memory | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
         "PASCAL VOC 2012 | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
@@ -190,10 +190,9 @@ def test_tf32_is_said_of_gpus_that_have_it(checkout, capability, allowed, said):
 # Operations.
 
 
-def test_time_by_kind_is_all_of_the_pass(updated):
-    result = results(updated)
+def test_time_by_kind_is_all_of_the_pass(printed):
     assert table(
-        result,
+        printed,
         "PASCAL VOC 2012, AMD EPYC. The pass takes 100 ms, its floor is 36.4 ms, by ceilings of "
         "200 GFLOP/s and 10.0 GB/s.",
     ) == cells(
@@ -205,14 +204,14 @@ def test_time_by_kind_is_all_of_the_pass(updated):
         "all | 8 | 100 | 20.0 | 100.0 | 100.0 | 40 | 3.04 | 36.40 | 0.36 | 1,000",
     )
     *_, whole = table(
-        result,
+        printed,
         "Cityscapes, AMD EPYC. The pass takes 400 ms, its floor is 145.6 ms, by ceilings of "
         "200 GFLOP/s and 10.0 GB/s.",
     )
     sums = "all | 8 | 400 | 80.0 | 100.0 | 100.0 | 40 | 3.04 | 145.60 | 0.36 | 4,000"
     assert [whole] == cells(sums)
     # A mode's operations are other ones: they are in no table.
-    assert result.stdout.count("The pass takes ") == 2
+    assert printed.stdout.count("The pass takes ") == 2
 
 
 def test_what_a_pass_is_made_of(checkout):
@@ -330,11 +329,10 @@ def test_roofline_has_a_panel_for_each_device(checkout):
 # Modes.
 
 
-def test_modes_are_compared_round_by_round(updated):
+def test_modes_are_compared_round_by_round(printed):
     # The rounds' speed-ups by --fold are 1, 2 and 4: their geometric mean is 2, and 4.3027 * log(2)
     # / sqrt(3) is log(5.596). Those of the stock pass are 0.9, 1 and 1 / 0.9.
-    result = results(updated)
-    assert table(result, f"MobileNet-V2, {VOC}, AMD EPYC:") == cells(
+    assert table(printed, f"MobileNet-V2, {VOC}, AMD EPYC:") == cells(
         f"`{TCMALLOC} --fold --dtype bfloat16` | 8.00 (8.00 to 8.00) | 4.00 (4.00 to 4.00)"
         " | faster | 12.5 | 2e-06 | 400",
         "`--channels-last --fold` | 4.00 (4.00 to 4.00) | 2.00 (2.00 to 2.00)"
@@ -346,14 +344,13 @@ def test_modes_are_compared_round_by_round(updated):
         "stock again | 1.00 (0.77 to 1.30) | 0.50 (0.38 to 0.65) | undecided | 99.7 | none | 400",
         "`--train` | 0.500 (0.500 to 0.500) | 0.250 (0.250 to 0.250) | slower | 199 | 2e-06 | 400",
     )
-    cityscapes = table(result, f"MobileNet-V2, {CITYSCAPES}, AMD EPYC:")
+    cityscapes = table(printed, f"MobileNet-V2, {CITYSCAPES}, AMD EPYC:")
     assert rest_of(cityscapes, "`--keep-memory` | 3.00 (3.00 to 3.00) | 1 | faster | 133")
-    assert "](figures/modes.svg)" in result.stdout
+    assert "](figures/modes.svg)" in printed.stdout
 
 
-def test_processes_of_the_modes_are_in_the_order_of_the_modes(updated):
-    result = results(updated)
-    processes = result.stdout.partition("\n## Processes of the modes\n")[2]
+def test_processes_of_the_modes_are_in_the_order_of_the_modes(printed):
+    processes = printed.stdout.partition("\n## Processes of the modes\n")[2]
     _, _, voc = processes.partition(f"MobileNet-V2, {VOC}, AMD EPYC:\n\n")
     lines = voc.partition("\n\n")[0].splitlines()[2:]
     assert [line.strip("| ") for line in lines] == [
@@ -376,10 +373,9 @@ def test_page_faults_are_counts(checkout):
     assert "| `--fold` | 3: 27.5 to 90.0 | 0 to 1 |\n" in results(checkout).stdout
 
 
-def test_what_to_try_first(updated):
-    result = results(updated)
+def test_what_to_try_first(printed):
     timer = "python cpu/timer.py --i"
-    assert table(result, "## What to try first") == cells(
+    assert table(printed, "## What to try first") == cells(
         f"Cityscapes | that changes no arithmetic | `{TCMALLOC} {timer} cityscapes`"
         " | 5.00 (5.00 to 5.00) | none | 400 | 400",
         f"Cityscapes | in float32 | `{TCMALLOC} {timer} cityscapes`"
@@ -393,7 +389,7 @@ def test_what_to_try_first(updated):
         f"PASCAL VOC 2012 | of all | `{TCMALLOC} {timer} pascal --fold --dtype bfloat16`"
         " | 8.00 (8.00 to 8.00) | 2e-06 | 400 | 400",
     )
-    assert "](figures/allocators.svg)" in result.stdout
+    assert "](figures/allocators.svg)" in printed.stdout
 
 
 def test_without_allocators_no_picture_of_them(checkout):
@@ -457,7 +453,8 @@ def test_mode_that_failed_for_one_input(checkout):
     assert rest_of(table(result, f"MobileNet-V2, {VOC}, AMD EPYC:"), "`--fold`")
     assert results(checkout, "--update").returncode == 0
     (modes / "mobilenetv2_cityscapes_stock.json").unlink()
-    assert_one_line(results(checkout), "No such file", "mobilenetv2_cityscapes_stock.json")
+    said = "mobilenetv2_cityscapes_stock.json is missing; modes.sh makes it"
+    assert_one_line(results(checkout), said)
 
 
 def test_no_modes(checkout):
@@ -470,9 +467,8 @@ def test_no_modes(checkout):
 # Networks, devices and memory.
 
 
-def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
-    result = results(updated)
-    rows = table(result, "## Networks")
+def test_networks_beside_each_other_may_differ_in_runs_and_passes(printed):
+    rows = table(printed, "## Networks")
     assert [row[0] for row in rows] == ["MobileNet-V2", "MobileNet-V2", "resnet18"] * 2
     # The runs' means are 160 to 240 ms, 20 apart: 2.7764 * 0.1602 / sqrt(5) is log(1.220).
     assert rest_of(rows, "resnet18 | PASCAL VOC 2012 | AMD EPYC") == cells(
@@ -481,9 +477,9 @@ def test_networks_beside_each_other_may_differ_in_runs_and_passes(updated):
     assert rest_of(rows, "MobileNet-V2 | Cityscapes | AMD EPYC, --keep-memory") == cells(
         "199 (155 to 256) | 2.621 | 8.000 | 95.0 | 80 | -"
     )
-    assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in result.stdout
-    assert {row[0] for row in table(result, "## Memory")} == {"MobileNet-V2"}
-    assert len(table(result, "## Inference time")) == 4
+    assert "\n- resnet18, AMD EPYC: 5 processes of 1 warm-up and 2 timed passes" in printed.stdout
+    assert {row[0] for row in table(printed, "## Memory")} == {"MobileNet-V2"}
+    assert len(table(printed, "## Inference time")) == 4
 
 
 def readme_lines(checkout: Path, part: str) -> list[str]:
@@ -565,7 +561,7 @@ def test_networks_picture_has_the_times_of_the_tables():
         labels=[],
         dataset=VOC,
         macs=2e9,
-        records={"model": replace(record, runs=runs)},
+        model=replace(record, runs=runs),
     )
     axes = Figure().subplots()
     draw_networks(axes, [times])
@@ -578,13 +574,7 @@ def test_stages_picture_has_the_means_of_the_texts():
     """They are arithmetic, so that they sum up."""
     record = make_record(STOCK, "pascal", "block")
     rows = [row for row in record.rows if row.level == "block"]
-    times = SimpleNamespace(
-        device="AMD EPYC",
-        labels=[],
-        dataset=VOC,
-        records={"block": record},
-        rows=lambda _: rows,
-    )
+    times = SimpleNamespace(device="AMD EPYC", labels=[], dataset=VOC, block=record, stages=rows)
     axes = Figure().subplots()
     draw_latency(axes, [times])
     heights = [patch.get_height() for patch in axes.patches]
@@ -602,7 +592,7 @@ def test_what_readme_shows_as_printed_is_of_the_stock_pass_of_one_image(checkout
 
 def test_a_mode_of_one_network_alone_is_beside_no_other(checkout):
     def in_channels_last(record: Record) -> Record:
-        return with_conditions(record, mode="--channels-last")
+        return with_conditions(record, channels_last="True")
 
     new = checkout / "cpu/mobilenetv2_stats_channels-last"
     shutil.copytree(checkout / TIMES, new, ignore=shutil.ignore_patterns("modes"))
@@ -704,8 +694,8 @@ def test_each_device_has_its_rows(checkout):
     assert all(f"<!-- {device} -->" in picture for device in ("AMD EPYC", "AMD EPYC (other)"))
 
 
-def test_memory_of_a_cpu(updated):
-    assert table(results(updated), "## Memory") == cells(
+def test_memory_of_a_cpu(printed):
+    assert table(printed, "## Memory") == cells(
         "MobileNet-V2 | Cityscapes | cpu | 6.00 | 2.621 | 1.573 | 95.0 | - | 8.000",
         "MobileNet-V2 | PASCAL VOC 2012 | cpu | 3.00 | 2.621 | 0.786 | 32.0 | - | 2.000",
     )

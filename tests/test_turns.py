@@ -20,7 +20,8 @@ from backbone.record import records
 from backbone.rounds import groups, runs
 from backbone.rounds.commands import Command
 from backbone.rounds.groups import Round
-from backbone.rounds.schedule import Outcome, Series, in_order, run_rounds
+from backbone.rounds.questions import Series
+from backbone.rounds.schedule import Outcome, in_order, run_rounds
 from backbone.statistics.looks import StopRule
 
 TIMER = "cpu/timer.py --i 64x96"
@@ -61,7 +62,7 @@ def at(here):
             os.write(os.open("starts", os.O_WRONLY | os.O_APPEND | os.O_CREAT), sign.encode())
             time.sleep(0.3)
 at("start")
-print("protocol 3", file=writer)
+print("protocol 4", file=writer)
 at("import")
 print("loaded", file=writer)
 assert reader.readline() == "start\\n"
@@ -221,7 +222,10 @@ def test_rounds_that_have_ended_are_not_run_again(tmp_path):
     commands = [stand_in(tmp_path / name, "is:good") for name in "abc"]
     log = Log()
     whole = run_all(commands, 3, log)
-    assert [each["told"] for each in told_in(whole, commands[0])] == ["finish 1", *["finish 0"] * 2]
+    assert [each["told"] for each in told_in(whole, commands[0])] == [
+        "finish 1 0",
+        *["finish 0 0"] * 2,
+    ]
     ended = log.rounds[:2]
     ended[1].failures[commands[2]] = "it failed before"
     outcome = run_all(commands, 3, log, ended=ended)
@@ -363,7 +367,7 @@ def test_timer_ends_by_itself_when_its_parent_has_closed_the_pipes():
     with subprocess.Popen(
         [*command, "--turns"], cwd=ROOT, env=ENVIRONMENT, bufsize=0, **pipes
     ) as process:
-        assert process.stdout.readline() == b"protocol 3\n"
+        assert process.stdout.readline() == b"protocol 4\n"
         assert process.stdout.readline() == b"loaded\n"
         process.stdin.write(b"start\n")
         assert process.stdout.readline().startswith(b"ready ")

@@ -1,23 +1,28 @@
 """Weights from a file, --weights, and values that are denormal."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from project import assert_one_line, python, script
+from project import ROOT, assert_one_line, script
 from torch import nn
 
 from backbone.command.errors import Failure
 from backbone.command.flags import timer_options
 from backbone.command.options import Workload, folder_suffix
 from backbone.measure.denormal import Denormals, count_denormals
-from backbone.measure.yardsticks import measure_yardsticks
+from backbone.measure.reference import StockPass
 from backbone.network.build import FOR_TRAINING, build
 from backbone.network.library import models
-from backbone.network.modes import apply_mode
 from backbone.record import records
-from backbone.record.memory import load_report
+from backbone.record.memory_record import load_report
 from backbone.rounds import plan
+from backbone.rounds.commands import Command
+from backbone.rounds.progress import Progress
+from backbone.rounds.questions import Series
+from backbone.rounds.schedule import run_rounds
+from backbone.statistics.looks import StopRule
 from cpu import timer
 
 QUICK = ("cpu/timer.py", "--i", "32x32", "--iterations", "2", "--warmup", "0")
@@ -172,7 +177,7 @@ def test_denormal_values_are_counted_by_their_bits(dtype):
     assert count_denormals(network, image) == Denormals(weights=3, activations=2)
 
 
-def test_denormal_values_are_told_and_flushed(tmp_path, net):
+def test_denormal_values_are_told(tmp_path, net):
     state = state_of_net()
     state["0.weight"][0] = TINY
     torch.save(state, tmp_path / "weights.pt")
@@ -180,65 +185,37 @@ def test_denormal_values_are_told_and_flushed(tmp_path, net):
     report = script("mem.py", *flags, "--device", "cpu", "--json", tmp_path / "report.json")
     assert (report.returncode, report.stderr) == (0, "")
     assert report.stdout.endswith(
-        "Denormal values: 3 of the weights, 2048 of the activations; "
-        "see --flush-denormal of cpu/timer.py\n"
+        "Denormal values: 3 of the weights, 2048 of the activations; see torch.set_flush_denormal\n"
     )
     assert load_report(tmp_path / "report.json").denormal_weights == 3
-    runs = []
-    for flush in ((), ("--flush-denormal",)):
-        file = tmp_path / f"{len(flush)}.json"
-        result = script(*QUICK, *flags, *flush, "--json", file)
-        assert (result.returncode, result.stderr) == (0, "")
-        (run,) = records.load(file).runs
-        runs.append(run)
-    assert (runs[0]["denormal_weights"], runs[0]["denormal_activations"]) == (3, 2048)
-    assert runs[1]["denormal_weights"] == 3 and "denormal_activations" not in runs[1]
-    assert "output_difference" in runs[1]
+    file = tmp_path / "record.json"
+    result = script(*QUICK, *flags, "--json", file)
+    assert (result.returncode, result.stderr) == (0, "")
+    (run,) = records.load(file).runs
+    assert (run["denormal_weights"], run["denormal_activations"]) == (3, 2048)
 
 
-@pytest.mark.parametrize("is_first", [True, False])
-def test_only_the_first_run_of_a_command_compares_outputs_and_counts_denormals(
-    tmp_path, net, is_first
-):
+def test_only_the_first_run_of_a_command_compares_outputs_and_counts_denormals(tmp_path, net):
     state = state_of_net()
     state["0.weight"][0] = TINY
     torch.save(state, tmp_path / "weights.pt")
-    flags = ["--model", f"{net}:net", "--weights", str(tmp_path / "weights.pt"), "--channels-last"]
-    options = timer_options(timer.make_parser(), ["--i", "32x32", *flags])
-    backbone, image = build(options.workload, "cpu")
-    image = apply_mode(backbone, image, options.mode)
-    fields = measure_yardsticks(options, backbone, image, timer.CpuClock(), is_first)
-    measured = {"output_difference", "denormal_weights", "denormal_activations"}
-    assert fields.keys() == (measured if is_first else set())
-
-
-def test_output_difference_of_flushing_is_from_a_pass_that_does_not(tmp_path):
-    (tmp_path / "net.py").write_text("""
-import torch
-from torch import nn
-
-
-class Growing(nn.Module):
-    def forward(self, image):
-        return image * 1e-40 * 1e30 * 1e10
-
-
-net = Growing()
-""")
-    file = tmp_path / "record.json"
-    flags = ("--model", f"{tmp_path}/net.py:net", "--flush-denormal", "--json", file)
-    result = script(*QUICK, *flags)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert records.load(file).runs[0]["output_difference"] == 1
-
-
-def test_flushing_says_nothing_of_itself():
-    result = python(*QUICK, "--flush-denormal")  # in a process that has not used numpy yet
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_flushing_is_pytorchs():
-    result = script(*QUICK, "--runtime", "openvino", "--flush-denormal")
-    assert result.returncode == 2
-    assert "--flush-denormal does not go with --runtime openvino" in result.stderr
-    assert script("timer.py", "--flush-denormal").returncode == 2
+    flags = ["--i", "32x32", "--model", f"{net}:net", "--weights", str(tmp_path / "weights.pt")]
+    words = [sys.executable, str(ROOT / "cpu/timer.py"), *flags]
+    stock, mode = Command("stock", words), Command("mode", [*words, "--channels-last"])
+    options = timer_options(timer.make_parser(), flags)
+    series = Series(
+        "net",
+        [stock, mode],
+        questions=[],
+        passes=3,
+        modes=[mode],
+        stock=StockPass(options.workload, "cpu", threads=1),
+    )
+    with Progress(["net"], StopRule(2)) as progress:
+        outcome = run_rounds([series], StopRule(2), 7, progress, need_all=True)
+    counted = {"denormal_weights", "denormal_activations"}
+    measured = {
+        command: [run.keys() & {"output_difference", *counted} for run in record.runs]
+        for command, record in ((each, outcome.record_of(each)) for each in (stock, mode))
+    }
+    assert measured == {stock: [counted, set()], mode: [{"output_difference", *counted}, set()]}

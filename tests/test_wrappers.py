@@ -152,19 +152,19 @@ def test_failing_script(checkout, wrapper, stand_in):
     assert files_in(checkout) == before and not (checkout / ".pending").exists()
 
 
-@every_wrapper
-def test_wrong_flags(checkout, wrapper, stand_in):
+@pytest.mark.parametrize(
+    ("wrapper", "script", "flag", "said"),
+    [
+        ("cpu/stats.sh", "cpu/timer.py", "--input=pascal", "use INPUTS=... to choose it"),
+        ("summary.sh", "mem.py", "--json", "--json is set by the wrapper"),
+        ("mem_report.sh", "mem.py", "--speed", "unrecognized arguments: --speed"),
+    ],
+)
+def test_wrong_flags(checkout, stand_in, wrapper, script, flag, said):
     before = files_in(checkout)
-    script = "cpu/timer.py" if wrapper == "cpu/stats.sh" else "mem.py"
-    for flag, said in (
-        ("--speed", "unrecognized arguments: --speed"),
-        ("--input=pascal", "--input is set by the wrapper; use INPUTS=... to choose it"),
-        ("--json", "--json is set by the wrapper"),
-        ("--batch-size=0", "'0' is not a whole number from 1 up"),
-    ):
-        result = run(checkout / wrapper, flag, env=stand_in)
-        assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr.startswith(f"usage: {script} ") and said in result.stderr
+    result = run(checkout / wrapper, flag, env=stand_in)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"usage: {script} ") and said in result.stderr
     assert files_in(checkout) == before
 
 
@@ -215,12 +215,11 @@ def test_full_disk_is_named(checkout, wrapper, stand_in):
     assert files_in(checkout) == before and not list(checkout.rglob("__pycache__"))
 
 
-@pytest.mark.parametrize("wrapper", ["stats.sh", *WRAPPERS])
-def test_wrapper_copied_elsewhere(checkout, stand_in, wrapper, tmp_path):
+def test_wrapper_copied_elsewhere(checkout, stand_in, tmp_path):
     """As Slurm runs it: a copy in a spool folder, with the folder from which it was submitted."""
     copy = tmp_path / "elsewhere/slurm_script"
     copy.parent.mkdir()
-    shutil.copy(checkout / wrapper, copy)
+    shutil.copy(checkout / "cpu/stats.sh", copy)
     elsewhere = {"SLURM_SUBMIT_DIR": str(tmp_path)}
     for folder, said in (({}, "in no checkout"), (elsewhere, f"{tmp_path}/shell/start.sh")):
         result = run(copy, cwd=tmp_path, env={**stand_in, **folder})
@@ -323,3 +322,7 @@ def test_every_wrapper_is_tested():
         str(file.relative_to(ROOT)) for file in (*ROOT.glob("*.sh"), *ROOT.glob("cpu/*.sh"))
     }
     assert wrappers == {"stats.sh", "modes.sh", *WRAPPERS}
+    beginnings = {
+        re.search(r"root=.*\n(.*\n.*)\n", (ROOT / wrapper).read_text())[1] for wrapper in wrappers
+    }
+    assert len(beginnings) == 1  # of which test_wrapper_copied_elsewhere() tries one

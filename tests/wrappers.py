@@ -83,6 +83,8 @@ def stand_in(checkout: Path, tmp_path: Path) -> dict[str, str]:
     """The environment, of one round. The scripts in the checkout become those of stand_in.py: what
     a wrapper does takes no torch to see. STAND_IN_CUDA is what is found of CUDA."""
     shutil.copy(ROOT / "tests/stand_in.py", checkout / "backbone/measure/script.py")
+    with (checkout / "backbone/measure/reference.py").open("a") as reference:
+        reference.write("\n\ndef compute_reference(*_):\n    return None\n")
     (checkout / "shell/check.py").write_text(CHECK)
     patch(checkout / "mem.py", "import sys\n", "import os\nimport sys\n")
     patch(checkout / "mem.py", "if __name__", MEM)

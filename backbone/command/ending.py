@@ -36,6 +36,10 @@ def run(main: Callable[[], None]) -> None:
     # Python has None in place of a stream that the caller has closed.
     sys.stdout = sys.stdout or io.StringIO()
     sys.stderr = sys.stderr or io.StringIO()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError):  # of a pipe that nobody reads
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # in any locale
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as after &
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     try:

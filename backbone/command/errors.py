@@ -36,6 +36,14 @@ def message_of(error: Exception) -> str | None:
     return None
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of an error's message, after the error's type unless it is a sentence."""
+    line = str(error).strip().partition("\n")[0]
+    if " " in line:
+        return line
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of Python's or of torch's says that memory does not suffice."""
     return isinstance(error, MemoryError) or bool(re.search(OUT_OF_MEMORY, str(error)))

@@ -12,23 +12,21 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def check_writable(path: str | Path) -> None:
     """Raise Failure where a file can't be written: better known before a long run."""
+    if not path:
+        raise Failure("cannot write a file without a name")
     file = _target(path)
-    needed = file if _is_written_in_place(file) else file.parent
-    if file.is_dir() or not file.parent.is_dir() or not os.access(needed, os.W_OK):
-        if not path:
-            raise Failure("cannot write a file without a name")
-        raise Failure(f"cannot write {path}: it is a folder, or in none that can be written to")
+    if file.exists() and not file.is_file():  # a folder, a pipe, a device
+        raise Failure(f"cannot write {path}: it is there, and is no file")
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        raise Failure(f"cannot write {path}: there is no such folder, or it is read-only")
 
 
 def write_whole(path: str | Path, text: str) -> None:
     """Write a file and sync it to disk. A failure (raised as Failure) or a signal leaves the file
     that stood there."""
     try:
-        if _is_written_in_place(Path(path)):
-            Path(path).write_text(text, encoding="utf-8")
-        else:
-            with signals_held():
-                _replace(_target(path), text)
+        with signals_held():
+            _replace(_target(path), text)
     except OSError as error:
         raise Failure(f"cannot write {path}: {error.strerror}") from error
 
@@ -41,11 +39,6 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _is_written_in_place(file: Path) -> bool:
-    """Whether this is a device or a pipe, which would be lost if it were replaced."""
-    return file.exists() and not file.is_file()
 
 
 def _target(path: str | Path) -> Path:

@@ -4,10 +4,8 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from backbone.command.ending import PROGRAM
 from backbone.command.options import (
@@ -21,9 +19,6 @@ from backbone.command.options import (
     flag_of,
 )
 
-Form = TypeVar("Form")
-
-TARGETS = ("model", "block", "layer")
 OLD_TARGETS = {"yes": "model", "no": "layer", "False": "layer"}
 DTYPES = ("float32", "bfloat16", "float16")
 RUNTIMES = {  # and the precisions that each has on a CPU
@@ -36,9 +31,7 @@ NOT_WITH_RUNTIME = {
     "fold": "the runtime folds batch norms itself",
     "channels_last": "the runtime chooses memory formats itself",
     "train": "what is exported is the network in eval mode",
-    "flush_denormal": "it is PyTorch's setting, and the runtime has its own",
 }
-ITERATIONS = "timed passes; None: by the duration of a pass"
 NUMBER = "[1-9][0-9]{0,8}"
 MODES = {
     "channels_last": "weights and image in channels_last memory format",
@@ -148,7 +141,7 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     target = parser.add_mutually_exclusive_group()
     target.add_argument(
         "--target",
-        choices=TARGETS,
+        choices=("model", "block", "layer"),
         default="model",
         help="time the whole network, its stages, or its stages and operations",
     )
@@ -157,7 +150,7 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
         choices=OLD_TARGETS,
         help="older spelling: yes is --target model, no is --target layer",
     )
-    parser.add_argument("--iterations", type=positive, default=300, help=ITERATIONS)
+    parser.add_argument("--iterations", type=positive, default=300, help="timed passes")
     parser.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
     for name, meaning in MODES.items():
         parser.add_argument(flag_of(name), action="store_true", help=meaning)
@@ -168,6 +161,8 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
         help="take turns that a parent process hands out over stdin and stdout, as compare.py does",
     )
     parser.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
+    # Only the CPU's timer has flags for these.
+    parser.set_defaults(keep_memory=False, runtime=PYTORCH, threads=None)
     return parser
 
 
@@ -191,9 +186,26 @@ def timer_options(
             )
     if parsed.turns and parsed.json:
         parser.error("--turns sends the record to the parent process; --json does not go with it")
-    workload = fill(Workload, parsed)
-    mode = fill(Mode, parsed)
-    options = fill(TimerOptions, parsed, workload=workload, mode=mode)
+    mode = Mode(
+        keep_memory=parsed.keep_memory,
+        channels_last=parsed.channels_last,
+        fold=parsed.fold,
+        compile=parsed.compile,
+        freeze=parsed.freeze,
+        train=parsed.train,
+        dtype=parsed.dtype,
+        runtime=parsed.runtime,
+    )
+    options = TimerOptions(
+        workload=_workload_of(parsed),
+        mode=mode,
+        target=parsed.target,
+        iterations=parsed.iterations,
+        warmup=parsed.warmup,
+        threads=parsed.threads,
+        json=parsed.json,
+        turns=parsed.turns,
+    )
     if mode.runtime != PYTORCH:
         _check_runtime(options, parser.error)
     return options
@@ -218,13 +230,19 @@ def memory_options(
 ) -> MemoryOptions:
     """mem.py's options, from the command line unless words are given."""
     parsed = parser.parse_args(words)
-    workload = fill(Workload, parsed)
-    return fill(MemoryOptions, parsed, workload=workload, structure=parsed.struct == "True")
+    return MemoryOptions(
+        workload=_workload_of(parsed),
+        structure=parsed.struct == "True",
+        device=parsed.device,
+        json=parsed.json,
+    )
 
 
-def fill(form: type[Form], parsed: argparse.Namespace, /, **known: object) -> Form:
-    """A structure of this form: its fields are the parsed flags of the same names, and those that
-    are known already."""
-    names = {field.name for field in fields(form)}
-    given = {name: value for name, value in vars(parsed).items() if name in names}
-    return form(**given | known)
+def _workload_of(parsed: argparse.Namespace) -> Workload:
+    return Workload(
+        model=parsed.model,
+        output_stride=parsed.output_stride,
+        dataset=parsed.dataset,
+        batch_size=parsed.batch_size,
+        weights=parsed.weights,
+    )

@@ -1,7 +1,7 @@
 """What a run is asked for: a network and its input, the mode that it runs in, how many passes."""
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +10,6 @@ DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
 DEFAULT_MODEL = "mobilenet_v2"
 PYTORCH = "torch"  # the runtime that is not asked for by a flag
 KEEP_MEMORY = "--keep-memory"
-EXACT_MODES = ("", KEEP_MEMORY)  # these change no arithmetic
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Mode:
-    """How a network is run; stock, if all is as it is here. The order is that in a mode's name."""
+    """How a network is run; stock, if all is as it is here."""
 
     keep_memory: bool = False
     channels_last: bool = False
@@ -88,24 +87,31 @@ class Mode:
     compile: bool = False
     freeze: bool = False
     train: bool = False
-    flush_denormal: bool = False
     dtype: str = "float32"
     runtime: str = PYTORCH
 
     @property
+    def switched_on(self) -> list[str]:
+        """The names of the flags without a value that are set, in the order of a mode's name."""
+        flags = (
+            ("keep_memory", self.keep_memory),
+            ("channels_last", self.channels_last),
+            ("fold", self.fold),
+            ("compile", self.compile),
+            ("freeze", self.freeze),
+            ("train", self.train),
+        )
+        return [name for name, is_set in flags if is_set]
+
+    @property
     def flags(self) -> str:
         """The mode's name: its flags, as one would type them; "" is stock."""
-        words = [flag_of(field.name) for field in fields(self) if getattr(self, field.name) is True]
+        words = [flag_of(name) for name in self.switched_on]
         if self.dtype != "float32":
             words.append(f"--dtype {self.dtype}")
         if self.runtime != PYTORCH:
             words.append(f"--runtime {self.runtime}")
         return " ".join(words)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the output is stock's, bit for bit."""
-        return self.flags in EXACT_MODES
 
 
 @dataclass(frozen=True)

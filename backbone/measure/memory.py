@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from backbone.command.errors import Failure
-from backbone.record.memory import Peak, TensorSize
-from backbone.trace.observe import copy_on_meta, observe
+from backbone.record.memory_record import Peak, TensorSize
+from backbone.trace.meta import copy_on_meta
+from backbone.trace.observe import observe
 
 
 def predict_peak(network: nn.Module, image: Tensor) -> Peak:
@@ -21,7 +22,7 @@ def predict_peak(network: nn.Module, image: Tensor) -> Peak:
     observer = observe(network, list(image.shape))
     end = len(observer.operators)
     changes = [0] * (end + 2)
-    for storage in observer.storages:
+    for storage in observer.storages.made:
         freed = end if storage.freed is None else storage.freed  # what is kept for other passes
         changes[storage.made] += storage.size
         changes[freed + 1] -= storage.size

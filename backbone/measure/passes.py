@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -19,6 +20,7 @@ from backbone.measure.turns import Turns
 from backbone.trace.instrument import CutPass
 
 FAULT_PASSES = 3  # in which the page faults of each operation are counted
+PER_UNCUT = 8  # timed passes of a turn, to each pass that is not cut
 CONTEXT_BYTES = 2**29  # that a process has on a GPU beside its tensors, about
 
 
@@ -39,6 +41,7 @@ class Passes:
     readings: milliseconds from each mark to the next, pass by pass. page_faults, system_seconds: of
     each pass as a whole, outside its marks. switches: involuntary context switches in all passes.
     stolen_seconds: see `stolen_seconds()`. last_seconds: how long the last untimed pass took.
+    uncut: milliseconds of passes that are not cut into parts; empty if the others are not either.
     """
 
     readings: list[list[float]] = field(default_factory=list)
@@ -47,6 +50,7 @@ class Passes:
     switches: int = 0
     stolen_seconds: float | None = 0.0
     last_seconds: float = 0.0
+    uncut: list[float] = field(default_factory=list)
 
     @property
     def samples(self) -> np.ndarray:
@@ -60,6 +64,9 @@ class Passes:
         fields: dict[str, float] = {"involuntary_context_switches": self.switches}
         if self.stolen_seconds is not None:
             fields["stolen_time"] = round(self.stolen_seconds, 2)
+        if self.uncut:
+            cut = np.median(np.sum(self.readings, axis=1))
+            fields["cut_over_uncut"] = round(float(cut / np.median(self.uncut)), 6)
         return fields
 
 
@@ -69,10 +76,13 @@ def run_passes(
     clock: Clock,
     options: TimerOptions,
     turns: Turns | None = None,
+    uncut: Callable[[Tensor], Tensor] | None = None,
 ) -> Passes:
     """Time a marked pass on an image (B, C, H, W). Without turns, run the passes that the options
     ask for, with a progress bar on a terminal; otherwise run the passes that the parent process
-    asks for in each turn. Raises Failure if the parent process has exited."""
+    asks for in each turn. uncut: a pass that also is timed a few times, after the others. (The
+    untimed pass of the next turn restores the heap.) Raises Failure if the parent process has
+    exited."""
     passes = Passes()
     total = options.warmup + options.iterations
     no_bar = None if turns is None else True  # None: where stderr is no terminal
@@ -97,6 +107,10 @@ def run_passes(
                 passes.switches += after.ru_nivcsw - before.ru_nivcsw
                 passes.readings.append(clock.read())
                 bar.update()
+            if uncut is not None:
+                for _ in range(ceil(number / PER_UNCUT)):
+                    uncut(image)
+                    passes.uncut += clock.read()
             stolen_after = stolen_seconds()
             if stolen_before is None or stolen_after is None:
                 passes.stolen_seconds = None

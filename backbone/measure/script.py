@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -10,9 +11,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from backbone.command import ending, files, flags
-from backbone.command.options import TimerOptions
+from backbone.command.errors import Failure
+from backbone.command.options import PYTORCH, TimerOptions
 from backbone.measure.turns import Turns
 from backbone.network import catalog
+from backbone.record import schema
 
 if TYPE_CHECKING:
     from backbone.measure.passes import Clock
@@ -54,9 +57,12 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
                 ending.end_at_once()
             return
         files.write_whole(options.json, text)
-    from backbone.record.text import format_rows
+    from backbone.record.text import doubt_of_cut, format_rows
 
     print(format_rows(record.rows), end="")
+    ratio = record.runs[0].get("cut_over_uncut")
+    if ratio and (doubt := doubt_of_cut(options.target, record, ratio)):
+        ending.say(doubt)
 
 
 def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Record":
@@ -72,8 +78,10 @@ def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Reco
     from backbone.measure.yardsticks import measure_yardsticks
     from backbone.network.build import build
     from backbone.network.modes import apply_mode, make_ready
+    from backbone.network.own import failing_at_its_line
+    from backbone.network.weights import digest_of
     from backbone.record.rows import Record
-    from backbone.trace.observe import check_input
+    from backbone.trace.measurable import check_input
 
     gc.freeze()
     gc.enable()
@@ -81,21 +89,44 @@ def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Reco
         turns.wait_for_start()
     clock = device.new_clock()
     backbone, image = build(options.workload, torch.device(device.name))
+    weights = digest_of(backbone.network) if backbone.is_own and options.has_record else None
     image = apply_mode(backbone, image, options.mode)
     check_input(backbone, options.workload.input_shape)
-    ready, made = make_ready(backbone, image, options.mode)
-    rows, fields = time_network(ready, image, clock, options, turns)
+    with failing_at_its_line(options.workload.model):
+        ready, made = make_ready(backbone, image, options.mode)
+        rows, fields = time_network(ready, image, clock, options, turns)
     fields = {"date": date} | made | fields
     if not options.has_record:
         return Record(rows, conditions={}, runs=[fields])
     from backbone.record.records import collect_conditions  # it imports pyperf
 
-    is_first = turns is None or turns.is_first
-    fields |= measure_yardsticks(options, ready, image, clock, is_first)
+    if turns is None or turns.is_first:
+        stock_output = stock_output_by_hand(options, device) if turns is None else turns.reference
+        fields |= measure_yardsticks(options, ready, image, clock, stock_output, weights)
     conditions = collect_conditions() | describe_software() | device.describe(options)
     conditions |= describe_options(options) | {"network": backbone.name}
     conditions |= {"iterations": rows[-1].samples.shape[1]}
     return Record(with_cost(rows, backbone), conditions, runs=[fields])
+
+
+def stock_output_by_hand(options: TimerOptions, device: Device) -> bytes | None:
+    """For a run without a parent: the bytes of the stock output, from a process without the run's
+    flags and variables; None if it has neither, or if that process fails, which a line on stderr
+    says."""
+    import torch
+
+    from backbone.measure.reference import StockPass, compute_reference
+
+    changing = set(filter(schema.may_change_output, os.environ))
+    if not options.mode.flags and not changing:
+        return None
+    environment = {name: os.environ[name] for name in os.environ.keys() - changing}
+    stock = StockPass(options.workload, device.name, torch.get_num_threads())
+    try:
+        return compute_reference(stock, environment)
+    except Failure as failure:
+        ending.say(f"no output difference: {failure}")
+        return None
 
 
 def describe_options(options: TimerOptions) -> dict[str, str | int]:
@@ -107,10 +138,11 @@ def describe_options(options: TimerOptions) -> dict[str, str | int]:
         "batch_size": workload.batch_size,
         "warmup": options.warmup,
         "dtype": options.mode.dtype,
-        "mode": options.mode.flags or None,
+        "runtime": None if options.mode.runtime == PYTORCH else options.mode.runtime,
         "threads_chosen": options.threads,
         "output_stride": None if workload.output_stride == 32 else workload.output_stride,
         "weights": workload.weights_id,
         "file_id": workload.file_id,
     }
+    conditions |= dict.fromkeys(options.mode.switched_on, "True")
     return {field: value for field, value in conditions.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from backbone.record.memory import Layer
+from backbone.record.memory_record import Layer
 from backbone.trace.observe import observe
 
 

@@ -23,8 +23,8 @@ from backbone.network.build import Backbone
 from backbone.network.stages import Stage
 from backbone.record.names import number_rows
 from backbone.record.rows import Cost, Kernels, Row
-from backbone.trace.instrument import CutPass, cut_pass, operations_of
-from backbone.trace.observe import copy_on_meta
+from backbone.trace.instrument import CutPass, cut_pass, mark_uncut, operations_of
+from backbone.trace.meta import copy_on_meta
 from backbone.trace.recorder import Operation
 
 
@@ -43,21 +43,27 @@ def time_network(
     own. Beside the rows: the fields of the run. Raises Failure if the pass cannot be cut.
     """
     input_shape = list(image.shape)
-    target = options.target
-    cut = cut_pass(backbone, input_shape, target)
-    passes = run_passes(cut.with_marks(clock.mark), image, clock, options, turns)
-    fields = _usage_of(passes, image)
-    faults, kernels = [], []
-    if options.has_record and target == "layer" and not image.is_cuda:
+    uncut = mark_uncut(backbone.network, clock.mark)
+    cut = cost = None
+    faults, kernels, parts = [], [], []
+    if options.target == "model":
+        passes = run_passes(uncut, image, clock, options, turns)
+    else:
+        cut = cut_pass(backbone, input_shape, options.target)
+        cost = sum_costs(cut.operations)
+        passes = run_passes(cut.with_marks(clock.mark), image, clock, options, turns, uncut)
+    if options.has_record and options.target == "layer" and not image.is_cuda:
         faults = count_faults(cut, image)
         if turns is None or turns.is_first:
             kernels = collect_kernels(cut, image)
     intervals = _Intervals(passes.samples, faults, kernels)
-    whole = _whole_row(backbone.name, input_shape, cut.operations, intervals)
+    if cut is not None:
+        parts = _part_rows(cut, options.target, intervals)
+    whole = _whole_row(backbone.name, input_shape, cost, intervals)
     if not image.is_cuda:
         # Counted in the timed passes, where also what runs between the operations may fault.
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
-    return number_rows([*_part_rows(cut, target, intervals), whole]), fields
+    return number_rows([*parts, whole]), _usage_of(passes, image)
 
 
 def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
@@ -119,10 +125,8 @@ class _Intervals:
         return () if kernels is None else (kernels,)
 
 
-def _whole_row(
-    name: str, input_shape: list[int], operations: list[Operation], intervals: _Intervals
-) -> Row:
-    """The row of the whole pass, whose cost is left open where there are no operations."""
+def _whole_row(name: str, input_shape: list[int], cost: Cost | None, intervals: _Intervals) -> Row:
+    """The row of the whole pass. cost: None if it is not known yet."""
     every = range(intervals.samples.shape[1])
     return Row(
         level="model",
@@ -130,7 +134,7 @@ def _whole_row(
         path="",
         stage=None,
         input_shape=input_shape,
-        cost=sum_costs(operations) if operations else None,
+        cost=cost,
         samples=intervals.samples_of(every),
         page_faults=intervals.faults_of(every),
     )

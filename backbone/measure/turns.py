@@ -2,7 +2,7 @@
 
 The timer and its parent process (backbone/rounds) exchange lines over the timer's stdin and stdout:
 
-    timer   protocol 3           the version of this protocol, before torch is imported
+    timer   protocol 4           the version of this protocol, before torch is imported
     timer   loaded               torch is imported; what follows computes, with all threads
     parent  start                no other run is computing
     timer   ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
@@ -10,8 +10,9 @@ The timer and its parent process (backbone/rounds) exchange lines over the timer
                                  and, on a GPU, the memory it has reserved there and what is free
     parent  turn PASSES          run this many timed passes, after one that is not timed
     timer   ended                the turn has ended
-    parent  finish FIRST         all runs have ended their last turn: measure the rest; FIRST is 1
-                                 if no run of this command has finished before, else 0
+    parent  finish FIRST BYTES   all runs have ended their last turn: measure the rest; FIRST is 1
+                                 if no run of this command has finished before, else 0; followed by
+                                 the stock network's output, if the run is to compare its own
     timer   record BYTES         followed by the record of this run, as --json writes it
 
 Each side ends when the other has exited.
@@ -25,26 +26,30 @@ import sys
 
 from backbone.command.errors import Failure
 
-PROTOCOL = 3
+PROTOCOL = 4
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal for this process when its parent exits
 
 
 class Turns:
     """The turns of this run. The parent process decides how many there are, and how long.
-    is_first: whether no run of the same command has finished before; known after the last turn."""
+
+    Known after the last turn: is_first, whether no run of the same command has finished before;
+    reference, the bytes of the stock output that this run's is to be compared with, if it is.
+    """
 
     def __init__(self) -> None:
         """Take stdin and stdout for the lines, and send the protocol's version. What is printed
         from now on is lost. The process gets a group of its own, so that a terminal's signals reach
         its parent alone (in a session of its own, Linux would schedule it apart from other runs,
         which makes their times differ); on Linux it ends with its parent, whatever it is doing."""
-        self._reader = os.fdopen(os.dup(0), "r", encoding="utf-8")
+        self._reader = os.fdopen(os.dup(0), "rb")
         self._writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, 0)
         os.dup2(nowhere, 1)
         os.close(nowhere)
         self.is_first = True
+        self.reference: bytes | None = None
         if os.getpgrp() != os.getpid():
             os.setpgrp()
         if sys.platform == "linux":
@@ -65,10 +70,14 @@ class Turns:
     def wait(self) -> int | None:
         """Wait for the next turn and return its number of timed passes; None if all runs have had
         their last turn. (What follows would disturb them.)"""
-        word, value = self._hear(r"(turn|finish) (\d+)").groups()
-        if word == "turn":
-            return int(value)
-        self.is_first = value == "1"
+        heard = self._hear(r"turn (\d+)|finish ([01]) (\d+)")
+        if heard[1]:
+            return int(heard[1])
+        self.is_first = heard[2] == "1"
+        if length := int(heard[3]):
+            self.reference = self._reader.read(length)
+            if len(self.reference) < length:
+                raise Failure("the parent process has exited")
         return None
 
     def end(self) -> None:
@@ -86,10 +95,10 @@ class Turns:
             raise Failure("the parent process has exited") from error
 
     def _hear(self, expected: str) -> re.Match[str]:
-        line = self._reader.readline()
+        line = self._reader.readline().decode("utf-8", "replace")
         if not line:
             raise Failure("the parent process has exited")
-        heard = re.fullmatch(f"{expected}\n", line)
+        heard = re.fullmatch(f"(?:{expected})\n", line)
         if heard is None:
             raise Failure(f"--turns: expected '{expected}', got {line.strip()!r}")
         return heard

@@ -1,7 +1,7 @@
-"""What a run is held against: the machine's ceilings, and the stock network's output; and whether
+"""What a run is compared with: the machine's ceilings and the stock network's output; and whether
 values are denormal.
 
-They are measured when the passes are stored, since they need memory of their own.
+They are measured after the timed passes, since they need memory of their own.
 """
 
 from collections.abc import Callable
@@ -9,27 +9,37 @@ from dataclasses import asdict
 
 from torch import Tensor
 
+from backbone.command import ending
 from backbone.command.errors import is_out_of_memory
 from backbone.command.options import PYTORCH, TimerOptions
 from backbone.measure.ceilings import measure_ceilings
 from backbone.measure.denormal import count_denormals
 from backbone.measure.passes import Clock
+from backbone.measure.reference import Reference, read
 from backbone.network.build import Backbone
-from backbone.network.modes import output_difference
+from backbone.network.outputs import output_difference, outputs_of
 
 
 def measure_yardsticks(
-    options: TimerOptions, backbone: Backbone, image: Tensor, clock: Clock, is_first: bool
+    options: TimerOptions,
+    backbone: Backbone,
+    image: Tensor,
+    clock: Clock,
+    stock_output: bytes | None,
+    weights: str | None,
 ) -> dict[str, float]:
-    """Further fields of the first run of a command: for layers the machine's ceilings; for a mode
-    that changes arithmetic the difference of its output from stock's; for weights of the user's how
-    many values are denormal, if any. A field that memory does not suffice for is left out."""
+    """Further fields of the first run of a command: for layers the machine's ceilings; the
+    difference of its output from the stock output, if there is one; for weights of the user's how
+    many values are denormal, if any. A field that memory does not suffice for is left out.
+
+    stock_output: the bytes of a reference, if there is one. weights: of a user's network, their
+    digest before the mode."""
 
     def ceilings() -> dict[str, float]:
         return asdict(measure_ceilings(image.device, image.dtype, clock))
 
     def difference() -> dict[str, float]:
-        value = output_difference(options.workload, backbone.network, image, options.mode)
+        value = difference_from_stock(backbone, image, read(stock_output), weights)
         return {} if value is None else {"output_difference": value}
 
     def denormals() -> dict[str, float]:
@@ -37,16 +47,34 @@ def measure_yardsticks(
         return {f"denormal_{name}": count for name, count in found.items() if count}
 
     fields = {}
-    if not is_first:
-        return fields
     if options.target == "layer":
         fields |= _if_memory_suffices(ceilings)
-    if not options.mode.is_exact:
+    if stock_output is not None:
         fields |= _if_memory_suffices(difference)
     eager = options.mode.runtime == PYTORCH and not options.mode.compile  # others do not tell
     if eager and options.workload.has_given_values:
         fields |= _if_memory_suffices(denormals)
     return fields
+
+
+def difference_from_stock(
+    backbone: Backbone, image: Tensor, stock: Reference, weights: str | None
+) -> float | None:
+    """How far the output for an image (B, C, H, W) is from the stock output, over the largest value
+    of that; see `output_difference()`. None, with a line on stderr, if the two cannot be compared:
+    a user's network may have other weights in each process, or another output in each pass."""
+    name = backbone.name
+    if backbone.is_own and weights != stock.weights:
+        ending.say(f"no output difference: {name} has other weights in each process; seed them")
+        return None
+    if stock.varies:
+        ending.say(f"no output difference: {name} has another output in each pass")
+        return None
+    outputs = outputs_of(backbone.network, image)
+    if [output.shape for output in outputs] != [output.shape for output in stock.outputs]:
+        ending.say(f"no output difference: {name} gives outputs of other shapes than stock")
+        return None
+    return output_difference(outputs, stock.outputs)
 
 
 def _if_memory_suffices(measure: Callable[[], dict[str, float]]) -> dict[str, float]:

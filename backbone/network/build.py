@@ -110,6 +110,10 @@ def _dilate(network: nn.Module, output_stride: int) -> None:
 def _settle_batch_norms(name: str, network: nn.Module) -> None:
     """Give batch norms the statistics of two random images. As they are made, they change nothing,
     and activations shrink to 1e-9 by the last of them: what a mode does to the output could not be
-    told."""
+    told. oneDNN takes no part, whose arithmetic variables of the environment change."""
     size = 224 if name == "maxvit_t" else 96  # maxvit_t takes no other
-    update_bn([torch.rand(2, 3, size, size)], network)
+    enabled, *_ = torch.backends.mkldnn.set_flags(False)  # flags() would set others too
+    try:
+        update_bn([torch.rand(2, 3, size, size)], network)
+    finally:
+        torch.backends.mkldnn.set_flags(enabled)

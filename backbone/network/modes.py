@@ -1,18 +1,15 @@
-"""The modes that a network can run in, and how far each changes its output."""
+"""The modes that a network can run in."""
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbone.command.errors import Failure, is_out_of_memory
-from backbone.command.options import PYTORCH, Mode, Workload
-from backbone.network.build import Backbone, build
-from backbone.network.outputs import tensors_in
+from backbone.command.errors import Failure, is_out_of_memory, reason_of
+from backbone.command.options import PYTORCH, Mode
+from backbone.network.build import Backbone
 from backbone.network.runtimes import export_network
 
 
@@ -31,12 +28,17 @@ def apply_mode(backbone: Backbone, image: Tensor, mode: Mode) -> Tensor:
 
 def fold_batch_norm(network: nn.Module) -> None:
     """Fold each batch norm into the convolution whose output it alone takes, by torch's fuse(), and
-    leave nn.Identity in its place. Raises Failure where there is none to fold, or one that has
-    hooks, which would go with it."""
+    leave nn.Identity in its place. Raises Failure if torch.fx cannot trace the network, if there is
+    no batch norm to fold, or if one has hooks, which would be lost with it."""
     from torch.fx.experimental.optimization import fuse
 
-    # What tracing would leave in the network itself stays in a copy.
-    fused = dict(fuse(network).named_modules())
+    try:
+        # What tracing would leave in the network itself stays in a copy.
+        fused = dict(fuse(network).named_modules())
+    except Exception as error:  # a forward that branches on values, recurses, calls NumPy, ...
+        if is_out_of_memory(error):
+            raise
+        raise Failure(f"--fold: torch.fx cannot trace this network ({reason_of(error)})") from error
     before = dict(network.named_modules())
     norms = [path for path, module in before.items() if isinstance(module, nn.BatchNorm2d)]
     folded = [path for path in norms if path not in fused]
@@ -103,49 +105,3 @@ def _reason_of_compiler(error: Exception) -> str:
     if " " in torch.__file__:
         return f"{reason}; PyTorch is in a path with spaces, which torch.compile cannot do with"
     return reason
-
-
-def output_difference(
-    workload: Workload, network: nn.Module, image: Tensor, mode: Mode
-) -> float | None:
-    """How far a network's output for an image, in a mode, is from that of the stock network in
-    float32: the largest difference over the largest value, of the tensor where that is the most.
-    None where all values of the stock network's are 0, as of a ViT, whose last layer starts so."""
-    with torch.inference_mode():
-        outputs = [output.float() for output in tensors_in(network(image))]
-        stock, stock_image = build(workload, image.device)
-        with _denormals_as_stock(mode):
-            stock_outputs = [each.float() for each in tensors_in(stock.network(stock_image))]
-    differences = [
-        float((output - stock_output).abs().max() / stock_output.abs().max())
-        for output, stock_output in zip(outputs, stock_outputs, strict=True)
-        if stock_output.any()
-    ]
-    return max(differences, default=None)
-
-
-def flush_denormals() -> None:
-    """Have this process take denormal values for 0. It comes before the first computation: threads
-    that this one starts later do as it does, those that are there do not. Raises Failure where the
-    CPU cannot do it."""
-    for dtype in (np.float32, np.float64):  # whose smallest values numpy would warn of later
-        np.finfo(dtype)
-    if not torch.set_flush_denormal(True):
-        raise Failure("--flush-denormal: PyTorch cannot do it on this CPU")
-
-
-@contextlib.contextmanager
-def _denormals_as_stock(mode: Mode) -> Iterator[None]:
-    """Denormal values are themselves inside, also where a mode flushes them: on this thread alone,
-    since the others cannot be told."""
-    if not mode.flush_denormal:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(False)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(True)
-        torch.set_num_threads(threads)

@@ -1,8 +1,10 @@
-"""The tensors that a network gives, in whatever they stand: tuples, lists, dictionaries, ..."""
+"""The tensors that a network gives, in tuples, lists, dictionaries, ..., and how far they are from
+others."""
 
 from dataclasses import fields, is_dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 
@@ -22,3 +24,37 @@ def as_plain(values: object) -> object:
     if type(values) in (list, tuple):
         return type(values)(map(as_plain, values))
     return values
+
+
+def outputs_of(network: nn.Module, image: Tensor) -> list[Tensor]:
+    """The tensors that a network gives for an image (B, C, H, W), on the CPU and in float32;
+    complex ones as pairs of real values."""
+    with torch.inference_mode():
+        outputs = tensors_in(network(image))
+        reals = [
+            torch.view_as_real(output.resolve_conj()) if output.is_complex() else output
+            for output in outputs
+        ]
+        return [output.float().cpu() for output in reals]
+
+
+def are_equal(outputs: list[Tensor], others: list[Tensor]) -> bool:
+    """Whether two passes gave the same values; NaN is the same as NaN."""
+    if [output.shape for output in outputs] != [other.shape for other in others]:
+        return False
+    pairs = zip(outputs, others, strict=True)
+    return all(torch.allclose(*pair, rtol=0, atol=0, equal_nan=True) for pair in pairs)
+
+
+def output_difference(outputs: list[Tensor], stock: list[Tensor]) -> float | None:
+    """The largest difference of outputs from the stock outputs, of the same shapes, over the
+    largest stock value, of the tensor for which that is largest; 0 if all values are equal, NaN if
+    a value is. A tensor is left out if its stock values all are 0, as a ViT's are with random
+    weights, and its own are finite; None if none is left."""
+    differences = [
+        torch.where(output == expected, 0.0, (output - expected).abs()).max() / expected.abs().max()
+        for output, expected in zip(outputs, stock, strict=True)
+        if expected.numel() and (expected.any() or not output.isfinite().all())
+    ]
+    # Unlike Python's, this maximum of a NaN and a number is NaN.
+    return float(torch.stack(differences).max()) if differences else None

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import random
 import sys
 import traceback
 from collections.abc import Iterator
@@ -9,40 +10,79 @@ from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from backbone.command.errors import Failure
+from backbone.command.errors import Failure, is_out_of_memory
 
 _found: dict[str, object] = {}  # what each model stands for, as it was when its file had been run
 
 
 def load_own(model: str) -> nn.Module:
-    """A network of its own at each call, on the CPU: what NAME stands for in FILE.py is a module,
-    or something that is called without arguments and returns one. The file may import what stands
-    beside it. Random weights are the same at each call. Raises Failure, which names the file's
-    line, where it fails, and where NAME gives nothing of that kind."""
+    """A new network at each call, on the CPU: NAME in FILE.py is a module, or a callable that takes
+    no arguments and returns one. The file may import modules beside it. The random generators of
+    Python, NumPy and PyTorch are seeded before it is imported, and before NAME is called. Raises
+    Failure, which names the file's line, if it fails, and if NAME gives no module."""
     file, _, name = model.rpartition(":")
-    try:
-        with torch.device("cpu"), _imports_beside(Path(file)):
-            if model not in _found:
-                _found[model] = _run_file(Path(file), name)
-            torch.manual_seed(0)
-            found = _found[model]
-            network = deepcopy(found) if isinstance(found, nn.Module) else found()
-    except Failure:
-        raise
-    except (Exception, SystemExit) as error:  # of the file's own, which may be any
-        reason = traceback.format_exception_only(error)[-1].strip()
-        raise Failure(f"{_place_of(error, file)}: {reason}") from error
+    with failing_at_its_line(model), torch.device("cpu"), _imports_beside(Path(file)):
+        if model not in _found:
+            _seed_generators()
+            _found[model] = _run_file(Path(file), name)
+        _seed_generators()
+        found = _found[model]
+        network = deepcopy(found) if isinstance(found, nn.Module) else found()
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise Failure(f"{file}: {name} is no torch.nn.Module and returns none, but a {kind}")
     if isinstance(network, torch.jit.ScriptModule) or hasattr(network, "_orig_mod"):
         raise Failure(f"{file}: {name} is compiled already; give the module that it is made of")
-    if any(tensor.is_meta for tensor in [*network.parameters(), *network.buffers()]):
+    if path := _path_of_cycle(network):
+        raise Failure(f"{file}: {name} is no tree of modules: {path} contains itself")
+    state = [*network.parameters(), *network.buffers()]
+    if any(map(is_lazy, state)):
+        raise Failure(
+            f"{file}: {name} has lazy modules, whose weights have no shape before a first pass; "
+            f"run one in {Path(file).name}"
+        )
+    if any(tensor.is_meta for tensor in state):
         raise Failure(f"{file}: the weights of {name} are on the meta device, and have no values")
     return network
+
+
+@contextlib.contextmanager
+def failing_at_its_line(model: str) -> Iterator[None]:
+    """Errors inside become a Failure that names the line of FILE.py of a model FILE.py:NAME through
+    which they come, if any; also an exit or an interrupt that it raises. Memory that does not
+    suffice, and errors of torchvision's networks, stay as they are."""
+    file = model.rpartition(":")[0]
+    try:
+        yield
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if not file or isinstance(error, Failure) or is_out_of_memory(error):
+            raise
+        reason = traceback.format_exception_only(error)[-1].strip()
+        raise Failure(f"{_place_of(error, file)}: {reason}") from error
+
+
+def _seed_generators() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+def _path_of_cycle(module: nn.Module, path: str = "", around: tuple[nn.Module, ...] = ()) -> str:
+    """The path of the first module that contains itself; "" if there is none."""
+    for name, child in module._modules.items():
+        if child is None:
+            continue
+        below = f"{path}.{name}".lstrip(".")
+        if any(child is outer for outer in (*around, module)):
+            return below
+        if found := _path_of_cycle(child, below, (*around, module)):
+            return found
+    return ""
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
-"""Weights from a file."""
+"""Weights: from a file, and their digest."""
 
+import hashlib
 import pickle
 from collections.abc import Sequence
 
@@ -73,3 +74,11 @@ def _read_safetensors(file: str) -> dict[str, Tensor]:
         return load_file(file)
     except SafetensorError as error:
         raise Failure(f"{file} is no file of safetensors, or cut short: {error}") from error
+
+
+def digest_of(network: nn.Module) -> str:
+    """SHA-256 of a network's parameters and buffers."""
+    digest = hashlib.sha256()
+    for tensor in [*network.parameters(), *network.buffers()]:
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -13,6 +13,7 @@ import pyperf
 from backbone.command.errors import Failure
 from backbone.record import schema
 from backbone.record.names import name_row, number_rows
+from backbone.record.reading import read_stored
 from backbone.record.rows import Cost, Kernels, Record, Row
 
 # pyperf collects more, host name and paths among it; a record says nothing of its user.
@@ -57,16 +58,6 @@ def _join_kernels(*rows: Row) -> tuple[Kernels | None, ...]:
     if not any(row.kernels for row in rows):
         return ()
     return tuple(kernels for row in rows for kernels in row.kernels or [None] * len(row.samples))
-
-
-def mode_of(record: Record, stock: Record) -> str:
-    """A record's mode as one would type it: the variables of the environment that stock did not
-    have so, and flags; nothing for stock."""
-    fields = sorted(record.conditions.items() - stock.conditions.items())
-    words = [f"{name}={value}" for name, value in fields if schema.is_of_environment(name)]
-    if "mode" in record.conditions:
-        words.append(record.conditions["mode"])
-    return " ".join(words)
 
 
 def dumps(record: Record) -> str:
@@ -126,10 +117,10 @@ def loads(text: str, file: Path | str) -> Record:
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
         rows = [_row_of(benchmark) for benchmark in benchmarks]
+        metadata = benchmarks[-1].get_metadata()
+        metadata |= _fields_of_mode(metadata.get("mode", ""))
         conditions = {
-            field: value
-            for field, value in benchmarks[-1].get_metadata().items()
-            if schema.is_of_conditions(field)
+            field: value for field, value in metadata.items() if schema.is_of_conditions(field)
         }
         runs = [
             {field: value for field, value in run.get_metadata().items() if field in schema.RUN}
@@ -140,9 +131,19 @@ def loads(text: str, file: Path | str) -> Record:
     return Record(rows=number_rows(rows), conditions=conditions, runs=runs)
 
 
+def _fields_of_mode(flags: str) -> dict[str, str]:
+    """The conditions of a mode in a record that was stored when a mode was its flags in one text.
+    (dtype has always been a condition of its own.)"""
+    words = flags.split()
+    fields = {word[2:].replace("-", "_"): "True" for word in words if word.startswith("--")}
+    if "runtime" in fields:
+        fields["runtime"] = words[words.index("--runtime") + 1]
+    return {field: value for field, value in fields.items() if field != "dtype"}
+
+
 def load(file: Path) -> Record:
-    """The record in a file. Raises Failure where it is none, and OSError."""
-    return loads(file.read_text("utf-8", "replace"), file)
+    """The record in a file. Raises Failure if it is none or is missing."""
+    return loads(read_stored(file), file)
 
 
 def _row_of(benchmark: pyperf.Benchmark) -> Row:
@@ -153,7 +154,9 @@ def _row_of(benchmark: pyperf.Benchmark) -> Row:
     cost = None
     if "macs" in fields:
         cost = Cost(
-            kind=fields.get("kind", ""), macs=fields["macs"], bytes_moved=fields["bytes_moved"]
+            kind=fields.get("kind", ""),
+            macs=int(fields["macs"]),
+            bytes_moved=int(fields["bytes_moved"]),
         )
     return Row(
         level=fields["level"],

@@ -1,11 +1,12 @@
 """Rows and records: what was timed, what it costs, how long each pass of it took, and where."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
 
-from backbone.command.options import EXACT_MODES
+from backbone.command.options import PYTORCH, Mode
+from backbone.record import schema
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,40 @@ class Record:
     runs: list[dict[str, str | int | float]]
 
     @property
-    def is_exact(self) -> bool:
-        """Whether the output is stock's, bit for bit, by the mode."""
-        return self.conditions.get("mode", "") in EXACT_MODES
+    def mode(self) -> Mode:
+        """How the network was run, by its flags."""
+
+        def is_set(name: str) -> bool:
+            return self.conditions.get(name) == "True"
+
+        return Mode(
+            keep_memory=is_set("keep_memory"),
+            channels_last=is_set("channels_last"),
+            fold=is_set("fold"),
+            compile=is_set("compile"),
+            freeze=is_set("freeze"),
+            train=is_set("train"),
+            dtype=self.conditions.get("dtype", "float32"),
+            runtime=self.conditions.get("runtime", PYTORCH),
+        )
 
     @property
-    def is_of_training(self) -> bool:
-        """Whether the network was in training mode, which makes it another function."""
-        return "--train" in self.conditions.get("mode", "").split()
+    def variables(self) -> dict[str, str]:
+        """The variables of the environment among the conditions."""
+        return {
+            name: value for name, value in self.conditions.items() if schema.is_of_environment(name)
+        }
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the output was measured to be bit-identical to stock's, or the mode is stock."""
+        difference = self.median("output_difference")
+        if difference is not None:
+            return difference == 0
+        if "stop_rule" in self.conditions:
+            return self.mode == Mode()
+        # Stored when this was not measured of all modes.
+        return replace(self.mode, keep_memory=False) == Mode()
 
     @property
     def whole(self) -> Row:

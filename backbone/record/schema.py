@@ -16,7 +16,12 @@ CONDITIONS = {
     "dataset": "cityscapes, pascal, or a size, HxW or CxHxW",
     "batch_size": "images in a pass",
     "target": "model, block or layer",
-    "mode": "its flags, as one would type them; stock has none",
+    "channels_last": "True in this memory format",
+    "fold": "True where batch norms are folded into convolutions",
+    "compile": "True where torch.compile has compiled the network",
+    "freeze": "True where it takes weights as constants",
+    "train": "True in training mode",
+    "runtime": "what runs the network, where that is not PyTorch",
     "dtype": "of network and image; where another runtime runs it, what that computes in",
     "warmup": "passes before the timed ones, of each process",
     "iterations": "timed passes of each process",
@@ -59,6 +64,7 @@ RUN = {
     "order_seed": "of the random order of turns; with the round added, of Python's hashes",
     "involuntary_context_switches": "in all timed passes",
     "stolen_time": "seconds of the machine's processors during the timed passes, by /proc/stat",
+    "cut_over_uncut": "the pass cut into parts over the network's own, medians, in one process",
     "system_time": "seconds of a pass in the system, the median",
     "peak_resident_memory": "the most bytes that the process has had",
     "peak_allocated_memory": "the most bytes that CUDA's allocator has held",
@@ -66,7 +72,7 @@ RUN = {
     "denormal_weights": "of the first run: how many of the weights' values are denormal, if any",
     "denormal_activations": "likewise of the values that the operators of a pass give",
     "export_time": "seconds of the export to another runtime",
-    "output_difference": "of the first run: largest from stock's, over stock's largest value",
+    "output_difference": "of the first run: largest from stock's, over its largest value; or NaN",
     "flops_per_second": "the machine's ceiling of arithmetic",
     "bytes_per_second": "the machine's ceiling of memory",
 }
@@ -91,6 +97,9 @@ ROW = {
 
 
 ENVIRONMENT = f"{CPU_ENVIRONMENT}|{CUDA_ENVIRONMENT}"
+NO_ARITHMETIC = "CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|HOME|PATH.*|VERSION|MPS_.*)"
+NO_ARITHMETIC += "|NVIDIA_(VISIBLE_DEVICES|DRIVER_.*|REQUIRE_.*|PRODUCT_.*)"
+NO_ARITHMETIC += "|.*_NUM_THREADS|.*_VERBOSE"
 
 
 def environment(pattern: str) -> dict[str, str]:
@@ -106,6 +115,13 @@ def environment(pattern: str) -> dict[str, str]:
 def is_of_environment(field: str) -> bool:
     """Whether a field is a variable of the environment."""
     return bool(re.fullmatch(ENVIRONMENT, field))
+
+
+def may_change_output(name: str) -> bool:
+    """Whether a variable of the environment may change what a network computes: one of those that
+    are conditions, unless it only says which device, how many threads, what to print or what is
+    installed."""
+    return is_of_environment(name) and not re.fullmatch(NO_ARITHMETIC, name)
 
 
 def is_of_conditions(field: str) -> bool:

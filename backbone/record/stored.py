@@ -1,40 +1,33 @@
-"""The stored files, read back as one collection. What is not what it should be is a Failure."""
+"""What is stored of the same network, device and image size: times by target, and modes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backbone.command.errors import Failure
-from backbone.command.files import ROOT
-from backbone.record import records
+from backbone.command.options import Mode
 from backbone.record.rows import Ceilings, Record, Row
-from backbone.record.titles import (
-    MAIN_NETWORK,
-    dataset_order,
-    dataset_title,
-    labels_of,
-    network_title,
-)
-
-TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
-TIMES = ("*_stats*", "cpu/*_stats*")
-MODES = tuple(f"{folder}/modes" for folder in TIMES)
+from backbone.record.titles import MAIN_NETWORK
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The runs of one network in one configuration at one dataset's size.
+    """What stored records are of: one network on one device, at one image size.
 
-    network, dataset: titles. device: its name, with that of its folder under devices/. labels:
-    what of the conditions is not the default, such as a mode. records: by target or by mode.
-    files: those of the records.
+    network, dataset: titles. device: its name, with that of its folder under devices/. mode: of
+    times; of a set of modes stock's. settings: what else is not the default, such as a batch size.
+    files: the records, by the files that they are in.
     """
 
     network: str
     device: str
-    labels: list[str]
     dataset: str
-    records: dict[str, Record]
-    files: dict[str, Path]
+    mode: Mode
+    settings: list[str]
+    files: dict[Path, Record]
+
+    @property
+    def labels(self) -> list[str]:
+        """What is not the default."""
+        return [*filter(None, [self.mode.flags]), *self.settings]
 
     @property
     def configuration(self) -> str:
@@ -46,159 +39,111 @@ class Stored:
         """Dataset and configuration."""
         return f"{self.dataset}, {self.configuration}"
 
+
+@dataclass(frozen=True)
+class StoredTimes(Stored):
+    """The runs of each target in one mode."""
+
+    model: Record
+    block: Record
+    layer: Record
+
     @property
     def is_stock(self) -> bool:
         """Whether the times are of no mode."""
-        return "mode" not in self.records["model"].conditions
+        return self.mode == Mode()
+
+    @property
+    def stages(self) -> list[Row]:
+        """The rows of the stages."""
+        return [row for row in self.block.rows if row.level == "block"]
+
+    @property
+    def operations(self) -> list[Row]:
+        """The rows of the operations."""
+        return [row for row in self.layer.rows if row.level == "layer"]
 
     def share_of(self, path: str) -> float | None:
-        """The part of the stages' time that is spent in a module; None where there is none."""
-        rows = self.rows("block")
-        inside = [row.mean for row in rows if f"{row.path}.".startswith(f"{path}.")]
-        return sum(inside) / sum(row.mean for row in rows) if inside else None
+        """The part of the stages' time that is spent in a module; None if there is none."""
+        inside = [row.mean for row in self.stages if f"{row.path}.".startswith(f"{path}.")]
+        return sum(inside) / sum(row.mean for row in self.stages) if inside else None
 
     @property
     def macs(self) -> int:
-        """Of a pass; 0 where its record does not say."""
-        cost = self.records["model"].whole.cost
+        """Of a pass; 0 if its record does not say."""
+        cost = self.model.whole.cost
         return cost.macs if cost else 0
 
     @property
     def ceilings(self) -> Ceilings | None:
         """The machine's ceilings, medians over the runs of the layers that have them, if any."""
-        layers = self.records["layer"]
-        flops, moved = layers.median("flops_per_second"), layers.median("bytes_per_second")
+        flops = self.layer.median("flops_per_second")
+        moved = self.layer.median("bytes_per_second")
         return None if flops is None or moved is None else Ceilings(flops, moved)
 
-    def rows(self, target: str) -> list[Row]:
-        """The rows of a target: of the whole pass, of the stages, or of the operations."""
-        return [row for row in self.records[target].rows if row.level == target]
+
+@dataclass(frozen=True)
+class StoredMode:
+    """The runs of the whole pass in one mode.
+
+    mode: its flags. variables: of the environment, that stock does not have so, by name. is_again:
+    whether it is stock, measured a second time.
+    """
+
+    mode: Mode
+    variables: dict[str, str]
+    record: Record
+    is_again: bool = False
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether it is stock, measured once or again."""
+        return self.mode == Mode() and not self.variables
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is stock but for the memory, which the process keeps."""
+        return self.mode == Mode(keep_memory=True) and not self.variables
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is stock, or was measured to give the same output, bit for bit."""
+        is_measured = self.record.median("output_difference") is not None
+        is_old = "stop_rule" not in self.record.conditions
+        return self.record.is_exact and (is_measured or is_old or not self.variables)
+
+    @property
+    def is_of_allocator(self) -> bool:
+        """Whether it is exact, and differs from stock by where its memory comes from alone."""
+        return self.is_exact and replace(self.mode, keep_memory=False) == Mode()
+
+    @property
+    def name(self) -> str:
+        """The mode as one would type it."""
+        if self.is_stock:
+            return "stock again" if self.is_again else "stock"
+        variables = [f"{name}={value}" for name, value in self.variables.items()]
+        return " ".join([*variables, *filter(None, [self.mode.flags])])
 
 
-def load_times() -> list[Stored]:
-    """The timers' records by target, checked to be of the same run; by dataset and MACs."""
-    times = []
-    for folder in folders_of(*TIMES):
-        folders = [folder / subfolder for subfolder in TARGET_FOLDERS.values()]
-        for name in sorted({file.name for each in folders for file in records_in(each)}):
-            times.append(load_times_of(folder, name))
-    if not of_main_network(times):
-        raise Failure(f"no stored times in {ROOT}; see stats.sh")
-    return sorted(times, key=lambda stored: (dataset_order(stored.dataset), stored.macs))
+@dataclass(frozen=True)
+class StoredModes(Stored):
+    """The modes of one input: stock, then stock again if it is there, then the others, the fastest
+    first."""
+
+    modes: list[StoredMode]
+
+    @property
+    def stock(self) -> StoredMode:
+        """Stock, which all modes are compared with."""
+        return self.modes[0]
+
+    @property
+    def kept(self) -> StoredMode | None:
+        """Memory kept, which modes are also compared with; None if it was not measured."""
+        return next((mode for mode in self.modes if mode.is_kept), None)
 
 
-def load_times_of(folder: Path, name: str) -> Stored:
-    """The records of a name in a folder of times and those inside it, by target."""
-    files = {target: folder / inside / name for target, inside in TARGET_FOLDERS.items()}
-    loaded = {target: records.load(file) for target, file in files.items()}
-    for target, record in loaded.items():
-        _check_same_run(files[target], record, loaded["model"], target)
-    return _stored(folder, loaded, files, loaded["model"].conditions)
-
-
-def _check_same_run(file: Path, record: Record, first: Record, target: str) -> None:
-    """Raise Failure if a record has other rounds than a first one, or another target."""
-    expected = _comparable(first) | {"target": target}
-    here = _comparable(record)
-    if unlike := sorted(dict(here.items() ^ expected.items())):
-        raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
-
-
-def _comparable(record: Record) -> dict[str, object]:
-    """The conditions and rounds that the records of one measurement share. (A command that is in
-    several groups of a round has more passes.)"""
-    fields = {"runs": record.rounds} | record.conditions
-    return {name: fields[name] for name in fields.keys() - {"passes"}}
-
-
-def of_main_network(times: list[Stored]) -> list[Stored]:
+def of_main_network(times: list[StoredTimes]) -> list[StoredTimes]:
     """MobileNet-V2's times."""
     return [stored for stored in times if stored.network == MAIN_NETWORK]
-
-
-def load_modes() -> list[list[Stored]]:
-    """The modes of all inputs, for each network and configuration: records by the mode as one
-    would type it, the fastest first; before these "stock" and "stock again"."""
-    groups: dict[tuple[str, str], list[Stored]] = {}
-    for folder in folders_of(*MODES):
-        left = set(records_in(folder))
-        for stock in records_in(folder, "*_stock"):
-            stored = load_modes_of(folder, stock.stem.removesuffix("stock"))
-            left -= set(stored.files.values())
-            groups.setdefault((stored.network, stored.configuration), []).append(stored)
-        if left:
-            raise Failure(f"{min(left)} has no record of the stock pass beside it")
-    for inputs in groups.values():
-        inputs.sort(key=lambda stored: dataset_order(stored.dataset))
-    return list(groups.values())
-
-
-def load_modes_of(folder: Path, start: str) -> Stored:
-    """The modes of one network and input: the records in a folder whose names start like this.
-    Raises Failure if two are of the same mode."""
-    loaded: dict[str, Record] = {}
-    files: dict[str, Path] = {}
-    stock = folder / f"{start}stock.json"
-    others = [file for file in records_in(folder, f"{start}*") if file != stock]
-    for file in (stock, *others):
-        record = records.load(file)
-        again = "stock again" if "stock" in loaded else "stock"
-        mode = records.mode_of(record, loaded.get("stock", record)) or again
-        if mode in loaded:
-            raise Failure(f"{file} has the same mode as {files[mode].name}: {mode}")
-        loaded[mode] = record
-        files[mode] = file
-    ordered = {mode: loaded[mode] for mode in _in_order(loaded)}
-    return _stored(folder.parent, ordered, files, loaded["stock"].conditions)
-
-
-def _in_order(loaded: dict[str, Record]) -> list[str]:
-    """Modes, the fastest first, behind the stock pass."""
-    stock = [mode for mode in ("stock", "stock again") if mode in loaded]
-    others = loaded.keys() - set(stock)
-    return stock + sorted(others, key=lambda mode: loaded[mode].whole.mean)
-
-
-def _stored(
-    folder: Path,
-    loaded: dict[str, Record],
-    files: dict[str, Path],
-    conditions: dict[str, str | int],
-) -> Stored:
-    if missing := {"network", "dataset", "device", "batch_size"} - conditions.keys():
-        raise Failure(f"{next(iter(files.values()))} does not say its {min(missing)}")
-    return Stored(
-        network=network_title(
-            conditions["network"],
-            conditions.get("output_stride", 32),
-            is_own="file_id" in conditions,
-        ),
-        device=conditions["device"] + device_folder(folder),
-        labels=list(labels_of(conditions)),
-        dataset=dataset_title(str(conditions["dataset"])),
-        records=loaded,
-        files=files,
-    )
-
-
-def records_in(folder: Path, pattern: str = "*_*") -> list[Path]:
-    """The records in a folder whose names are like this, without the ending; also one that is
-    missing beside its text, which reading it will tell."""
-    files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}.txt")]
-    return sorted({file.with_suffix(".json") for file in files})
-
-
-def device_folder(folder: Path) -> str:
-    """The name of a device's own folder under devices/, as tables have it."""
-    if not folder.is_relative_to(ROOT):
-        return ""
-    parts = folder.relative_to(ROOT).parts
-    return f" ({parts[1]})" if parts[0] == "devices" else ""
-
-
-def folders_of(*names: str) -> list[Path]:
-    """The folders of such names that hold files, here and of each device; MobileNet-V2's first."""
-    roots = (ROOT, *sorted(ROOT.glob("devices/*")))
-    folders = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
-    folders = [folder for folder in folders if records_in(folder)]
-    return sorted(folders, key=lambda folder: "/mobilenetv2_stats" not in str(folder))

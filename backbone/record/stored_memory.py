@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backbone.command.errors import Failure
-from backbone.record import memory
-from backbone.record.memory import MemoryReport, Structure
-from backbone.record.stored import device_folder, folders_of, records_in
+from backbone.record import memory_record
+from backbone.record.loading import device_folder, folders_of, records_in
+from backbone.record.memory_record import MemoryReport, Structure
 from backbone.record.titles import dataset_order, dataset_title, network_title
 
 
@@ -26,14 +26,14 @@ class StoredMemory:
 def load_memory() -> list[StoredMemory]:
     """The memory reports, each with the structure of the same input, dataset by dataset."""
     structures = [
-        (file, memory.load_structure(file))
+        (file, memory_record.load_structure(file))
         for folder in folders_of("model_structures*")
         for file in records_in(folder)
     ]
     pairs = []
     for folder in folders_of("memory_reports*"):
         for file in records_in(folder):
-            report = memory.load_report(file)
+            report = memory_record.load_report(file)
             device = report.device + device_folder(folder)
             if any(pair.report.input == report.input and pair.device == device for pair in pairs):
                 continue  # made with --device, on a machine where that is the default

@@ -26,10 +26,8 @@ def network_title(network: str, output_stride: int, is_own: bool) -> str:
     return title if output_stride == 32 else f"{title}, output stride {output_stride}"
 
 
-def labels_of(conditions: dict[str, str | int]) -> Iterator[str]:
-    """What tables say of conditions beside the device, where it is not the default."""
-    if "mode" in conditions:
-        yield str(conditions["mode"])
+def settings_of(conditions: dict[str, str | int]) -> Iterator[str]:
+    """What tables say of conditions, beside device and mode, that are not the default."""
     if conditions["batch_size"] != 1:
         yield f"batch size {conditions['batch_size']}"
     if "weights" in conditions:

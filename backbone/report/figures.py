@@ -9,6 +9,7 @@ from itertools import groupby
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from backbone.record.stored import StoredTimes
 from backbone.record.titles import DATASET_TITLES
 from backbone.report.mode_panels import draw_allocators, draw_modes, has_allocators
 from backbone.report.panels import (
@@ -24,10 +25,8 @@ from backbone.report.tables import Results
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: the part of RESULTS.md that it is in, its file's name, what it shows, and what
-    draws its SVG text."""
+    """A picture: its file's name, what it shows, and what draws its SVG text."""
 
-    part: str
     file: str
     shows: str
     draw: Callable[[str], str]
@@ -43,44 +42,70 @@ class Picture:
         return self.draw(self.file)
 
 
-def list_pictures(results: Results) -> Iterator[Picture]:
-    """The pictures that the stored files make, in the order of RESULTS.md."""
+def part_pictures(results: Results) -> Iterator[Picture]:
+    """What passes are made of."""
     passes = split_passes(results.main_network, results.times)
     if passes:
         by_input = [
             list(group) for _, group in groupby(passes, key=lambda each: each.times.dataset)
         ]
         draw = partial(_draw, partial(draw_parts, colour_kinds(passes)), by_input, 2.4)
-        yield Picture("What a pass is made of", "parts.svg", "What a pass is made of", draw)
-    names = {title: dataset for dataset, title in DATASET_TITLES.items()}
-    for title in dict.fromkeys(times.dataset for times in results.main_network):
-        dataset = names.get(title, title)
-        here = [times for times in results.main_network if times.dataset == title]
-        draw = partial(_draw, draw_latency, [here], 3.2)
+        yield Picture("parts.svg", "What a pass is made of", draw)
+
+
+def stage_pictures(results: Results) -> Iterator[Picture]:
+    """The latency of the stages, one of each dataset."""
+    for title, times in _by_dataset(results.main_network).items():
+        draw = partial(_draw, draw_latency, [times], 3.2)
         shows = f"Latency of the 21 stages, {title}"
-        yield Picture("Stages", f"latency_{dataset}.svg", shows, draw)
-        known = [times for times in here if times.is_stock and times.ceilings]
+        yield Picture(f"latency_{_name_of(title)}.svg", shows, draw)
+
+
+def roofline_pictures(results: Results) -> Iterator[Picture]:
+    """The operations under the roofline, one of each dataset."""
+    for title, times in _by_dataset(results.main_network).items():
+        known = [each for each in times if each.is_stock and each.ceilings]
         if known:
             draw = partial(_draw, draw_roofline, known, 4.4, widths=(1, 3))
             shows = f"Roofline of the operations, {title}"
-            yield Picture("Floors", f"roofline_{dataset}.svg", shows, draw)
+            yield Picture(f"roofline_{_name_of(title)}.svg", shows, draw)
+
+
+def mode_pictures(results: Results) -> Iterator[Picture]:
+    """The speed-up of the modes."""
     if results.modes:
         draw = partial(_draw, draw_modes, results.modes, 6.4)
-        shows = "Speed-up of the modes over the stock pass"
-        yield Picture("Speed-up of the modes", "modes.svg", shows, draw)
-        with_variables = [inputs for inputs in results.modes if has_allocators(inputs)]
-        if with_variables:
-            draw = partial(_draw, draw_allocators, with_variables, 3.2, widths=(3, 2))
-            shows = "Allocators: speed-up and peak memory"
-            yield Picture("Allocators", "allocators.svg", shows, draw)
+        yield Picture("modes.svg", "Speed-up of the modes over the stock pass", draw)
+
+
+def allocator_pictures(results: Results) -> Iterator[Picture]:
+    """The speed-up by allocators."""
+    with_allocators = [inputs for inputs in results.modes if has_allocators(inputs)]
+    if with_allocators:
+        draw = partial(_draw, draw_allocators, with_allocators, 3.2, widths=(3, 2))
+        yield Picture("allocators.svg", "Allocators: speed-up and peak memory", draw)
+
+
+def network_pictures(results: Results) -> Iterator[Picture]:
+    """The time of networks against their MACs."""
     if results.others:
-        inputs = [
-            [each for each in results.networks if each.dataset == title]
-            for title in dict.fromkeys(each.dataset for each in results.networks)
-        ]
-        draw = partial(_draw, draw_networks, list(filter(None, inputs)), 3.6)
-        shows = "Time that a billion MACs take in each network"
-        yield Picture("Time against MACs", "networks.svg", shows, draw)
+        inputs = list(_by_dataset(results.networks).values())
+        draw = partial(_draw, draw_networks, inputs, 3.6)
+        yield Picture("networks.svg", "Time that a billion MACs take in each network", draw)
+
+
+def _by_dataset(times: list[StoredTimes]) -> dict[str, list[StoredTimes]]:
+    """Times by the title of their dataset."""
+    return {
+        title: [each for each in times if each.dataset == title]
+        for title in dict.fromkeys(each.dataset for each in times)
+    }
+
+
+def _name_of(title: str) -> str:
+    """The name of a dataset, by its title; of an image size, that itself."""
+    names = {title: name for name, title in DATASET_TITLES.items()}
+    return names.get(title, title)
 
 
 def _draw(

@@ -3,26 +3,30 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from operator import attrgetter
+from typing import TypeVar
 
-from backbone.command.options import KEEP_MEMORY
-from backbone.record.stored import Stored
+from backbone.command.options import Mode
+from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.stored_memory import StoredMemory
 from backbone.record.study import StudyRow, load_study
 from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK, count
 from backbone.report.kinds import sum_by_kind, sum_rows, word_shares
 from backbone.report.markdown import format_table
-from backbone.report.modes import (
-    FIRST,
-    fastest_of_kind,
+from backbone.report.mode_tables import (
+    CATEGORIES,
+    Category,
+    fastest_modes,
     may_be_as_fast,
     show_difference,
 )
 from backbone.report.numbers import show_mean
-from backbone.report.parts import parts_of
+from backbone.report.parts import parts_of, with_memory_kept
 from backbone.report.summary import format_times
 from backbone.report.tables import Results, memory_cells, sizes_of, time_cells
 from backbone.statistics.looks import level_of
 from backbone.statistics.ratios import mean_of_rounds
+
+Kind = TypeVar("Kind", bound=Stored)
 
 MOST = 3  # modes, or kinds of operations, that are told
 
@@ -46,32 +50,31 @@ def format_front(results: Results) -> dict[str, list[str]]:
     }
 
 
-def _of_datasets(times: list[Stored]) -> list[Stored]:
+def _of_datasets(times: list[Kind]) -> list[Kind]:
     """The times at the datasets' image sizes; all times, if there are none."""
     return [each for each in times if each.dataset in DATASET_TITLES.values()] or times
 
 
-def short_cells(modes: list[Stored]) -> Iterator[dict[str, str]]:
+def short_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:
     """The fastest modes that there are of each kind, with their price, a column for each input."""
-    stock = [show_mean(mean_of_rounds(each.records["stock"])) for each in modes]
-    heads = [f"{each.title}: stock {time} ms" for each, time in zip(modes, stock, strict=True)]
-    for kind in FIRST:
-        fastest = [_word_fastest(each, kind) for each in modes]
-        yield {"The fastest": kind} | dict(zip(heads, fastest, strict=True))
+    stock = [show_mean(mean_of_rounds(modes.stock.record)) for modes in inputs]
+    heads = [f"{modes.title}: stock {time} ms" for modes, time in zip(inputs, stock, strict=True)]
+    for category in CATEGORIES:
+        fastest = [_word_fastest(modes, category) for modes in inputs]
+        yield {"The fastest": category.title} | dict(zip(heads, fastest, strict=True))
 
 
-def _word_fastest(modes: Stored, kind: str) -> str:
-    """The fastest mode of a kind on an input, how many times as fast as stock it is, and how far
-    its output is from stock's; and which others may be as fast."""
-    fastest = fastest_of_kind(modes, kind)
+def _word_fastest(modes: StoredModes, category: Category) -> str:
+    """The fastest mode of a category on an input, with how many times as fast as stock it is and
+    how far its output is from stock's; and which others may be as fast."""
+    fastest = fastest_modes(modes, category)
     if not fastest:
         return "-"
-    (mode, speed_up), *others = fastest
-    record = modes.records[mode]
-    text = f"`{mode}`: {show_mean(speed_up)} times"
-    if not record.is_exact:
-        text += f", output difference {show_difference(record)}"
-    as_fast = [f"`{other}`" for other, _ in others if may_be_as_fast(modes, other, mode)]
+    (mode, ratio), *others = fastest
+    text = f"`{mode.name}`: {show_mean(ratio)} times"
+    if not mode.is_exact:
+        text += f", output difference {show_difference(mode)}"
+    as_fast = [f"`{other.name}`" for other, _ in others if may_be_as_fast(modes, other, mode)]
     return f"{text}; {', '.join(as_fast)} may be as fast" if as_fast else text
 
 
@@ -81,14 +84,14 @@ def performance_cells(results: Results) -> Iterator[dict[str, str]]:
     study = load_study()
     for dataset, title in DATASET_TITLES.items():
         for times in results.main_network:
-            if times.dataset == title and times.records["model"].is_exact:
+            if times.dataset == title and times.model.is_exact:
                 yield _our_cells(times, results.memory)
         for row in study:
             if row.dataset == dataset:
                 yield _study_cells(row)
 
 
-def _our_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
+def _our_cells(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
     timed = time_cells(times)
     sizes = sizes_of(times, memory)
     heads = ("Allocated Memory (MB)", "# Params (M)", "# Tensors (M)")
@@ -98,9 +101,9 @@ def _our_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     return cells
 
 
-def _threads_of(times: Stored) -> list[str]:
+def _threads_of(times: StoredTimes) -> list[str]:
     """How many threads a CPU's times are of, unless labels say it."""
-    conditions = times.records["model"].conditions
+    conditions = times.model.conditions
     known = "threads" in conditions and "threads_chosen" not in conditions
     return [count(conditions["threads"], "thread")] if known else []
 
@@ -122,7 +125,7 @@ def _study_cells(row: StudyRow) -> dict[str, str]:
 def printed_summary(results: Results) -> Iterator[str]:
     """What stats.sh prints at its end of the stock network, if there are times of it; of the
     smaller input alone."""
-    stock = [times for times in results.main_network if not times.labels]
+    stock = [times for times in results.main_network if times.is_stock and not times.settings]
     if stock:
         smallest = min(stock, key=attrgetter("macs"))
         alike = [
@@ -130,8 +133,9 @@ def printed_summary(results: Results) -> Iterator[str]:
             for times in results.main_network
             if times.dataset == smallest.dataset and times.device == smallest.device
         ]
-        kept = [times for times in alike if times.labels == [KEEP_MEMORY]]
-        yield f"```\n{format_times([smallest, *kept])}```"
+        kept = with_memory_kept(smallest, alike)
+        both = [smallest] if kept is None else [smallest, kept]
+        yield f"```\n{format_times(both)}```"
 
 
 def why_lines(results: Results) -> Iterator[str]:
@@ -142,8 +146,8 @@ def why_lines(results: Results) -> Iterator[str]:
             continue
         parts = parts_of(times, results.times)
         made_of = "" if parts is None else f"{', '.join(word_shares(parts))}; by operation: "
-        rows = times.rows("layer")
-        level = level_of(times.records["layer"].conditions)
+        rows = times.operations
+        level = level_of(times.layer.conditions)
         whole = sum_rows(rows, times.ceilings, level)
         kinds = sum_by_kind(rows, times.ceilings, level)
         shares = [
@@ -170,13 +174,13 @@ def network_cells(results: Results) -> Iterator[dict[str, str]]:
             "# Params (M)": memory_cells(memory[0])["# Params (M)"] if memory else "-",
             f"MACs (G): {inputs}": _of_inputs(alike, lambda times: f"{times.macs / 1e9:,.1f}"),
         }
-        for head, mode in (("Stock", ""), ("Memory kept", KEEP_MEMORY)):
-            of_mode = [each for each in alike if _mode_of(each) == mode]
+        for head, mode in (("Stock", Mode()), ("Memory kept", Mode(keep_memory=True))):
+            of_mode = [each for each in alike if each.mode == mode]
             cells[f"{head} (ms): {inputs}"] = _of_inputs(of_mode, _show_time)
         yield cells
 
 
-def _of_inputs(times: list[Stored], show_one: Callable[[Stored], str]) -> str:
+def _of_inputs(times: list[StoredTimes], show_one: Callable[[StoredTimes], str]) -> str:
     """What is shown of the first times of each dataset; "-" where there are none."""
     firsts = {each.dataset: each for each in reversed(times)}
     return " / ".join(
@@ -184,9 +188,5 @@ def _of_inputs(times: list[Stored], show_one: Callable[[Stored], str]) -> str:
     )
 
 
-def _show_time(times: Stored) -> str:
-    return show_mean(mean_of_rounds(times.records["model"]))
-
-
-def _mode_of(times: Stored) -> str:
-    return str(times.records["model"].conditions.get("mode", ""))
+def _show_time(times: StoredTimes) -> str:
+    return show_mean(mean_of_rounds(times.model))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from backbone.command.errors import Failure
 from backbone.record.rows import Ceilings, Row
-from backbone.record.stored import Stored
+from backbone.record.stored import StoredTimes
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show, show_mean
 from backbone.report.parts import Parts, split_passes
@@ -30,13 +30,13 @@ class KindSum:
     page_faults: float | None
 
 
-def kind_blocks(times: Stored) -> list[str]:
+def kind_blocks(times: StoredTimes) -> list[str]:
     """The operations by kind, and what their floor is; or why there is no such table."""
     ceilings = times.ceilings
     if ceilings is None:
         return [f"- {times.title}: {NO_CEILINGS}"]
-    rows = times.rows("layer")
-    level = level_of(times.records["layer"].conditions)
+    rows = times.operations
+    level = level_of(times.layer.conditions)
     whole = sum_rows(rows, ceilings, level)
     kinds = sum_by_kind(rows, ceilings, level) | {"all": whole}
     gflops = ceilings.flops_per_second / 1e9
@@ -48,7 +48,7 @@ def kind_blocks(times: Stored) -> list[str]:
     ]
 
 
-def word_parts(times: list[Stored], all_times: list[Stored]) -> list[str]:
+def word_parts(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[str]:
     """What passes are made of, a line each of those of which it is known, if there are any."""
     lines = [
         f"- {each.times.title}: {', '.join(word_shares(each.parts))} of {each.parts.whole:,.0f} ms."
@@ -117,7 +117,7 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
     }
 
 
-def list_operations(times: list[Stored]) -> str:
+def list_operations(times: list[StoredTimes]) -> str:
     """The operations by the time that they lose against their floor, one configuration after the
     other, the ten worst apart; or why there is no such list. Raises Failure where there is none at
     all."""
@@ -126,12 +126,12 @@ def list_operations(times: list[Stored]) -> str:
     return "\n\n".join(_operation_lines(stored) for stored in times)
 
 
-def _operation_lines(times: Stored) -> str:
+def _operation_lines(times: StoredTimes) -> str:
     ceilings = times.ceilings
     if ceilings is None:
         return f"{times.title}: {NO_CEILINGS}"
     lines = []
-    for row in sorted(times.rows("layer"), key=lambda row: row.floor(ceilings) - row.mean):
+    for row in sorted(times.operations, key=lambda row: row.floor(ceilings) - row.mean):
         floor = row.floor(ceilings)
         columns = (row.mean - floor, row.reorder_ms or 0, row.mean, floor)
         numbers = " ".join(f"{milliseconds:9.3f}" for milliseconds in columns)

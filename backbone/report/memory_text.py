@@ -4,7 +4,7 @@ from math import prod
 
 from calmsize import size as readable_size
 
-from backbone.record.memory import MemoryReport, Structure
+from backbone.record.memory_record import MemoryReport, Structure
 
 MIB = 2**20
 LINE = "-" * 79  # pytorch-memlab's
@@ -33,7 +33,7 @@ def format_report(report: MemoryReport) -> str:
         lines.append(
             f"Denormal values: {report.denormal_weights} of the weights, "
             f"{report.denormal_activations} of the activations; "
-            "see --flush-denormal of cpu/timer.py"
+            "see torch.set_flush_denormal"
         )
     return "\n".join(lines) + "\n"
 

@@ -5,78 +5,74 @@ from textwrap import fill
 
 from matplotlib.axes import Axes
 
-from backbone.command.options import KEEP_MEMORY
-from backbone.record.stored import Stored
+from backbone.record.stored import StoredMode, StoredModes
 from backbone.report.bars import Bar, draw_from_top
+from backbone.report.mode_tables import over
 from backbone.report.numbers import MIB
 from backbone.statistics.intervals import Interval
-from backbone.statistics.ratios import speed_up
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 LABEL_WIDTH = 54  # characters in a line of a bar's label
-REFERENCES = ("stock", "stock again", KEEP_MEMORY)  # which both pictures have
 
 
-def has_allocators(modes: list[Stored]) -> bool:
+def has_allocators(inputs: list[StoredModes]) -> bool:
     """Whether there is more among the modes that changes no arithmetic than the references."""
-    return bool(set(_allocators(modes)) - set(REFERENCES))
+    return any(not _is_reference(mode) for mode in _of_allocators(inputs))
 
 
-def draw_modes(axes: Axes, modes: list[Stored]) -> None:
+def draw_modes(axes: Axes, inputs: list[StoredModes]) -> None:
     """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset; of
     what changes no arithmetic the references alone."""
-    left_out = set(_allocators(modes)) - set(REFERENCES)
-    names = dict.fromkeys(mode for each in modes for mode in each.records if mode not in left_out)
-    _draw_speed_ups(axes, modes, list(names))
-    axes.set_title(f"{modes[0].network}, {modes[0].configuration}: modes")
+    left_out = {mode.name for mode in _of_allocators(inputs) if not _is_reference(mode)}
+    names = dict.fromkeys(mode.name for modes in inputs for mode in modes.modes)
+    _draw_speed_ups(axes, inputs, [name for name in names if name not in left_out])
+    axes.set_title(f"{inputs[0].network}, {inputs[0].configuration}: modes")
 
 
-def draw_allocators(left: Axes, right: Axes, modes: list[Stored]) -> None:
+def draw_allocators(left: Axes, right: Axes, inputs: list[StoredModes]) -> None:
     """Bars of what changes no arithmetic, but where memory comes from: on the left the speed-up
     over the stock pass, on the right the most memory that the process has had; one of each
     dataset."""
-    names = _allocators(modes)
-    _draw_speed_ups(left, modes, names)
+    names = list(dict.fromkeys(mode.name for mode in _of_allocators(inputs)))
+    _draw_speed_ups(left, inputs, names)
     groups = {}
-    for each in modes:
+    for modes in inputs:
         peaks = {
-            mode: record.median("peak_resident_memory", 1 / MIB)
-            for mode, record in each.records.items()
-            if mode in names
+            mode.name: mode.record.median("peak_resident_memory", 1 / MIB)
+            for mode in modes.modes
+            if mode.name in names
         }
-        groups[each.dataset] = [
-            Bar(names.index(mode), Interval(peak))
-            for mode, peak in peaks.items()
+        groups[modes.dataset] = [
+            Bar(names.index(name), Interval(peak))
+            for name, peak in peaks.items()
             if peak is not None
         ]
     draw_from_top(right, groups, [""] * len(names))
     right.set_xlabel("peak resident, MB")
-    left.set_title(f"{modes[0].network}, {modes[0].configuration}: allocators")
+    left.set_title(f"{inputs[0].network}, {inputs[0].configuration}: allocators")
 
 
-def _allocators(modes: list[Stored]) -> list[str]:
+def _of_allocators(inputs: list[StoredModes]) -> list[StoredMode]:
     """The modes that change no arithmetic, but where memory comes from; stock among them."""
-    return list(
-        dict.fromkeys(
-            mode for each in modes for mode, record in each.records.items() if record.is_exact
-        )
-    )
+    return [mode for modes in inputs for mode in modes.modes if mode.is_of_allocator]
 
 
-def _draw_speed_ups(axes: Axes, modes: list[Stored], names: list[str]) -> None:
+def _is_reference(mode: StoredMode) -> bool:
+    """Whether both pictures have a mode: stock and memory kept."""
+    return mode.is_stock or mode.is_kept
+
+
+def _draw_speed_ups(axes: Axes, inputs: list[StoredModes], names: list[str]) -> None:
     """Bars of the speed-up of named modes over the stock pass, from top to bottom."""
     groups = {}
-    for each in modes:
-        stock = each.records["stock"]
+    for modes in inputs:
         ratios = {
-            mode: speed_up(record, stock, stock)
-            for mode, record in each.records.items()
-            if mode in names
+            mode.name: over(modes, mode, modes.stock) for mode in modes.modes if mode.name in names
         }
-        groups[each.dataset] = [
-            Bar(names.index(mode), ratio) for mode, ratio in ratios.items() if ratio is not None
+        groups[modes.dataset] = [
+            Bar(names.index(name), ratio) for name, ratio in ratios.items() if ratio is not None
         ]
-    draw_from_top(axes, groups, [_label_of(mode) for mode in names])
+    draw_from_top(axes, groups, [_label_of(name) for name in names])
     axes.tick_params(axis="y", labelsize=8)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("times as fast as stock, with intervals")

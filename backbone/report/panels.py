@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from backbone.record.names import name_row
 from backbone.record.rows import Row
-from backbone.record.stored import Stored
+from backbone.record.stored import StoredTimes
 from backbone.report.bars import Bar, draw_bars, draw_from_top
 from backbone.report.parts import SplitPass
 from backbone.statistics.intervals import interval
@@ -27,17 +27,17 @@ class Point:
     y: float
 
 
-def draw_latency(axes: Axes, times: list[Stored]) -> None:
+def draw_latency(axes: Axes, times: list[StoredTimes]) -> None:
     """Bars of the stages' latency, one of each configuration at each stage."""
     groups = {}
     for each, name in zip(times, _names_of(times), strict=True):
-        level = level_of(each.records["block"].conditions)
+        level = level_of(each.block.conditions)
         groups[name] = [
             Bar(place, interval(row.run_means.tolist(), level))
-            for place, row in enumerate(each.rows("block"))
+            for place, row in enumerate(each.stages)
         ]
     draw_bars(axes.bar, "yerr", groups)
-    names = [name_row(row).split()[-1] for row in times[0].rows("block")]  # a block's position
+    names = [name_row(row).split()[-1] for row in times[0].stages]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
     axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
     axes.set_xlabel("stage (numbers: inverted residual blocks)")
@@ -74,7 +74,7 @@ def draw_parts(
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
     for place, each in zip(places, passes, strict=True):
         if each.times.ceilings is not None:
-            floor = sum(row.floor(each.times.ceilings) for row in each.times.rows("layer"))
+            floor = sum(row.floor(each.times.ceilings) for row in each.times.operations)
             axes.vlines(floor, place - 0.4, place + 0.4, colors="black", linewidth=2)
     axes.plot([], [], "k-", linewidth=2, label="floor")
     axes.set_yticks(places, _names_of([each.times for each in passes]))
@@ -85,21 +85,21 @@ def draw_parts(
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
-def _names_of(times: list[Stored]) -> list[str]:
+def _names_of(times: list[StoredTimes]) -> list[str]:
     """Their modes; their devices too where there are several."""
     if len({each.device for each in times}) > 1:
         return [each.configuration for each in times]
     return [", ".join(each.labels) or "stock" for each in times]
 
 
-def draw_roofline(left: Axes, right: Axes, times: Stored) -> None:
+def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> None:
     """Operations as points under the machine's lines: on the right by arithmetic intensity; on the
     left those without multiply-accumulates, kind by kind, by the bytes that they move."""
     gflops = times.ceilings.flops_per_second / 1e9
     gbytes = times.ceilings.bytes_per_second / 1e9
     places: dict[str, int] = {}  # on the left
     kinds: dict[str, list[Point]] = {}
-    for row in times.rows("layer"):
+    for row in times.operations:
         if row.cost.bytes_moved:
             kinds.setdefault(row.cost.kind, []).append(_roofline_point(row, places))
     for (kind, points), marker in zip(kinds.items(), cycle(MARKERS)):
@@ -138,7 +138,7 @@ def _roofline_point(row: Row, places: dict[str, int]) -> Point:
     return Point(places.setdefault(cost.kind, len(places)), cost.bytes_moved * per_second)
 
 
-def draw_networks(axes: Axes, times: list[Stored]) -> None:
+def draw_networks(axes: Axes, times: list[StoredTimes]) -> None:
     """Bars of the time of a billion multiply-accumulates on an input, one of each configuration,
     network by network, that with the fewest of them at the top."""
     names: dict[str, str] = {}
@@ -148,7 +148,7 @@ def draw_networks(axes: Axes, times: list[Stored]) -> None:
         if each.macs:
             gmacs = each.macs / 1e9
             names[each.network] = f"{each.network}: {gmacs:,.1f} G"
-            time = mean_of_rounds(each.records["model"]).divided_by(gmacs)
+            time = mean_of_rounds(each.model).divided_by(gmacs)
             bar = Bar(list(names).index(each.network), time)
             groups.setdefault(name, []).append(bar)
     draw_from_top(axes, groups, list(names.values()))

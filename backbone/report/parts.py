@@ -1,11 +1,11 @@
 """What a pass is made of: page faults, reorders, kernels, and the rest."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from backbone.command.options import KEEP_MEMORY
+from backbone.command.options import Mode
 from backbone.record.rows import Record, Row
-from backbone.record.stored import Stored
+from backbone.record.stored import StoredTimes
 
 LEAST_SHARE = 0.03  # of a pass: kinds whose kernels take less are together
 OTHERS = "other kernels"
@@ -54,11 +54,11 @@ class Parts:
 class SplitPass:
     """A pass and what it is made of."""
 
-    times: Stored
+    times: StoredTimes
     parts: Parts
 
 
-def split_passes(times: list[Stored], all_times: list[Stored]) -> list[SplitPass]:
+def split_passes(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[SplitPass]:
     """Those passes whose parts are known, input by input, the longest first."""
     split = [(each, parts_of(each, all_times)) for each in times]
     known = [SplitPass(each, parts) for each, parts in split if parts is not None]
@@ -66,7 +66,7 @@ def split_passes(times: list[Stored], all_times: list[Stored]) -> list[SplitPass
     return sorted(known, key=lambda each: (datasets.index(each.times.dataset), -each.parts.whole))
 
 
-def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
+def parts_of(times: StoredTimes, all_times: list[StoredTimes]) -> Parts | None:
     """The parts of a pass; None where kernels were not collected, with memory kept.
 
     Page faults: the system's time, by the threads that share it. Reorders and kernels are of the
@@ -74,11 +74,11 @@ def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
     that oneDNN has run nothing for is all of its time.
     """
     kept = with_memory_kept(times, all_times)
-    layers = times.records["layer"]
+    layers = times.layer
     system_seconds = layers.median("system_time")
     if kept is None or system_seconds is None:
         return None
-    rows = kept.rows("layer")
+    rows = kept.operations
     if not any(row.kernels for row in rows):
         return None
     by_kind: dict[str, float] = defaultdict(float)
@@ -90,21 +90,21 @@ def parts_of(times: Stored, all_times: list[Stored]) -> Parts | None:
     return Parts(
         page_faults=page_faults,
         reorders=reorders,
-        kernels=_largest(by_kind, LEAST_SHARE * kept.records["layer"].whole.mean),
+        kernels=_largest(by_kind, LEAST_SHARE * kept.layer.whole.mean),
         rest=whole - page_faults - reorders - sum(by_kind.values()),
     )
 
 
-def parts_of_operations(times: Stored, kept: Stored | None) -> list[Parts] | None:
+def parts_of_operations(times: StoredTimes, kept: StoredTimes | None) -> list[Parts] | None:
     """The parts of each operation of a pass, in order; None if page faults or kernels are unknown.
 
     kept: the times of the same network with memory kept; None if there are none. Page faults: the
     system's time of the pass, by the operation's share of its page faults. Otherwise like
     parts_of()."""
-    layers = times.records["layer"]
+    layers = times.layer
     system_seconds = layers.median("system_time")
-    rows = times.rows("layer")
-    sources = (kept or times).rows("layer")
+    rows = times.operations
+    sources = (kept or times).operations
     if system_seconds is None or "threads" not in layers.conditions or len(rows) != len(sources):
         return None
     if not (all(row.page_faults for row in rows) and any(row.kernels for row in sources)):
@@ -132,23 +132,18 @@ def _kernel_ms(row: Row) -> float:
     return row.mean if row.kernel_ms is None else row.kernel_ms
 
 
-def with_memory_kept(times: Stored, all_times: list[Stored]) -> Stored | None:
+def with_memory_kept(times: StoredTimes, all_times: list[StoredTimes]) -> StoredTimes | None:
     """The same network's times under the same conditions, but with memory kept: these, or others;
-    None where there are none."""
+    None if there are none."""
+    wanted = _what_it_is_of(times, replace(times.mode, keep_memory=True))
     for each in (times, *all_times):
-        if KEEP_MEMORY in _words_of(each) and _besides_memory(each) == _besides_memory(times):
+        if _what_it_is_of(each, each.mode) == wanted:
             return each
     return None
 
 
-def _besides_memory(times: Stored) -> tuple[str, ...]:
-    """What times are of, but for whether memory is kept."""
-    words = [word for word in _words_of(times) if word != KEEP_MEMORY]
-    return times.network, times.device, times.dataset, *words
-
-
-def _words_of(times: Stored) -> list[str]:
-    return " ".join(times.labels).split()
+def _what_it_is_of(times: StoredTimes, mode: Mode) -> tuple[object, ...]:
+    return times.network, times.device, times.dataset, times.settings, mode
 
 
 def _largest(by_kind: dict[str, float], least: float) -> dict[str, float]:

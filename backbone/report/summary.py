@@ -5,9 +5,9 @@ from textwrap import wrap
 
 from backbone.record.names import name_row
 from backbone.record.rows import Record, Row
-from backbone.record.stored import Stored
+from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.titles import count
-from backbone.report.modes import fastest_modes, fastest_of_kind, show_difference
+from backbone.report.mode_tables import EXACT, fastest_modes, show_difference
 from backbone.report.numbers import (
     show_interval,
     show_mean,
@@ -26,7 +26,7 @@ SLOWEST = 3  # stages, and operations, that are listed
 FASTEST = 5  # modes that are listed
 
 
-def format_times(all_times: Sequence[Stored]) -> str:
+def format_times(all_times: Sequence[StoredTimes]) -> str:
     """Each input's time, its ratio to stock where memory is kept, and its slowest stages and
     operations. all_times: of one network, in one configuration and, if measured, with memory
     kept."""
@@ -38,12 +38,12 @@ def format_times(all_times: Sequence[Stored]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _lines_of_times(times: Stored, kept: Stored | None) -> Iterator[str]:
-    record = times.records["model"]
+def _lines_of_times(times: StoredTimes, kept: StoredTimes | None) -> Iterator[str]:
+    record = times.model
     yield from _head(times, record)
-    records = {str(record.conditions.get("mode", "stock")): record}
+    records = {times.mode.flags or "stock": record}
     if kept is not None:
-        records["memory kept"] = kept.records["model"]
+        records["memory kept"] = kept.model
     width = max(map(len, records))
     for name, timed in records.items():
         text = f"  {name:<{width}}  {show_interval(mean_of_rounds(timed))} ms"
@@ -55,16 +55,15 @@ def _lines_of_times(times: Stored, kept: Stored | None) -> Iterator[str]:
     yield from _slowest(times, kept)
 
 
-def _head(times: Stored, record: Record) -> list[str]:
+def _head(stored: Stored, record: Record) -> list[str]:
     conditions = record.conditions
     height, width = record.whole.input_shape[-2:]
-    size = "" if times.dataset == f"{height}x{width}" else f" ({height} x {width})"
+    size = "" if stored.dataset == f"{height}x{width}" else f" ({height} x {width})"
     threads = [count(conditions["threads"], "thread")] if "threads" in conditions else []
-    others = [label for label in times.labels if label != conditions.get("mode")]
-    where = ", ".join(dict.fromkeys([times.device, *threads, *others]))
+    where = ", ".join(dict.fromkeys([stored.device, *threads, *stored.settings]))
     rounds = count(len(record.rounds), "round")
     passes = f"{rounds}, {conditions['iterations']} passes each"
-    text = f"{times.network}, {times.dataset}{size}, {where}: {passes}"
+    text = f"{stored.network}, {stored.dataset}{size}, {where}: {passes}"
     return wrap(text, COLUMNS, subsequent_indent="  ")
 
 
@@ -79,16 +78,16 @@ def _processes(name: str, row: Row) -> Iterator[str]:
         yield f"  processes of {name}: {text}"
 
 
-def _slowest(times: Stored, kept: Stored | None) -> Iterator[str]:
+def _slowest(times: StoredTimes, kept: StoredTimes | None) -> Iterator[str]:
     """The slowest stages and operations of a pass, with the largest part of their time."""
-    operations = times.rows("layer")
+    operations = times.operations
     parts = parts_of_operations(times, kept) or [None] * len(operations)
     by_stage: dict[int | None, Parts | None] = {}
     for row, part in zip(operations, parts, strict=True):
         before = by_stage.get(row.stage)
         by_stage[row.stage] = part if before is None or part is None else before + part
-    whole = times.records["layer"].whole.mean
-    stages = [row for row in times.records["layer"].rows if row.level == "block"]
+    whole = times.layer.whole.mean
+    stages = [row for row in times.layer.rows if row.level == "block"]
     tables = (
         ("slowest stages", [(row, by_stage.get(row.stage)) for row in stages]),
         ("slowest operations", list(zip(operations, parts, strict=True))),
@@ -118,14 +117,14 @@ def _fit(text: str, columns: int) -> str:
     return text if len(text) <= columns else f"{text[: columns - 3]}..."
 
 
-def format_modes(inputs: Sequence[Stored]) -> str:
+def format_modes(inputs: Sequence[StoredModes]) -> str:
     """The fastest modes of each input, and which to use."""
     blocks = ["\n".join(_lines_of_modes(modes)) for modes in inputs]
     return "\n\n".join(blocks) + "\n"
 
 
-def _lines_of_modes(modes: Stored) -> Iterator[str]:
-    stock = modes.records["stock"]
+def _lines_of_modes(modes: StoredModes) -> Iterator[str]:
+    stock = modes.stock.record
     yield from _head(modes, stock)
     yield f"  stock  {show_interval(mean_of_rounds(stock))} ms"
     yield from _processes("stock", stock.whole)
@@ -135,8 +134,10 @@ def _lines_of_modes(modes: Stored) -> Iterator[str]:
         return
     yield f"  {'times as fast as stock':<24} {'output difference':<18} fastest modes"
     for mode, ratio in fastest[:FASTEST]:
-        difference = show_difference(modes.records[mode])
-        first, *others = wrap(mode, COLUMNS - 46, break_long_words=False, break_on_hyphens=False)
+        difference = show_difference(mode)
+        first, *others = wrap(
+            mode.name, COLUMNS - 46, break_long_words=False, break_on_hyphens=False
+        )
         yield f"  {show_interval(ratio):<24} {difference:<18} {first}"
         for line in others:
             yield f"{'':<46}{line}"
@@ -147,17 +148,17 @@ def _why_not(stock: Record) -> str:
     return ": one round gives no intervals" if len(stock.runs) == 1 else ""
 
 
-def _advice(modes: Stored) -> str:
+def _advice(modes: StoredModes) -> str:
     """One sentence: the fastest mode of all, and the fastest whose output is the same."""
-    (fastest, ratio), *_ = fastest_of_kind(modes, "of all")
-    text = f"Use {fastest} ({show_mean(ratio)} times as fast as stock)"
-    difference = show_difference(modes.records[fastest])
+    (fastest, ratio), *_ = fastest_modes(modes)
+    text = f"Use {fastest.name} ({show_mean(ratio)} times as fast as stock)"
+    difference = show_difference(fastest)
     if difference == "none":
         return f"{text}, which changes no output."
     known = f"an output difference of {difference}"
     text += f" if {known if difference != '-' else 'an unknown output difference'} will do"
-    exact = fastest_of_kind(modes, "that changes no arithmetic")
+    exact = fastest_modes(modes, EXACT)
     if not exact:
         return f"{text}."
     mode, ratio = exact[0]
-    return f"{text}, otherwise {mode} ({show_mean(ratio)} times)."
+    return f"{text}, otherwise {mode.name} ({show_mean(ratio)} times)."

@@ -1,16 +1,16 @@
-"""The stored files as RESULTS.md's tables, part by part."""
+"""The stored files as RESULTS.md's tables, section by section."""
 
 from dataclasses import dataclass, field, replace
 
 from backbone.record import stored
 from backbone.record.rows import Record
-from backbone.record.stored import Stored
+from backbone.record.stored import StoredModes, StoredTimes
 from backbone.record.stored_memory import StoredMemory
 from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.tools import PassesTried, Simulated, Trial
 from backbone.report.kinds import kind_blocks, word_parts
 from backbone.report.markdown import format_table, format_tables
-from backbone.report.modes import first_cells, mode_blocks, process_blocks, process_cells
+from backbone.report.mode_tables import first_cells, process_blocks, process_cells, speed_blocks
 from backbone.report.numbers import (
     MIB,
     show,
@@ -19,7 +19,7 @@ from backbone.report.numbers import (
     show_mean,
 )
 from backbone.statistics.intervals import per_pass
-from backbone.statistics.ratios import mean_of_rounds, speed_up
+from backbone.statistics.ratios import cut_over_uncut, mean_of_rounds
 
 
 @dataclass(frozen=True)
@@ -27,71 +27,89 @@ class Results:
     """All that is stored: times, modes (of each network and setting those of all inputs), and
     memory; and what the programs in tools/ store."""
 
-    times: list[Stored]
-    modes: list[list[Stored]] = field(default_factory=list)
+    times: list[StoredTimes]
+    modes: list[list[StoredModes]] = field(default_factory=list)
     memory: list[StoredMemory] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     simulated: list[Simulated] = field(default_factory=list)
     passes: list[PassesTried] = field(default_factory=list)
 
     @property
-    def main_network(self) -> list[Stored]:
+    def main_network(self) -> list[StoredTimes]:
         """MobileNet-V2's times."""
         return stored.of_main_network(self.times)
 
     @property
-    def others(self) -> list[Stored]:
+    def others(self) -> list[StoredTimes]:
         """All other networks' times."""
         return [each for each in self.times if each.network != MAIN_NETWORK]
 
     @property
-    def networks(self) -> list[Stored]:
+    def networks(self) -> list[StoredTimes]:
         """All networks' times, but MobileNet-V2's in modes that change its arithmetic and that no
         other network has."""
         others = {each.configuration for each in self.others}
-        return [
-            each
-            for each in self.times
-            if each.records["model"].is_exact or each.configuration in others
-        ]
+        return [each for each in self.times if each.model.is_exact or each.configuration in others]
 
 
-def format_parts(results: Results) -> dict[str, list[str]]:
-    """The tables and their captions, block by block, by part, which may be empty."""
-    conditions = format_conditions(results.main_network)
-    if not any(
-        "cuda_version" in times.records["model"].conditions for times in results.main_network
-    ):
+def time_blocks(results: Results) -> list[str]:
+    """Times of MobileNet-V2, a table for each dataset, and their conditions."""
+    times = results.main_network
+    conditions = format_conditions(times)
+    if not any("cuda_version" in each.model.conditions for each in times):
         conditions += "\n- No GPU's times are stored here yet."
-    rows = [without(time_cells(times), "Model") for times in results.main_network]
-    parts: dict[str, list[str]] = {
-        "Inference time": [*format_tables(rows, by="Dataset"), conditions],
-        "What a pass is made of": word_parts(results.main_network, results.times),
-        "Where the time goes": [],
-        "What to try first": [],
-        "Modes": [],
-        "Processes of the modes": [],
-        "Networks": [],
-        "Memory": [],
-        "Sums of the rows": [format_table(map(closure_cells, results.main_network))],
-    }
-    for times in results.main_network:
-        if times.is_stock:
-            parts["Where the time goes"] += kind_blocks(times)
+    rows = [without(time_cells(each), "Model") for each in times]
+    return [*format_tables(rows, by="Dataset"), conditions]
+
+
+def part_blocks(results: Results) -> list[str]:
+    """What passes are made of."""
+    return word_parts(results.main_network, results.times)
+
+
+def operation_blocks(results: Results) -> list[str]:
+    """The operations of stock passes by kind."""
+    stock = [times for times in results.main_network if times.is_stock]
+    return [block for times in stock for block in kind_blocks(times)]
+
+
+def advice_blocks(results: Results) -> list[str]:
+    """The fastest modes, a table for each network and setting."""
+    blocks = []
     for inputs in results.modes:
-        parts["Modes"] += mode_blocks(inputs)
-        parts["Processes of the modes"] += process_blocks(inputs)
         if first := list(first_cells(inputs)):
             title = f"{inputs[0].network}, {inputs[0].configuration}:"
-            parts["What to try first"] += [title, format_table(first)]
-    if results.others:
-        rows = [network_cells(times, results.memory) for times in results.networks]
-        conditions = format_conditions(results.others)
-        parts["Networks"] = [*format_tables(rows, by="Dataset"), conditions]
+            blocks += [title, format_table(first)]
+    return blocks
+
+
+def mode_blocks(results: Results) -> list[str]:
+    """How fast the modes are, a table for each input."""
+    return [block for inputs in results.modes for block in speed_blocks(inputs)]
+
+
+def mode_process_blocks(results: Results) -> list[str]:
+    """What the processes of the modes were, likewise."""
+    return [block for inputs in results.modes for block in process_blocks(inputs)]
+
+
+def network_blocks(results: Results) -> list[str]:
+    """Other networks beside MobileNet-V2, a table for each dataset, and their conditions."""
+    if not results.others:
+        return []
+    rows = [network_cells(times, results.memory) for times in results.networks]
+    return [*format_tables(rows, by="Dataset"), format_conditions(results.others)]
+
+
+def memory_blocks(results: Results) -> list[str]:
+    """MobileNet-V2's memory reports."""
     reports = [each for each in results.memory if each.network == MAIN_NETWORK]
-    if reports:
-        parts["Memory"] = [format_table(map(memory_cells, reports))]
-    return parts
+    return [format_table(map(memory_cells, reports))] if reports else []
+
+
+def sum_blocks(results: Results) -> list[str]:
+    """The sums of MobileNet-V2's rows."""
+    return [format_table(map(closure_cells, results.main_network))]
 
 
 def without(cells: dict[str, str], head: str) -> dict[str, str]:
@@ -99,9 +117,9 @@ def without(cells: dict[str, str], head: str) -> dict[str, str]:
     return {name: cell for name, cell in cells.items() if name != head}
 
 
-def time_cells(times: Stored) -> dict[str, str]:
+def time_cells(times: StoredTimes) -> dict[str, str]:
     """Mean, interval and population std in ms, images a second, what the processes were, memory."""
-    record = times.records["model"]
+    record = times.model
     row = record.whole
     mean = mean_of_rounds(record)
     return {
@@ -118,20 +136,18 @@ def time_cells(times: Stored) -> dict[str, str]:
     }
 
 
-def closure_cells(times: Stored) -> dict[str, str]:
-    """The sums of the blocks and of the layers, as ratios to the stock pass of the same round."""
+def closure_cells(times: StoredTimes) -> dict[str, str]:
+    """The sums of the blocks and of the layers, as ratios to uncut passes of the same processes."""
     cells = {"Dataset": times.dataset, "Device": times.configuration}
-    whole = times.records["model"]
-    for head, target in (("Blocks'", "block"), ("Layers'", "layer")):
-        ratio = speed_up(whole, times.records[target], whole)
-        shown = "of other rounds" if ratio is None else show_interval(ratio)
-        cells[f"{head} sum / stock pass"] = shown
+    for head, record in (("Blocks'", times.block), ("Layers'", times.layer)):
+        ratio = cut_over_uncut(record)
+        cells[f"{head} sum / uncut pass"] = "-" if ratio is None else show_interval(ratio)
     return cells
 
 
-def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
+def network_cells(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
     """A network beside others: time, size by a memory report of like input, what it attains."""
-    mean = mean_of_rounds(times.records["model"])
+    mean = mean_of_rounds(times.model)
     cells = time_cells(times) | sizes_of(times, memory)
     cells["Inference Time (ms)"] = show_interval(mean)
     heads = (
@@ -145,9 +161,9 @@ def network_cells(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
     }
 
 
-def sizes_of(times: Stored, memory: list[StoredMemory]) -> dict[str, str]:
+def sizes_of(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
     """What the first memory report of like network and input says; no cells where there is none."""
-    batch_size = times.records["model"].whole.input_shape[0]
+    batch_size = times.model.whole.input_shape[0]
     wanted = times.network, times.dataset, batch_size
     for each in memory:
         if (each.network, each.dataset, each.report.input.batch_size) == wanted:
@@ -175,26 +191,26 @@ def memory_cells(memory: StoredMemory) -> dict[str, str]:
     }
 
 
-def format_conditions(times: list[Stored]) -> str:
+def format_conditions(times: list[StoredTimes]) -> str:
     """Processes, passes, versions, mode and date of times, a line for those that have all alike."""
-    by_configuration: dict[tuple[str, str], list[Stored]] = {}
+    by_configuration: dict[tuple[str, str], list[StoredTimes]] = {}
     for each in times:
         by_configuration.setdefault((each.network, each.configuration), []).append(each)
     lines: dict[str, list[str]] = {}
     for (network, _), inputs in by_configuration.items():
-        date = min(each.records["model"].runs[0]["date"][:10] for each in inputs)
-        conditions = _conditions_of(inputs[0].records["model"])
+        date = min(each.model.runs[0]["date"][:10] for each in inputs)
+        conditions = _conditions_of(inputs[0].model)
         line = f"{inputs[0].device}: {_passes_of(inputs)}, {conditions}; {date}"
         lines.setdefault(line, []).append(network)
     return "\n".join(f"- {'; '.join(networks)}, {line}" for line, networks in lines.items())
 
 
-def _passes_of(inputs: list[Stored]) -> str:
+def _passes_of(inputs: list[StoredTimes]) -> str:
     """Of how many processes and passes the times of some inputs are, said once if it is the same of
     all."""
     passes: dict[str, list[str]] = {}
     for each in inputs:
-        record = each.records["model"]
+        record = each.model
         runs = len(record.runs)
         processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
         warmup, iterations = record.conditions["warmup"], record.conditions["iterations"]
@@ -223,6 +239,6 @@ def _conditions_of(record: Record) -> str:
             words.append("TF32 convolutions")
     else:
         words.append(count(conditions["threads"], "thread"))
-    if "mode" in conditions:
-        words.append(f"`{conditions['mode']}`")
+    if record.mode.flags:
+        words.append(f"`{record.mode.flags}`")
     return ", ".join(words)

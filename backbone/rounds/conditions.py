@@ -33,7 +33,7 @@ def conditions_of(plan: Sequence[Planned], rule: StopRule) -> dict[str, str]:
         "cpus": str(available_processors()),
     }
     conditions |= {package: _version_of(package) for package in PACKAGES}
-    if any(str(ROOT / "timer.py") in each.command.words for each in plan):
+    if any(planned.device == "cuda" for planned in plan):
         conditions["gpu"] = _gpu()
     return conditions | schema.environment(schema.ENVIRONMENT)
 

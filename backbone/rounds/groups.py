@@ -6,14 +6,19 @@ Rounds are independent of each other: each has its own hash seed.
 """
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, log2
 
+from backbone.command import ending
+from backbone.command.errors import Failure
 from backbone.measure.available import available_bytes, available_processors
+from backbone.measure.reference import compute_reference
 from backbone.record.rows import Record
 from backbone.rounds.commands import Command
+from backbone.rounds.questions import Series
 from backbone.rounds.runs import Memory, Run, RunFailed
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
@@ -53,16 +58,16 @@ class RoundRunner:
 
     def __init__(
         self,
-        series: str,
-        passes: int | None,
+        series: Series,
         seed: int,
         need_all: bool,
         locks: tuple[int, ...],
     ) -> None:
-        """series: its name. passes: see Series, and for the other arguments run_rounds(), both in
-        schedule.py."""
+        """For the arguments see run_rounds() in schedule.py."""
         self._series = series
-        self._passes = passes
+        self._passes = series.passes
+        self._reference: bytes | None = None  # the stock output, once it is computed
+        self._has_reference = series.stock is not None
         self._seed = seed
         self._need_all = need_all
         self._locks = locks
@@ -82,8 +87,8 @@ class RoundRunner:
         """One round of the commands that take part, among them the first of the series. It ends
         early if that one fails or, if all are needed, if any fails. earlier: the runs that have
         finished before. run_ended: called for each run that finishes."""
-        this_round = Round(self._series, number)
-        self._random = random.Random(f"{self._seed} {self._series} {number}")
+        this_round = Round(self._series.name, number)
+        self._random = random.Random(f"{self._seed} {self._series.name} {number}")
         self._failures = this_round.failures
         first, *others = commands
         if first in earlier:
@@ -101,7 +106,9 @@ class RoundRunner:
                         continue
                     with self._noting_failure(run):
                         known = {*earlier, *(command for command, _ in this_round.runs)}
-                        record = run.finish(is_first=run.command not in known)
+                        is_first = run.command not in known
+                        reference = self._reference_for(run.command) if is_first else None
+                        record = run.finish(is_first, reference)
                         place = {"round": number, "group": group, "order_seed": self._seed}
                         (fields,) = record.runs
                         record = replace(record, runs=[fields | place])
@@ -112,6 +119,19 @@ class RoundRunner:
 
     def _ends_early(self, first: Command) -> bool:
         return first in self._failures or (self._need_all and bool(self._failures))
+
+    def _reference_for(self, command: Command) -> bytes | None:
+        """The stock output that a mode's is compared with, computed once; None for other commands,
+        and if it cannot be computed, which a line on stderr says."""
+        if command not in self._series.modes or not self._has_reference:
+            return None
+        if self._reference is None:
+            try:
+                self._reference = compute_reference(self._series.stock, os.environ, self._locks)
+            except Failure as failure:
+                ending.say(f"{self._series.name}: no output differences: {failure}")
+                self._has_reference = False
+        return self._reference
 
     def _start_group(
         self, stack: contextlib.ExitStack, first: Command, others: list[Command], hash_seed: int

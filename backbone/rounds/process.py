@@ -26,7 +26,7 @@ def run_once(command: Command, locks: tuple[int, ...]) -> str:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 pass_fds=locks,
-                text=True,
+                encoding="utf-8",
             )
         stdout, _ = process.communicate()
     finally:

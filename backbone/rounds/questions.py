@@ -1,9 +1,10 @@
 """What a measurement wants to know, and how far its rounds have answered it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import inf, log
 
+from backbone.measure.reference import StockPass
 from backbone.record.rows import Record
 from backbone.rounds.commands import Command
 from backbone.statistics.intervals import Interval, scatter
@@ -26,6 +27,24 @@ class Question:
     precision: float = inf
     same: float | None = None
     outside: float | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Commands that are compared, and what is asked of them.
+
+    name: of their input. least: the first round after which they may stop. passes: timed passes of
+    each process; None: as many as suit the duration of the first command's pass. modes: those whose
+    output is compared with that of a stock pass.
+    """
+
+    name: str
+    commands: list[Command]
+    questions: list[Question]
+    least: int = 1
+    passes: int | None = None
+    modes: Collection[Command] = ()
+    stock: StockPass | None = None
 
 
 @dataclass(frozen=True)

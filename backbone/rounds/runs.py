@@ -119,10 +119,12 @@ class Run:
         self._hear("ended", begun + patience)
         self._see_seconds((time.monotonic() - begun) / (passes + 1))
 
-    def finish(self, is_first: bool) -> Record:
+    def finish(self, is_first: bool, reference: bytes | None = None) -> Record:
         """Let the run measure the rest, and wait for its record and its end. is_first: whether no
-        run of its command has finished before. Raises RunFailed."""
-        self._tell(f"finish {int(is_first)}")
+        run of its command has finished before. reference: the stock output that it is to compare
+        its own with, if it is. Raises RunFailed."""
+        content = reference or b""
+        self._tell(f"finish {int(is_first)} {len(content)}", content)
         deadline = time.monotonic() + START_SECONDS
         said = self._hear("record", deadline)
         try:
@@ -160,9 +162,15 @@ class Run:
             age = "new" if int(version) > PROTOCOL else "old"
             raise RunFailed(f"its timer is too {age} for this version of the project")
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, line: str, content: bytes = b"") -> None:
+        left = memoryview(f"{line}\n".encode() + content)
+        pipe, deadline = self.process.stdin, time.monotonic() + START_SECONDS
         try:
-            self.process.stdin.write(f"{line}\n".encode())
+            while left:
+                seconds = max(0, deadline - time.monotonic())
+                if not select.select([], [pipe], [], seconds)[1]:
+                    raise RunFailed("timed out waiting for it to read")
+                left = left[pipe.write(left[: select.PIPE_BUF]) :]  # which a pipe takes at once
         except OSError as error:
             raise RunFailed(self._why_it_ended()) from error
 

@@ -9,24 +9,9 @@ from backbone.record.rows import Record
 from backbone.rounds.commands import Command
 from backbone.rounds.groups import Round, RoundRunner
 from backbone.rounds.progress import Progress
-from backbone.rounds.questions import Answer, Question, answer
+from backbone.rounds.questions import Answer, Series, answer
 from backbone.rounds.runs import Run
 from backbone.statistics.looks import StopRule
-
-
-@dataclass(frozen=True)
-class Series:
-    """Commands that are compared, and what is asked of them.
-
-    name: of their input. least: the first round after which they may stop. passes: timed passes of
-    each process; None: as many as suit the duration of the first command's pass.
-    """
-
-    name: str
-    commands: list[Command]
-    questions: list[Question]
-    least: int = 1
-    passes: int | None = None
 
 
 @dataclass
@@ -105,10 +90,7 @@ def run_rounds(
     """
     outcome = Outcome(rule)
     known = {(earlier.series, earlier.number): earlier for earlier in ended}
-    runners = {
-        series.name: RoundRunner(series.name, series.passes, seed, need_all, locks)
-        for series in all_series
-    }
+    runners = {series.name: RoundRunner(series, seed, need_all, locks) for series in all_series}
     going = {series.name: list(series.commands) for series in all_series}
     noted: set[str] = set()
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from backbone.command.options import KEEP_MEMORY
+from backbone.command.options import Mode
+from backbone.measure.reference import StockPass
 from backbone.rounds.plan import Planned
-from backbone.rounds.questions import Question
-from backbone.rounds.schedule import Series
+from backbone.rounds.questions import Question, Series
 from backbone.statistics.looks import SAME
 
 
@@ -22,9 +22,20 @@ def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
             questions=list(questions_about(alike, precision)),
             least=alike[0].least,
             passes=alike[0].options.iterations,
+            modes=[
+                entry.command
+                for entry in alike
+                if entry.options.target == "model" and not is_stock(entry)
+            ],
+            stock=StockPass(alike[0].workload, alike[0].device, alike[0].options.threads),
         )
         for dataset, alike in inputs.items()
     ]
+
+
+def is_stock(planned: Planned) -> bool:
+    """Whether a command runs the network as it is."""
+    return planned.options.mode == Mode() and not planned.command.environment
 
 
 def questions_about(planned: Sequence[Planned], precision: float) -> Iterator[Question]:
@@ -32,12 +43,17 @@ def questions_about(planned: Sequence[Planned], precision: float) -> Iterator[Qu
     one's verdict against stock, and its ratio to memory kept, or to stock where no memory can be
     kept. Otherwise: the ratio of memory kept to stock, or the time of stock."""
     stock, *others = [entry for entry in planned if entry.options.target == "model"]
-    kept = [entry for entry in others if entry.command.label == KEEP_MEMORY]
-    reference = [*kept, stock][0].command
     if stock.stale is not None:
+        modes = [entry for entry in others if not is_stock(entry)]
+        kept = [
+            entry
+            for entry in modes
+            if entry.options.mode == Mode(keep_memory=True) and not entry.command.environment
+        ]
+        reference = [*kept, stock][0].command
         yield Question(stock.command)
-        for mode in others:
-            if mode not in kept and not mode.command.label.startswith("stock"):
+        for mode in modes:
+            if mode not in kept:
                 yield Question(mode.command, stock.command, same=SAME)
                 yield Question(mode.command, reference, precision)
     elif others:

@@ -4,8 +4,8 @@ A look is a round after which intervals are evaluated, and the measurement may s
 several times with ordinary 95 % intervals, and stops when an interval excludes 1, is wrong in far
 more than 5 % of measurements. So each look uses one stricter level, chosen so that at most 5 % of
 measurements miss the truth at any of their looks. The level depends on no unknown: for normal
-values, Student's t does not depend on their mean and standard deviation. tools/looks.py finds it by
-simulation. Source: Pocock, "Group sequential methods in the design and analysis of clinical
+values, Student's t does not depend on their mean and standard deviation. tools/simulation.py finds
+it. Source: Pocock, "Group sequential methods in the design and analysis of clinical
 trials", Biometrika 64(2), 1977, with Student's t in place of a known variance.
 """
 

@@ -44,6 +44,13 @@ def _speed_ups_in_round(
     ]
 
 
+def cut_over_uncut(record: Record) -> Interval | None:
+    """How many times as long as the network's own pass the pass cut into parts takes, in the same
+    process; None if that was not measured."""
+    ratios = [run["cut_over_uncut"] for run in record.runs if "cut_over_uncut" in run]
+    return geometric_interval(ratios, level_of(record.conditions)) if ratios else None
+
+
 def mean_of_rounds(record: Record) -> Interval:
     """Milliseconds of a pass over the rounds; a run in each group of a round counts once."""
     level = level_of(record.conditions)

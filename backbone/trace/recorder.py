@@ -1,7 +1,8 @@
 """A pass recorded as a graph of operations."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from backbone.network.outputs import as_plain, tensors_in
 from backbone.trace.costs import bytes_moved, kind_of
-from backbone.trace.observe import Observer, Operator, on_meta
+from backbone.trace.meta import on_meta
+from backbone.trace.observe import Observer, Operator
 
 
 class Operation(NamedTuple):
@@ -31,37 +34,56 @@ class Operation(NamedTuple):
     bytes_moved: int
 
 
-def record_pass(network: nn.Module, input_shape: list[int]) -> fx.Graph:
-    """The network's pass for an input of a shape (B, C, H, W) as a graph, on the meta device, which
-    leaves the allocator as a run without a trace would find it. operation_nodes() tells which of
-    its nodes are operations. Raises what the forward raises, and NotImplementedError of a tensor
-    that is not the network's."""
+@dataclass(frozen=True)
+class Step:
+    """A node of a recorded pass.
+
+    storages: the numbers of the storages that its tensors are in. end: how many operators have run
+    when it ends. operation: None if it is a part of the next operation.
+    """
+
+    storages: set[int]
+    end: int
+    operation: Operation | None
+
+
+@dataclass(frozen=True)
+class RecordedPass:
+    """A pass as a graph of operations, and what is known of each of its nodes."""
+
+    graph: fx.Graph
+    steps: dict[fx.Node, Step]
+
+    @property
+    def operation_nodes(self) -> list[fx.Node]:
+        """The nodes that are operations, in order."""
+        return [node for node, step in self.steps.items() if step.operation is not None]
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The operations, in order."""
+        return [self.steps[node].operation for node in self.operation_nodes]
+
+
+def record_pass(network: nn.Module, input_shape: list[int]) -> RecordedPass:
+    """The network's pass for an input of a shape (B, C, H, W), recorded on the meta device, which
+    leaves the allocator as a run without a trace would find it. Raises what the forward raises, and
+    NotImplementedError of a tensor that is not the network's."""
     recorder = _Recorder(network)
     recorder.record(*on_meta(network, input_shape))
-    return recorder.graph
-
-
-def operation_nodes(graph: fx.Graph) -> list[fx.Node]:
-    """The nodes of a recorded graph that are operations, in order."""
-    return [node for node in graph.nodes if "operation" in node.meta]
-
-
-def operations_in(graph: fx.Graph) -> list[Operation]:
-    """The operations of a recorded graph, in order."""
-    return [node.meta["operation"] for node in operation_nodes(graph)]
+    return RecordedPass(recorder.graph, recorder.steps)
 
 
 class _Recorder(TorchFunctionMode):
-    """Records a pass of a network on the meta device as a graph. A node's meta has the numbers of
-    the "storages" that its tensors are in; the nodes that are "kept" until it has run; how many
-    operators have run by its "end"; and the "operation" that it is. A tensor's `node` gave it last.
-    """
+    """Records a pass of a network on the meta device as a graph."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
         self.observer = Observer()
         self.graph = fx.Graph()
+        self.steps: dict[fx.Node, Step] = {}
+        self.sources = WeakTensorKeyDictionary()  # of each tensor, the node that gave it last
         self.module_paths = {module: path for path, module in network.named_modules()}
         self.paths_being_called = [""]
         self.inside_operation = False
@@ -71,8 +93,8 @@ class _Recorder(TorchFunctionMode):
     def record(self, state: dict[str, Tensor], image: Tensor) -> None:
         """Run the network with this state on an image."""
         self.state_names = {id(tensor): name for name, tensor in state.items()}
-        self.image_node = self._finish(self.graph.placeholder("image"))
-        image.node = self.image_node
+        self.image_node = self._add_step(self.graph.placeholder("image"))
+        self.sources[image] = self.image_node
         # No hook can replace a call: an operation's own calls are to be left out.
         call = nn.Module.__call__
         nn.Module.__call__ = lambda *args, **kwargs: self._call(call, *args, **kwargs)
@@ -81,7 +103,7 @@ class _Recorder(TorchFunctionMode):
                 result = torch.func.functional_call(self.network, state, image, tie_weights=False)
         finally:
             nn.Module.__call__ = call
-        self._finish(self.graph.output(map_aggregate(as_plain(result), self._argument)))
+        self._add_step(self.graph.output(map_aggregate(as_plain(result), self._argument)))
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -120,13 +142,13 @@ class _Recorder(TorchFunctionMode):
         if not (is_operation or outputs):
             return result
         node = self._add_node(run, module, args, kwargs)
-        self._finish(node, *outputs)
+        operation = None
         if is_operation:
             macs = (observer.flops - flops_before) // 2
-            node.meta["operation"] = self._operation(
-                run, module, tensors_in((args, kwargs)), outputs, operators, macs
-            )
-        self._name_outputs(node, result, outputs)
+            inputs = tensors_in((args, kwargs))
+            operation = self._operation(run, module, inputs, outputs, operators, macs)
+        self._add_step(node, outputs, operation)
+        self._note_sources(node, result, outputs)
         return result
 
     def _add_node(
@@ -160,29 +182,32 @@ class _Recorder(TorchFunctionMode):
             bytes_moved=bytes_moved(module, inputs, outputs, writes),
         )
 
-    def _name_outputs(self, node: fx.Node, result: object, outputs: list[Tensor]) -> None:
-        """Note on each tensor of a result which node gives it."""
+    def _note_sources(self, node: fx.Node, result: object, outputs: list[Tensor]) -> None:
+        """Note of each tensor of a result which node gives it."""
         if isinstance(result, Tensor):
-            result.node = node
+            self.sources[result] = node
         elif outputs:
             for index, item in enumerate(result):
                 if isinstance(item, Tensor):
                     part = self.graph.call_function(operator.getitem, (node, index))
-                    item.node = self._finish(part, item)
+                    self.sources[item] = self._add_step(part, [item])
 
-    def _finish(self, node: fx.Node, *outputs: Tensor) -> fx.Node:
-        numbers = {self.observer.number_of(tensor) for tensor in outputs} - {None}
-        node.meta = {"storages": numbers, "end": len(self.observer.operators), "kept": []}
+    def _add_step(
+        self, node: fx.Node, outputs: Sequence[Tensor] = (), operation: Operation | None = None
+    ) -> fx.Node:
+        """Note what is known of a node that has run, and return the node."""
+        numbers = {self.observer.storages.number_of(tensor) for tensor in outputs} - {None}
+        self.steps[node] = Step(numbers, len(self.observer.operators), operation)
         return node
 
     def _argument(self, value: object) -> object:
         """What stands in the graph for an argument of a call."""
         if isinstance(value, torch.device):  # the meta device, in place of the image's
-            return self._finish(self.graph.call_function(getattr, (self.image_node, "device")))
+            return self._add_step(self.graph.call_function(getattr, (self.image_node, "device")))
         if not isinstance(value, Tensor):
             return value
-        if hasattr(value, "node"):
-            return value.node
+        if value in self.sources:
+            return self.sources[value]
         if id(value) not in self.state_names:
             raise NotImplementedError(f"a tensor of shape {list(value.shape)} is not the network's")
-        return self._finish(self.graph.get_attr(self.state_names[id(value)]))
+        return self._add_step(self.graph.get_attr(self.state_names[id(value)]))

@@ -28,6 +28,7 @@ from backbone.rounds import locks, schedule
 from backbone.rounds.commands import Command, read_command
 from backbone.rounds.groups import passes_of_a_turn
 from backbone.rounds.progress import Progress
+from backbone.rounds.questions import Series
 from backbone.statistics.looks import StopRule
 
 TRIED = (2, 4, 8, 12, 16, 24, 30, 60, 90, 120)
@@ -72,7 +73,7 @@ def run_rounds(
     """The seconds of each round, and the runs of each command. Raises Failure if one fails."""
     rule = StopRule(rounds)
     ends = []
-    series = [schedule.Series("passes", commands, questions=[], passes=passes)]
+    series = [Series("passes", commands, questions=[], passes=passes)]
     with (
         interrupts_raised(),
         locks.machine_taken(),

@@ -7,6 +7,7 @@ from typing import Any
 
 from backbone.command.errors import Failure
 from backbone.command.options import Workload
+from backbone.record.reading import read_stored
 
 
 @dataclass(frozen=True)
@@ -138,20 +139,20 @@ def dumps(record: MemoryReport | Structure) -> str:
 
 
 def load_report(file: Path) -> MemoryReport:
-    """The memory report in a file. Raises Failure where it is none, and OSError."""
+    """The memory report in a file. Raises Failure if it is none or is missing."""
     parts = {"input": Input, "predicted_peak": Peak, "tensors": TensorSize}
     return _load(file, MemoryReport, parts)
 
 
 def load_structure(file: Path) -> Structure:
-    """The structure in a file. Raises Failure where it is none, and OSError."""
+    """The structure in a file. Raises Failure if it is none or is missing."""
     return _load(file, Structure, {"input": Input, "layers": Layer})
 
 
 def _load(file: Path, form: type, parts: dict[str, type]) -> Any:
     """The structure in a file, of a form whose fields of these names have forms of their own."""
     try:
-        values = json.loads(file.read_text("utf-8", "replace"))
+        values = json.loads(read_stored(file))
         for name, part in parts.items():
             value = values[name]
             is_list = isinstance(value, list)

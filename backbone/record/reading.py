@@ -1,0 +1,24 @@
+"""Stored files, read as text."""
+
+from pathlib import Path
+
+from backbone.command.errors import Failure
+
+# What makes the files of a folder, by the folder's path.
+MAKERS = {
+    "/modes/": "modes.sh",
+    "_stats": "stats.sh",
+    "memory_reports": "mem_report.sh",
+    "model_structures": "summary.sh",
+}
+
+
+def read_stored(file: Path) -> str:
+    """The text of a stored file. Raises Failure, which names what makes it, if there is none."""
+    try:
+        return file.read_text("utf-8", "replace")
+    except FileNotFoundError as error:
+        within = "/".join(file.parts[-4:])  # a folder of results, and what is in it
+        makers = [maker for part, maker in MAKERS.items() if part in within]
+        advice = f"; {makers[0]} makes it" if makers else ""
+        raise Failure(f"{file} is missing{advice}") from error

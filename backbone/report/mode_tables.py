@@ -1,0 +1,171 @@
+"""The modes as tables, for each input one of how fast they are and one of their processes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import inf, isnan
+
+from backbone.record.rows import Record, Row
+from backbone.record.stored import StoredMode, StoredModes
+from backbone.report.comparison import word_verdict
+from backbone.report.markdown import format_table
+from backbone.report.numbers import (
+    MIB,
+    show,
+    show_interval,
+    show_mean,
+    show_range,
+    show_range_of_counts,
+)
+from backbone.statistics.intervals import Interval
+from backbone.statistics.looks import SAME, judge
+from backbone.statistics.ratios import mean_of_rounds, speed_up
+
+
+@dataclass(frozen=True)
+class Category:
+    """Modes of which the fastest is shown. includes: whether a mode is one of them."""
+
+    title: str
+    includes: Callable[[StoredMode], bool]
+
+
+EXACT = Category("that changes no arithmetic", lambda mode: mode.is_exact)
+FLOAT32 = Category("in float32", lambda mode: mode.mode.dtype == "float32")
+ALL = Category("of all", lambda mode: True)
+CATEGORIES = (EXACT, FLOAT32, ALL)
+
+
+def speed_blocks(inputs: list[StoredModes]) -> list[str]:
+    """How fast the modes of one network and setting are, a table an input, the fastest first."""
+    return _blocks(inputs, mode_cells)
+
+
+def process_blocks(inputs: list[StoredModes]) -> list[str]:
+    """What the processes of the modes were, in the same order."""
+    return _blocks(inputs, lambda mode, modes: process_cells(mode.record.whole))
+
+
+def _blocks(
+    inputs: list[StoredModes], cells: Callable[[StoredMode, StoredModes], dict[str, str]]
+) -> list[str]:
+    """A table an input, with cells of each mode, the fastest first."""
+    blocks = []
+    for modes in inputs:
+        rows = [{"Mode": _show_name(mode)} | cells(mode, modes) for mode in _by_speed(modes)]
+        blocks += [f"{modes.network}, {modes.title}:", format_table(rows)]
+    return blocks
+
+
+def _by_speed(modes: StoredModes) -> list[StoredMode]:
+    """The modes of an input, the fastest first; then those that were not in stock's rounds."""
+
+    def slowness(mode: StoredMode) -> float:
+        ratio = over(modes, mode, modes.stock)
+        return inf if ratio is None else -ratio.mean
+
+    return sorted(modes.modes, key=slowness)
+
+
+def _show_name(mode: StoredMode) -> str:
+    return mode.name if mode.is_stock else f"`{mode.name}`"
+
+
+def mode_cells(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
+    """How many times as fast a mode is as stock, and as memory kept; its verdict, time, output
+    difference and peak."""
+    over_stock = over(modes, mode, modes.stock)
+    cells = {"Times as fast as stock": _show_ratio(over_stock, is_itself=mode is modes.stock)}
+    if modes.kept is not None:
+        head = f"Times as fast as `{modes.kept.name}`"
+        over_kept = over(modes, mode, modes.kept)
+        cells[head] = _show_ratio(over_kept, is_itself=mode is modes.kept)
+    verdict = "undecided" if over_stock is None else judge(over_stock, SAME)
+    return cells | {
+        "Verdict": "-" if mode is modes.stock else word_verdict(verdict, SAME),
+        "Time (ms)": show_mean(mean_of_rounds(mode.record)),
+        "Output difference": show_difference(mode),
+        "Peak (MB)": _show_peak(mode.record),
+    }
+
+
+def process_cells(row: Row) -> dict[str, str]:
+    """How many processes have run a pass, the fastest and the slowest of them, and the fewest and
+    the most page faults of a pass."""
+    return {
+        "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
+        "Page faults": show_range_of_counts(row.page_faults) if row.page_faults else "-",
+    }
+
+
+def fastest_modes(
+    modes: StoredModes, category: Category = ALL
+) -> list[tuple[StoredMode, Interval]]:
+    """The modes of an input that are faster than stock for certain, the fastest first, each with
+    how many times; none that makes the network another function."""
+    ratios = [
+        (mode, over(modes, mode, modes.stock))
+        for mode in modes.modes
+        if not mode.is_stock and not mode.mode.train and category.includes(mode)
+    ]
+    faster = [(mode, ratio) for mode, ratio in ratios if ratio and judge(ratio, SAME) == "faster"]
+    return sorted(faster, key=lambda pair: -pair[1].mean)
+
+
+def may_be_as_fast(modes: StoredModes, mode: StoredMode, other: StoredMode) -> bool:
+    """Whether one mode is not known to be slower than another by more than what is called the
+    same."""
+    ratio = over(modes, mode, other)
+    return ratio is None or judge(ratio, SAME) != "slower"
+
+
+def first_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:
+    """What to try first, input by input: the fastest modes of some kinds, with their command and
+    their price."""
+    for modes in inputs:
+        for category in CATEGORIES:
+            for mode, ratio in fastest_modes(modes, category)[:1]:
+                yield {
+                    "Dataset": modes.dataset,
+                    "The fastest": category.title,
+                    "Command": f"`{_command_of(mode)}`",
+                    "Times as fast as stock": show_interval(ratio),
+                    "Output difference": show_difference(mode),
+                    "Peak (MB)": _show_peak(mode.record),
+                    "Stock's peak (MB)": _show_peak(modes.stock.record),
+                }
+
+
+def _command_of(mode: StoredMode) -> str:
+    """The command line that runs a mode."""
+    conditions = mode.record.conditions
+    script = "timer.py" if "cuda_version" in conditions else "cpu/timer.py"
+    variables = [f"{name}={value}" for name, value in mode.variables.items()]
+    words = [*variables, "python", script, "--i", conditions["dataset"], mode.mode.flags]
+    return " ".join(word for word in words if word)
+
+
+def show_difference(mode: StoredMode) -> str:
+    """How far the output is from stock's."""
+    if mode.is_exact:
+        return "none"
+    difference = mode.record.median("output_difference")
+    return "NaN" if difference is not None and isnan(difference) else show("{:.0e}", difference)
+
+
+def _show_peak(record: Record) -> str:
+    """MB, of the process, or of a GPU's allocator."""
+    peak = record.median("peak_resident_memory", 1 / MIB)
+    if peak is None:
+        peak = record.median("peak_allocated_memory", 1 / MIB)
+    return show("{:,.0f}", peak)
+
+
+def _show_ratio(ratio: Interval | None, is_itself: bool) -> str:
+    if is_itself:
+        return "1"
+    return "of other rounds" if ratio is None else show_interval(ratio)
+
+
+def over(modes: StoredModes, mode: StoredMode, other: StoredMode) -> Interval | None:
+    """How many times as fast one mode is as another; None if they were not in the same rounds."""
+    return speed_up(mode.record, other.record, modes.stock.record)

@@ -1,0 +1,54 @@
+"""The storages that tensors of a pass share."""
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class Storage:
+    """Memory that tensors share: its bytes (0, if it was there before the pass), and how many
+    operators had run when it was made and when it was freed (None: not yet)."""
+
+    size: int
+    made: int
+    freed: int | None = None
+
+
+class Storages:
+    """The storages that operators have made. made: in order. operators: how many have run."""
+
+    def __init__(self, held: Iterable[Tensor]) -> None:
+        """held: the tensors that are there before the pass."""
+        self.made: list[Storage] = []
+        self.operators = 0
+        self._numbers: dict[int, int] = {}
+        self._held = {tensor.untyped_storage()._cdata for tensor in held}
+
+    def number_of(self, tensor: Tensor) -> int | None:
+        """The number of a tensor's storage; None if no operator of the pass made it."""
+        return self._numbers.get(tensor.untyped_storage()._cdata)
+
+    def note(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
+        """Note that another operator has run, and the storages of its outputs. A storage of an
+        input that no operator has made was there before the pass."""
+        self.operators += 1
+        for tensor in inputs:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in self._numbers and key not in self._held:
+                self._held.add(key)
+                weakref.finalize(storage, self._held.discard, key)  # another may get its address
+        for output in outputs:
+            storage = output.untyped_storage()
+            key = storage._cdata
+            if key not in self._numbers:
+                self._numbers[key] = len(self.made)
+                size = 0 if key in self._held else storage.nbytes()
+                self.made.append(Storage(size=size, made=self.operators))
+                weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.made[self._numbers.pop(key)].freed = self.operators
