@@ -118,7 +118,7 @@ def test_one_run_has_no_interval(checkout):
 
 
 def test_sums_of_rows_are_compared_run_by_run(printed):
-    # Cut into blocks a pass takes 1.00, 1.02 and 1.04 times as long as an uncut one.
+    # A pass that is cut into blocks takes 1.00, 1.02 and 1.04 times as long as an uncut pass.
     assert table(printed, "## Sums of the rows") == cells(
         "Cityscapes | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",
         "Cityscapes | AMD EPYC, --keep-memory | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)",

@@ -9,7 +9,6 @@ from urllib.parse import quote
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
 DEFAULT_MODEL = "mobilenet_v2"
 PYTORCH = "torch"  # the runtime that is not asked for by a flag
-KEEP_MEMORY = "--keep-memory"
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,10 @@ class Mode:
         if self.runtime != PYTORCH:
             words.append(f"--runtime {self.runtime}")
         return " ".join(words)
+
+
+STOCK = Mode()
+MEMORY_KEPT = Mode(keep_memory=True)  # which modes are compared with, beside stock
 
 
 @dataclass(frozen=True)

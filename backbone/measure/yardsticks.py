@@ -17,7 +17,7 @@ from backbone.measure.denormal import count_denormals
 from backbone.measure.passes import Clock
 from backbone.measure.reference import Reference, read
 from backbone.network.build import Backbone
-from backbone.network.outputs import output_difference, outputs_of
+from backbone.network.outputs import have_equal_shapes, output_difference, outputs_of
 
 
 def measure_yardsticks(
@@ -71,7 +71,7 @@ def difference_from_stock(
         ending.say(f"no output difference: {name} has another output in each pass")
         return None
     outputs = outputs_of(backbone.network, image)
-    if [output.shape for output in outputs] != [output.shape for output in stock.outputs]:
+    if not have_equal_shapes(outputs, stock.outputs):
         ending.say(f"no output difference: {name} gives outputs of other shapes than stock")
         return None
     return output_difference(outputs, stock.outputs)

@@ -110,7 +110,7 @@ def _dilate(network: nn.Module, output_stride: int) -> None:
 def _settle_batch_norms(name: str, network: nn.Module) -> None:
     """Give batch norms the statistics of two random images. As they are made, they change nothing,
     and activations shrink to 1e-9 by the last of them: what a mode does to the output could not be
-    told. oneDNN takes no part, whose arithmetic variables of the environment change."""
+    told. oneDNN is switched off, since environment variables change its arithmetic."""
     size = 224 if name == "maxvit_t" else 96  # maxvit_t takes no other
     enabled, *_ = torch.backends.mkldnn.set_flags(False)  # flags() would set others too
     try:

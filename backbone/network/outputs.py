@@ -38,9 +38,14 @@ def outputs_of(network: nn.Module, image: Tensor) -> list[Tensor]:
         return [output.float().cpu() for output in reals]
 
 
+def have_equal_shapes(outputs: list[Tensor], others: list[Tensor]) -> bool:
+    """Whether two passes gave equally many tensors, of the same shapes."""
+    return [output.shape for output in outputs] == [other.shape for other in others]
+
+
 def are_equal(outputs: list[Tensor], others: list[Tensor]) -> bool:
-    """Whether two passes gave the same values; NaN is the same as NaN."""
-    if [output.shape for output in outputs] != [other.shape for other in others]:
+    """Whether two passes gave the same values; NaN equals NaN."""
+    if not have_equal_shapes(outputs, others):
         return False
     pairs = zip(outputs, others, strict=True)
     return all(torch.allclose(*pair, rtol=0, atol=0, equal_nan=True) for pair in pairs)

@@ -73,12 +73,12 @@ def load_modes_of(folder: Path, start: str) -> StoredModes:
     stock_file = folder / f"{start}stock.json"
     others = [file for file in records_in(folder, f"{start}*") if file != stock_file]
     stock = records.load(stock_file)
-    loaded = {stock_file: StoredMode(stock.mode, {}, stock)}
+    loaded = {stock_file: StoredMode({}, stock)}
     for file in others:
         record = records.load(file)
         variables = dict(sorted(record.variables.items() - stock.variables.items()))
         is_again = record.mode == stock.mode and not variables
-        mode = StoredMode(record.mode, variables, record, is_again)
+        mode = StoredMode(variables, record, is_again)
         for other_file, other in loaded.items():
             if mode.name == other.name:
                 raise Failure(f"{file} has the same mode as {other_file.name}: {mode.name}")

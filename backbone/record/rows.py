@@ -5,7 +5,7 @@ from statistics import median
 
 import numpy as np
 
-from backbone.command.options import PYTORCH, Mode
+from backbone.command.options import PYTORCH, STOCK, Mode
 from backbone.record import schema
 
 
@@ -145,9 +145,9 @@ class Record:
         if difference is not None:
             return difference == 0
         if "stop_rule" in self.conditions:
-            return self.mode == Mode()
+            return self.mode == STOCK
         # Stored when this was not measured of all modes.
-        return replace(self.mode, keep_memory=False) == Mode()
+        return replace(self.mode, keep_memory=False) == STOCK
 
     @property
     def whole(self) -> Row:

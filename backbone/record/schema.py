@@ -125,5 +125,5 @@ def may_change_output(name: str) -> bool:
 
 
 def is_of_conditions(field: str) -> bool:
-    """Whether a field is a condition. Unknown fields, such as those of a newer version, are not."""
+    """Whether a field is a condition. Fields that a newer version may have added are ignored."""
     return field in CONDITIONS or is_of_environment(field)

@@ -3,18 +3,18 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backbone.command.options import Mode
+from backbone.command.options import MEMORY_KEPT, STOCK, Mode
 from backbone.record.rows import Ceilings, Record, Row
 from backbone.record.titles import MAIN_NETWORK
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What stored records are of: one network on one device, at one image size.
+    """Stored records of one network on one device, at one image size.
 
-    network, dataset: titles. device: its name, with that of its folder under devices/. mode: of
-    times; of a set of modes stock's. settings: what else is not the default, such as a batch size.
-    files: the records, by the files that they are in.
+    network, dataset: their titles in tables. device: its name, followed by the name of its folder
+    under devices/, if it has one. mode: the mode of the times; for a set of modes, stock. settings:
+    other conditions that are not the default, such as a batch size. files: each record by its file.
     """
 
     network: str
@@ -51,7 +51,7 @@ class StoredTimes(Stored):
     @property
     def is_stock(self) -> bool:
         """Whether the times are of no mode."""
-        return self.mode == Mode()
+        return self.mode == STOCK
 
     @property
     def stages(self) -> list[Row]:
@@ -65,8 +65,9 @@ class StoredTimes(Stored):
 
     def share_of(self, path: str) -> float | None:
         """The part of the stages' time that is spent in a module; None if there is none."""
-        inside = [row.mean for row in self.stages if f"{row.path}.".startswith(f"{path}.")]
-        return sum(inside) / sum(row.mean for row in self.stages) if inside else None
+        stages = self.stages
+        inside = [row.mean for row in stages if f"{row.path}.".startswith(f"{path}.")]
+        return sum(inside) / sum(row.mean for row in stages) if inside else None
 
     @property
     def macs(self) -> int:
@@ -86,24 +87,28 @@ class StoredTimes(Stored):
 class StoredMode:
     """The runs of the whole pass in one mode.
 
-    mode: its flags. variables: of the environment, that stock does not have so, by name. is_again:
-    whether it is stock, measured a second time.
+    variables: of the environment, by name, unless stock had the same. is_again: whether it is
+    stock, measured a second time.
     """
 
-    mode: Mode
     variables: dict[str, str]
     record: Record
     is_again: bool = False
 
     @property
+    def mode(self) -> Mode:
+        """Its flags."""
+        return self.record.mode
+
+    @property
     def is_stock(self) -> bool:
         """Whether it is stock, measured once or again."""
-        return self.mode == Mode() and not self.variables
+        return self.mode == STOCK and not self.variables
 
     @property
     def is_kept(self) -> bool:
         """Whether it is stock but for the memory, which the process keeps."""
-        return self.mode == Mode(keep_memory=True) and not self.variables
+        return self.mode == MEMORY_KEPT and not self.variables
 
     @property
     def is_exact(self) -> bool:
@@ -115,7 +120,7 @@ class StoredMode:
     @property
     def is_of_allocator(self) -> bool:
         """Whether it is exact, and differs from stock by where its memory comes from alone."""
-        return self.is_exact and replace(self.mode, keep_memory=False) == Mode()
+        return self.is_exact and replace(self.mode, keep_memory=False) == STOCK
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TypeVar
 
-from backbone.command.options import Mode
+from backbone.command.options import MEMORY_KEPT, STOCK
 from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.stored_memory import StoredMemory
 from backbone.record.study import StudyRow, load_study
@@ -174,7 +174,7 @@ def network_cells(results: Results) -> Iterator[dict[str, str]]:
             "# Params (M)": memory_cells(memory[0])["# Params (M)"] if memory else "-",
             f"MACs (G): {inputs}": _of_inputs(alike, lambda times: f"{times.macs / 1e9:,.1f}"),
         }
-        for head, mode in (("Stock", Mode()), ("Memory kept", Mode(keep_memory=True))):
+        for head, mode in (("Stock", STOCK), ("Memory kept", MEMORY_KEPT)):
             of_mode = [each for each in alike if each.mode == mode]
             cells[f"{head} (ms): {inputs}"] = _of_inputs(of_mode, _show_time)
         yield cells

@@ -66,8 +66,8 @@ class RoundRunner:
         """For the arguments see run_rounds() in schedule.py."""
         self._series = series
         self._passes = series.passes
-        self._reference: bytes | None = None  # the stock output, once it is computed
-        self._has_reference = series.stock is not None
+        self._stock = series.stock  # None once its output could not be computed
+        self._reference: bytes | None = None  # that output, once it is computed
         self._seed = seed
         self._need_all = need_all
         self._locks = locks
@@ -123,14 +123,14 @@ class RoundRunner:
     def _reference_for(self, command: Command) -> bytes | None:
         """The stock output that a mode's is compared with, computed once; None for other commands,
         and if it cannot be computed, which a line on stderr says."""
-        if command not in self._series.modes or not self._has_reference:
+        if command not in self._series.modes or self._stock is None:
             return None
         if self._reference is None:
             try:
-                self._reference = compute_reference(self._series.stock, os.environ, self._locks)
+                self._reference = compute_reference(self._stock, os.environ, self._locks)
             except Failure as failure:
                 ending.say(f"{self._series.name}: no output differences: {failure}")
-                self._has_reference = False
+                self._stock = None
         return self._reference
 
     def _start_group(

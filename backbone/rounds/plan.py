@@ -23,7 +23,7 @@ from pathlib import Path
 from backbone.command import flags
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT
-from backbone.command.options import MemoryOptions, Mode, TimerOptions, Workload
+from backbone.command.options import STOCK, MemoryOptions, TimerOptions, Workload
 from backbone.network import catalog
 from backbone.rounds.commands import Command, read_command, split_variables
 
@@ -91,7 +91,7 @@ def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str])
     _refuse_own_flags(arguments, own, parser)
     options = _options_of(parser, [*script_flags, *arguments])
     users = _options_of(parser, arguments) if label else options
-    if label and users.mode != Mode():
+    if label and users.mode != STOCK:
         parser.error(f"{users.mode.flags} is a mode, which {wrapper} sets itself")
     place = words.index(script)
     words[place] = str(ROOT / script)

@@ -34,8 +34,8 @@ class Series:
     """Commands that are compared, and what is asked of them.
 
     name: of their input. least: the first round after which they may stop. passes: timed passes of
-    each process; None: as many as suit the duration of the first command's pass. modes: those whose
-    output is compared with that of a stock pass.
+    each process; None: as many as suit the duration of the first command's pass. modes: commands
+    whose output is compared with the output of `stock`, if there is one.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from backbone.command.options import Mode
+from backbone.command.options import MEMORY_KEPT, STOCK
 from backbone.measure.reference import StockPass
 from backbone.rounds.plan import Planned
 from backbone.rounds.questions import Question, Series
@@ -35,7 +35,7 @@ def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
 
 def is_stock(planned: Planned) -> bool:
     """Whether a command runs the network as it is."""
-    return planned.options.mode == Mode() and not planned.command.environment
+    return planned.options.mode == STOCK and not planned.command.environment
 
 
 def questions_about(planned: Sequence[Planned], precision: float) -> Iterator[Question]:
@@ -48,7 +48,7 @@ def questions_about(planned: Sequence[Planned], precision: float) -> Iterator[Qu
         kept = [
             entry
             for entry in modes
-            if entry.options.mode == Mode(keep_memory=True) and not entry.command.environment
+            if entry.options.mode == MEMORY_KEPT and not entry.command.environment
         ]
         reference = [*kept, stock][0].command
         yield Question(stock.command)
