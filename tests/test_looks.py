@@ -217,10 +217,10 @@ class Told(Run):
 @pytest.mark.parametrize(
     ("given", "before", "seconds", "turns"),
     [
-        (None, None, (0.05, 2.0), [8] * 7 + [4]),  # the first one's pass decides
+        (None, None, (0.05, 2.0), [10] * 6),  # the first one's pass decides
         (None, None, (0.4, 0.1), [2]),
-        (None, 7, (0.05, 0.05), [6, 1]),  # as in the rounds before
-        (10, None, (0.05, 0.05), [6, 4]),
+        (None, 12, (0.05, 0.05), [10, 2]),  # as in the rounds before
+        (14, None, (0.05, 0.05), [10, 4]),
     ],
 )
 def test_all_runs_have_equal_turns(monkeypatch, given, before, seconds, turns):

@@ -20,7 +20,7 @@ from backbone.measure.turns import Turns
 from backbone.trace.instrument import CutPass
 
 FAULT_PASSES = 3  # in which the page faults of each operation are counted
-PER_UNCUT = 8  # timed passes of a turn, to each pass that is not cut
+PER_UNCUT = 10  # timed passes of a turn, to each pass that is not cut
 CONTEXT_BYTES = 2**29  # that a process has on a GPU beside its tensors, about
 
 
@@ -121,6 +121,7 @@ def run_passes(
             run_untimed(options.warmup)
             run_timed(options.iterations)
             return passes
+        turns.wait_for_start()
         run_untimed(max(1, options.warmup))
         turns.tell_ready(passes.last_seconds, peak_resident_bytes(), *device_bytes(image))
         while (timed := turns.wait()) is not None:

@@ -85,8 +85,6 @@ def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Reco
 
     gc.freeze()
     gc.enable()
-    if turns is not None:
-        turns.wait_for_start()
     clock = device.new_clock()
     backbone, image = build(options.workload, torch.device(device.name))
     weights = digest_of(backbone.network) if backbone.is_own and options.has_record else None

@@ -2,8 +2,8 @@
 
 The timer and its parent process (backbone/rounds) exchange lines over the timer's stdin and stdout:
 
-    timer   protocol 4           the version of this protocol, before torch is imported
-    timer   loaded               torch is imported; what follows computes, with all threads
+    timer   protocol 5           the version of this protocol, before torch is imported
+    timer   prepared             the network is built, exported or compiled; what follows computes
     parent  start                no other run is computing
     timer   ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
                                  it is warm; the duration of its last pass, its peak resident memory
@@ -26,7 +26,7 @@ import sys
 
 from backbone.command.errors import Failure
 
-PROTOCOL = 4
+PROTOCOL = 5
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal for this process when its parent exits
 
 
@@ -57,9 +57,9 @@ class Turns:
         self._tell(f"protocol {PROTOCOL}")
 
     def wait_for_start(self) -> None:
-        """Send that torch is imported, and wait until no other run is computing: the threads of two
-        would hinder each other, since they spin while they wait."""
-        self._tell("loaded")
+        """Send that the network is prepared, and wait until no other run is computing: the threads
+        of two would hinder each other, since they spin while they wait."""
+        self._tell("prepared")
         self._hear("start")
 
     def tell_ready(self, seconds: float, *memory: int) -> None:

@@ -22,9 +22,7 @@ from backbone.rounds.questions import Series
 from backbone.rounds.runs import Memory, Run, RunFailed
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
-LEAST_PASSES = 6  # timed in a turn
-LONG_SECONDS = 0.5  # a pass this long outlasts the bursts that short turns average out,
-LEAST_LONG_PASSES = 8  # and an untimed one costs much
+LEAST_PASSES = 10  # timed in a turn, of which one more pass is not
 # Timed passes of a process: on a GPU; on a CPU if the first command's pass takes less than 0.3 s
 # (five rounds then have the study's 300), and if it takes longer. METHOD.md has the experiment.
 GPU_PASSES = 300
@@ -74,8 +72,8 @@ class RoundRunner:
         self._memory: dict[Command, Memory] = {}  # that runs of a command have held
         self._seconds: dict[Command, float] = {}  # of its passes, the shortest seen
         self._device_bytes = 0  # that a GPU has for all runs together
-        # One of them computes, the others import.
-        self._starts_at_once = available_processors()
+        # One of them computes, the others prepare, each on one processor.
+        self._starts_at_once = available_processors() + 1
 
     def run(
         self,
@@ -242,5 +240,4 @@ def passes_of_a_run(seconds: float, is_on_gpu: bool) -> int:
 
 def passes_of_a_turn(seconds: float) -> int:
     """How many are timed in it, by the seconds of the slowest run's pass."""
-    least = LEAST_PASSES if seconds < LONG_SECONDS else LEAST_LONG_PASSES
-    return max(least, ceil(TURN_SECONDS / seconds))
+    return max(LEAST_PASSES, ceil(TURN_SECONDS / seconds))

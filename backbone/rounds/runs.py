@@ -99,7 +99,7 @@ class Run:
         """Let the run compute, while it alone does, and wait until it is warm. Raises RunFailed."""
         begun = time.monotonic()
         self._check_protocol(self._hear_line(begun + PROTOCOL_SECONDS, "its protocol"))
-        self._hear("loaded", begun + START_SECONDS)
+        self._hear("prepared", begun + START_SECONDS)
         self._tell("start")
         said = self._hear("ready", begun + START_SECONDS)
         try:
