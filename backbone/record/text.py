@@ -4,7 +4,7 @@ from backbone.record.names import details_of, name_row
 from backbone.record.rows import Record, Row
 
 CUT_MARGIN = 1.05  # by which a pass cut into parts may differ from the network's own
-LEAST_PASSES = 17  # timed, of a single process, beside which there are three that are not cut
+LEAST_PASSES = 21  # timed, of a single process, beside which there are three that are not cut
 
 
 def format_rows(rows: list[Row]) -> str:

@@ -19,7 +19,7 @@ from backbone.measure.reference import compute_reference
 from backbone.record.rows import Record
 from backbone.rounds.commands import Command
 from backbone.rounds.questions import Series
-from backbone.rounds.runs import Memory, Run, RunFailed
+from backbone.rounds.runs import Memory, Run, RunFailed, first_prepared
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
 LEAST_PASSES = 10  # timed in a turn, of which one more pass is not
@@ -157,12 +157,20 @@ class RoundRunner:
                 held += self._memory_of(command)
                 runs.append(run)  # one that has failed counts for nothing
             if len(starting) >= self._starts_at_once:
-                earliest = starting.pop(0)
-                with self._noting_failure(earliest):
-                    self._wait_for(earliest)
+                self._warm_one_of(starting)
             if self._ends_early(first):
                 break
+        while starting and not self._ends_early(first):
+            self._warm_one_of(starting)
         return runs, left
+
+    def _warm_one_of(self, starting: list[Run]) -> None:
+        """Let that run compute which is prepared first, until it is warm, and take it out of the
+        list."""
+        run = first_prepared(starting)
+        starting.remove(run)
+        with self._noting_failure(run):
+            self._wait_for(run)
 
     def _memory_of(self, command: Command) -> Memory:
         """What a run of a command has held; what the largest has, if it is not known."""
@@ -191,12 +199,8 @@ class RoundRunner:
         self._seconds[run.command] = min(before, run.seconds)
 
     def _hand_out(self, runs: list[Run], first: Command) -> None:
-        """Wait until the runs are warm, and give them turns until each has had its passes, or the
-        round ends early. All have equal turns, so that they have their last ones together too."""
-        for run in runs:
-            if run.seconds == 0 and run.command not in self._failures:
-                with self._noting_failure(run):
-                    self._wait_for(run)
+        """Give warm runs turns until each has had its passes, or the round ends early. All have
+        equal turns, so that they have their last ones together too."""
         taking = [run for run in runs if run.command not in self._failures]
         if not taking or self._ends_early(first):
             return

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backbone.command.errors import Failure
@@ -54,10 +55,24 @@ class RunFailed(Exception):
     """A run has not ended as it should; the message says how."""
 
 
+def first_prepared(runs: Sequence["Run"]) -> "Run":
+    """Wait until one of some runs waits for its start, or has ended before, and return it."""
+    deadline = time.monotonic() + START_SECONDS
+    while not any(run.is_prepared for run in runs):
+        by_pipe = {run.process.stdout: run for run in runs}
+        readable, _, _ = select.select([*by_pipe], [], [], max(0, deadline - time.monotonic()))
+        if not readable:
+            return runs[0]  # which is then given up
+        for pipe in readable:
+            by_pipe[pipe].hear_what_is_there()
+    return next(run for run in runs if run.is_prepared)
+
+
 class Run:
     """One process of a timer, from its start to its record.
 
     seconds: of a pass, the shortest seen; 0 until it is warm. memory: what it has held.
+    is_prepared: whether it is seen to wait for its start, or to have ended before.
     free_on_device: bytes that a GPU has free; None on a CPU. notes: what it wrote to stderr, once
     it has finished.
     """
@@ -67,6 +82,7 @@ class Run:
         self.command = command
         self.process: subprocess.Popen | None = None
         self.seconds = 0.0
+        self.is_prepared = False
         self._longest_seconds = 0.0  # of a pass
         self.memory = Memory()
         self.free_on_device: int | None = None
@@ -148,6 +164,12 @@ class Run:
             self.process.stdin.close()
             self.process.stdout.close()
         self._stderr.close()
+
+    def hear_what_is_there(self) -> None:
+        """Read what the run has sent, which must be something, or its end."""
+        heard = self.process.stdout.read(2**16)
+        self._heard += heard
+        self.is_prepared = not heard or b"prepared\n" in self._heard
 
     def _see_seconds(self, seconds: float) -> None:
         self.seconds = min(self.seconds or seconds, seconds)
