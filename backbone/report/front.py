@@ -8,7 +8,6 @@ from typing import TypeVar
 from backbone.command.options import MEMORY_KEPT, STOCK
 from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.stored_memory import StoredMemory
-from backbone.record.study import StudyRow, load_study
 from backbone.record.titles import DATASET_TITLES, MAIN_NETWORK, count
 from backbone.report.kinds import sum_by_kind, sum_rows, word_shares
 from backbone.report.markdown import format_table
@@ -79,16 +78,11 @@ def _word_fastest(modes: StoredModes, category: Category) -> str:
 
 
 def performance_cells(results: Results) -> Iterator[dict[str, str]]:
-    """The study's table, dataset by dataset: ours, stock and with memory kept, and behind them the
-    study's own rows."""
-    study = load_study()
-    for dataset, title in DATASET_TITLES.items():
+    """The study's table, with our times, stock and with memory kept, dataset by dataset."""
+    for title in DATASET_TITLES.values():
         for times in results.main_network:
             if times.dataset == title and times.model.is_exact:
                 yield _our_cells(times, results.memory)
-        for row in study:
-            if row.dataset == dataset:
-                yield _study_cells(row)
 
 
 def _our_cells(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
@@ -106,20 +100,6 @@ def _threads_of(times: StoredTimes) -> list[str]:
     conditions = times.model.conditions
     known = "threads" in conditions and "threads_chosen" not in conditions
     return [count(conditions["threads"], "thread")] if known else []
-
-
-def _study_cells(row: StudyRow) -> dict[str, str]:
-    return {
-        "Model": MAIN_NETWORK,
-        "Dataset": DATASET_TITLES[row.dataset],
-        "Device": f"{row.device}, the study's, in training mode",
-        "Inference Time (ms)": row.inference_time_ms,
-        "Std (ms)": row.std_ms,
-        "FPS": row.fps,
-        "Allocated Memory (MB)": row.allocated_memory_mb or "-",
-        "# Params (M)": row.params_m or "-",
-        "# Tensors (M)": row.tensors_m or "-",
-    }
 
 
 def printed_summary(results: Results) -> Iterator[str]:
