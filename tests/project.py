@@ -7,8 +7,8 @@ import runpy
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -21,22 +21,16 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Processes that each have a thread a core, tests side by side among them, wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# The tests' own interpreter, no GPU, and stdout buffered, so that a test means the same everywhere.
-ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
-OURS = ("RESULTS", "ROUNDS", "PRECISION", "INPUTS")
-# A machine of their own, whose lock no test that runs beside them has.
-ENVIRONMENT["PROFILE_LOCKS"] = tempfile.mkdtemp()
-for name in (*OURS, "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
-    ENVIRONMENT.pop(name, None)
+# The tests' own interpreter, no GPU, a machine whose lock nobody else has, and stdout buffered.
+UNSET = {"RESULTS", "ROUNDS", "PRECISION", "INPUTS", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in UNSET}
+ENVIRONMENT |= {"PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "", "PROFILE_LOCKS": mkdtemp()}
 
 # Most of a short run is the import of libraries. A fork of a process that has imported them, and
-# has done nothing else, saves that. (torchvision is imported as the project does it, which is found
-# where pytest is started in its folder.)
-LIBRARIES = """
-backbone.network.library torch torch._dynamo torch.onnx torch.utils.collect_env
+# has done nothing else, saves that. (torchvision is imported as the project does it.)
+LIBRARIES = """backbone.network.library torch torch._dynamo torch.onnx torch.utils.collect_env
 torch.utils.flop_counter onnxruntime onnxscript pandas PIL.Image pyperf scipy.special tqdm
-matplotlib.backends.backend_svg matplotlib.figure
-"""
+matplotlib.backends.backend_svg matplotlib.figure"""
 preloaded = multiprocessing.get_context("forkserver")
 preloaded.set_forkserver_preload(LIBRARIES.split())
 
@@ -51,17 +45,16 @@ yardsticks.measure_ceilings = lambda *_: Ceilings(flops_per_second=1e11, bytes_p
 def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
     """Run `python ARGUMENT...` in the project's folder; stdout and stderr as text."""
     options = {"cwd": ROOT, "env": ENVIRONMENT, "stdout": subprocess.PIPE} | options
-    command = [sys.executable, *arguments]
-    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, **options)
+    options |= {"stderr": subprocess.PIPE, "text": True, "timeout": 120}
+    result = subprocess.run([sys.executable, *arguments], **options)
     result.stderr = without_note(result.stderr)
     return result
 
 
 def without_note(stderr: str) -> str:
-    """What was written to stderr, but for notes that depend on the hour: that this machine does
-    something else, or that a cut pass of a few passes took another time than an uncut one."""
-    lines = stderr.splitlines(keepends=True)
+    """Without notes that depend on the hour: of other work, or of a cut pass of another time."""
     notes = (": other processes use ", " show the network's own pass")
+    lines = stderr.splitlines(keepends=True)
     return "".join(line for line in lines if not any(note in line for note in notes))
 
 
@@ -70,7 +63,7 @@ def script(
 ) -> subprocess.CompletedProcess:
     """Run a script with its flags, in a process of its own in which torch is imported already.
     before: code to run first. keeps_notes: whether stderr keeps what without_note() drops."""
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         process = preloaded.Process(target=_run, args=(list(map(str, command)), before, folder))
         process.start()
         process.join(timeout=120)
@@ -88,11 +81,9 @@ def _run(command: list[str], before: str, folder: str) -> None:
         os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT), stream)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=False)
     # As `python SCRIPT` has them: the script's folder is on the path, the tests' is not.
-    tests = str(Path(__file__).parent)
-    others = [folder for folder in sys.path[1:] if folder != tests]
+    others = [folder for folder in sys.path[1:] if folder != str(Path(__file__).parent)]
     sys.argv, sys.path = command, [str(Path(command[0]).resolve().parent), *others]
-    # The script imports modules of its own folder. These stay alive in `ours`: what they have
-    # defined, such as operators, goes with them.
+    # The script imports its own. These stay alive in `ours`: operators that they define would go.
     ours = {name: each for name, each in sys.modules.items() if name.startswith("backbone")}
     for name in ours:
         del sys.modules[name]
@@ -113,6 +104,4 @@ def patch(file: Path, old: str, new: str) -> None:
 def assert_one_line(result: subprocess.CompletedProcess, *words: str, status: int = 1) -> None:
     """It ended with this status, an empty stdout, and one line on stderr that has the words."""
     assert (result.returncode, result.stdout or "") == (status, ""), result
-    assert result.stderr.count("\n") == 1, result.stderr
-    for word in words:
-        assert word in result.stderr
+    assert result.stderr.count("\n") == 1 and all(word in result.stderr for word in words), result

@@ -1,50 +1,57 @@
 """A small complete set of stored results, made here of round numbers: what the tables say of them
 can be worked out by hand."""
 
-import math
+import contextlib
+import io
+import re
 import shutil
-import subprocess
+import sys
+from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from project import ROOT, script
+from project import ROOT
 
-from backbone.record import memory_record, records, tools
+import results as program
+from backbone.command.errors import Failure
+from backbone.record import loading, memory_record, records, tools
 from backbone.record.memory_record import Input, Layer, MemoryReport, Peak, Structure, TensorSize
 from backbone.record.names import number_rows
 from backbone.record.rows import Cost, Kernels, Record, Row
 from backbone.record.text import format_rows
 from backbone.record.tools import PassesTried, Simulated, Trial
+from backbone.report import figures
 from backbone.report.memory_text import format_report, format_structure
 
 MIB = 2**20
-MILLION = 10**6
-README_PARTS = [
-    "Picture",
-    "In short",
-    "What is printed",
-    "Why",
-    "Performance Stats",
-    "Networks in short",
-]
-METHOD_PARTS = ["Trials", "Simulation", "Passes per process", "Sums of the rows"]
-MARKERS = "<!-- results.py: {} -->\n<!-- results.py: end -->\n"
+PARTS = {
+    "README.md": "Picture, In short, What is printed, Why, Performance Stats, Networks in short",
+    "METHOD.md": "Trials, Simulation, Passes per process, Sums of the rows",
+}
+CEILINGS = ("flops_per_second", "bytes_per_second")
 TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
-DEVICE = "AMD EPYC"
 
 # Everything is this many times as much as at PASCAL VOC's size: times, MACs, bytes, page faults.
 SIZES = {"cityscapes": 4, "pascal": 1}
 SHAPES = {"cityscapes": [1, 3, 1024, 2048], "pascal": [1, 3, 500, 334]}
+COSTS = {"MobileNetV2": 1, "resnet18": 3}  # how many times MobileNet-V2's MACs, bytes, parameters
 
+# Folders of times, and how these differ from those of the stock MobileNet-V2.
+FOLDERS = {
+    "cpu/mobilenetv2_stats": {},
+    "cpu/mobilenetv2_stats_keep-memory": {"mode": "--keep-memory", "time": 0.5, "faults": 0.001},
+    "cpu/resnet18_stats": {"network": "resnet18", "time": 2},
+}
+# The passes of each of three runs, over the mean of all.
+SCATTER = 1 + np.array([[-0.1], [0], [0.1]]) + [-0.02, -0.01, 0.01, 0.02]
 # Blocks' time over that of the stock pass, run by run; layers take as long as the stock pass.
 BLOCK_RATIOS = (1.00, 1.02, 1.04)
 
-TCMALLOC = "LD_PRELOAD=libtcmalloc_minimal.so.4"
-
 # Modes of MobileNet-V2, each with its speed-up over the stock pass, round by round.
+TCMALLOC = "LD_PRELOAD=libtcmalloc_minimal.so.4"
 MODES = {
     "stock": {"cityscapes": (1, 1, 1), "pascal": (1, 1, 1)},
     "stock again": {"cityscapes": (0.9, 1, 1 / 0.9), "pascal": (0.9, 1, 1 / 0.9)},
@@ -56,193 +63,48 @@ MODES = {
     f"{TCMALLOC} --fold --dtype bfloat16": {"cityscapes": (10, 10, 10), "pascal": (8, 8, 8)},
 }
 
-
-def make_trial(
-    speed_up: float, reach: float, verdict: str, rule: str, title: str = "VOC, twice"
-) -> Trial:
-    return Trial(
-        title=title,
-        speed_up=speed_up,
-        low=speed_up / reach,
-        high=speed_up * reach,
-        verdict=verdict,
-        rounds=5,
-        rule=rule,
-        seconds=30.4,
-        date="2026-11-22",
-    )
-
-
+# Of each: title, speed-up, low, high, verdict, rounds, rule, seconds and date.
 # log(1.05) * sqrt(5) is 0.1091; Student's t is 2.7764 at level 0.05, and 4.1207 at 0.0148.
 TRIALS = [
-    make_trial(1.0, 1.05, "undecided", "fixed"),
-    make_trial(1.1, 1.05, "faster", "looks"),
-    make_trial(2.0, 1.05, "faster", "looks", title="VOC, another"),
+    Trial("VOC, twice", 1.0, 1 / 1.05, 1.05, "undecided", 5, "fixed", 30.4, "2026-11-22"),
+    Trial("VOC, twice", 1.1, 1.1 / 1.05, 1.1 * 1.05, "faster", 5, "looks", 30.4, "2026-11-22"),
+    Trial("VOC, another", 2.0, 2 / 1.05, 2 * 1.05, "faster", 5, "looks", 30.4, "2026-11-22"),
 ]
 SIMULATED = [
-    Simulated("normal, 1 %", effect, 10, rounds, holds=0.975, wrong=wrong)
-    for effect, rounds, wrong in ((0, 6.84, 0.02), (5, 5.0, 0.0))
+    Simulated("normal, 1 %", 0, 10, rounds=6.84, holds=0.975, wrong=0.02),
+    Simulated("normal, 1 %", 5, 10, rounds=5.0, holds=0.975, wrong=0.0),
 ]
 PASSES = [PassesTried("VOC", 60, scatter=0.1234, seconds=21.27, half_width=4.567)]
 
-
-@dataclass(frozen=True)
-class SmallStage:
-    """A stage: type, module's path, and what else its line says."""
-
-    type: str
-    path: str
-    settings: dict[str, int | float]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An operation of a stage at PASCAL VOC's size: its cost, milliseconds and page faults."""
-
-    stage: int
-    type: str
-    path: str
-    kind: str
-    time: float
-    macs: int = 0
-    bytes_moved: int = 0
-    page_faults: int = 0
-
-
+# Stages: type, module's path (in resnet18 in a backbone), and what else a stage's line says.
 STAGES = [
-    SmallStage(type="Conv2D", path="features.0", settings={"kernel_size": 3, "stride": 2}),
-    SmallStage(type="Inverted Residual Block", path="features.1", settings={}),
-    SmallStage(type="Inverted Residual Block", path="features.2", settings={}),
-    SmallStage(type="Classifier", path="classifier", settings={"dropout": 0.2, "dim": 1280}),
+    ("Conv2D", "features", {"kernel_size": 3, "stride": 2}),
+    ("Inverted Residual Block", "features.1", {}),
+    ("Inverted Residual Block", "features_2", {}),
+    ("Classifier", "classifier", {"dropout": 0.2, "dim": 1280}),
 ]
 
-# Together 100 ms, 2 G MACs, 304 MB and 1,000 page faults.
+# Milliseconds, millions of MACs and of bytes: 100, 2,000 and 304 together; 1,000 page faults.
+Operation = namedtuple("Operation", "stage type path kind time macs bytes faults", defaults=3 * [0])
 OPERATIONS = [
-    Operation(
-        stage=0,
-        type="Conv2d",
-        path="features.0.0",
-        kind="convolution",
-        time=20,
-        macs=400 * MILLION,
-        bytes_moved=50 * MILLION,
-        page_faults=100,
-    ),
-    Operation(
-        stage=0,
-        type="BatchNorm2d",
-        path="features.0.1",
-        kind="batch norm",
-        time=15,
-        bytes_moved=100 * MILLION,
-        page_faults=200,
-    ),
-    Operation(
-        stage=0,
-        type="ReLU6",
-        path="features.0.2",
-        kind="ReLU6",
-        time=4,
-        bytes_moved=50 * MILLION,
-    ),
-    Operation(
-        stage=1,
-        type="Conv2d",
-        path="features.1.conv.0",
-        kind="pointwise convolution",
-        time=40,
-        macs=1000 * MILLION,
-        bytes_moved=40 * MILLION,
-        page_faults=300,
-    ),
-    Operation(
-        stage=2,
-        type="Conv2d",
-        path="features.2.conv.0",
-        kind="pointwise convolution",
-        time=20,
-        macs=590 * MILLION,
-        bytes_moved=60 * MILLION,
-        page_faults=400,
-    ),
-    Operation(
-        stage=2,
-        type="add",
-        path="features.2",
-        kind="addition",
-        time=0.5,
-        bytes_moved=3 * MILLION,
-    ),
-    Operation(stage=3, type="Dropout", path="classifier.0", kind="Dropout", time=0.25),
-    Operation(
-        stage=3,
-        type="Linear",
-        path="classifier.1",
-        kind="linear",
-        time=0.25,
-        macs=10 * MILLION,
-        bytes_moved=MILLION,
-    ),
+    Operation(0, "Conv2d", "features.0.0", "convolution", 20, 400, 50, 100),
+    Operation(0, "BatchNorm2d", "features.0.1", "batch norm", 15, 0, 100, 200),
+    Operation(0, "ReLU6", "features.0.2", "ReLU6", 4, 0, 50),
+    Operation(1, "Conv2d", "features.1.conv.0", "pointwise convolution", 40, 1000, 40, 300),
+    Operation(2, "Conv2d", "features.2.conv.0", "pointwise convolution", 20, 590, 60, 400),
+    Operation(2, "add", "features.2", "addition", 0.5, 0, 3),
+    Operation(3, "Dropout", "classifier.0", "Dropout", 0.25),
+    Operation(3, "Linear", "classifier.1", "linear", 0.25, 10, 1),
 ]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is timed, and how.
-
-    network: its name in reports. folder: where its results are. prefix: what their names begin
-    with. mode: its flags. parameters: how many, of 4 bytes. time, cost, page_faults: how many times
-    as much as of the stock MobileNet-V2. runs, passes: how far each run, and each pass of a run, is
-    from the mean, as parts of it; both add up to zero.
-    """
-
-    network: str
-    folder: str
-    prefix: str
-    mode: str = ""
-    parameters: int = 10 * MIB // 4
-    time: float = 1
-    cost: int = 1
-    page_faults: int = 1
-    runs: tuple[float, ...] = (-0.1, 0, 0.1)
-    passes: tuple[float, ...] = (-0.02, -0.01, 0.01, 0.02)
-
-
-STOCK = Setting(network="MobileNetV2", folder="cpu/mobilenetv2_stats", prefix="mobilenetv2")
-KEEP_MEMORY = replace(
-    STOCK,
-    folder="cpu/mobilenetv2_stats_keep-memory",
-    mode="--keep-memory",
-    time=0.5,
-    page_faults=0,
-)
-# Its stages are MobileNet-V2's too: no table shows them.
-RESNET = Setting(
-    network="resnet18",
-    folder="cpu/resnet18_stats",
-    prefix="resnet18",
-    parameters=40 * MIB // 4,
-    time=2,
-    cost=3,
-    runs=(-0.2, -0.1, 0, 0.1, 0.2),
-    passes=(-0.01, 0.01),
-)
 
 
 @pytest.fixture(scope="session")
 def updated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with small results, whose README and pictures are what these say."""
+    """A checkout with small results, whose pages and pictures are what these say."""
     folder = tmp_path_factory.mktemp("updated")
     make_checkout(folder)
-    result = results(folder, "--update")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert results(folder, "--update") == ""
     return folder
-
-
-@pytest.fixture(scope="session")
-def printed(updated: Path) -> subprocess.CompletedProcess:
-    """What results.py prints there."""
-    return results(updated)
 
 
 @pytest.fixture
@@ -251,59 +113,88 @@ def checkout(updated: Path, tmp_path: Path) -> Path:
     return shutil.copytree(updated, tmp_path / "checkout")
 
 
-def results(checkout: Path, *flags: str | Path, before: str = "") -> subprocess.CompletedProcess:
-    """Run a checkout's results.py; before: code to run first."""
-    return script(checkout / "results.py", *flags, before=before)
+def results(checkout: Path, *flags: str, draws: bool = False) -> str:
+    """What results.py prints in a checkout, run in this process. draws: whether it draws pictures;
+    otherwise it writes in their place how many panels they have, and of what."""
+
+    def describe(draw_panel: Callable, panels: list, *_: object, **__: object) -> str:
+        return f"{len(panels)} panels\n{panels!r}\n".replace(str(checkout), "")
+
+    paths = [(program, "ROOT"), (program, "PAGE"), (loading, "ROOT")]
+    paths += [(tools, name) for name in ("TRIALS", "LOOKS", "PASSES")]
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(printed):
+        for module, name in paths:
+            patched.setattr(module, name, checkout / getattr(module, name).relative_to(ROOT))
+        patched.setattr(program, "PAGES_WITH_PARTS", [checkout / page for page in PARTS])
+        patched.setattr(sys, "argv", ["results.py", *flags])
+        if not draws:
+            patched.setattr(figures, "_draw", describe)
+        program.main()
+    return printed.getvalue()
+
+
+def refusal(checkout: Path, *flags: str) -> str:
+    """What results.py says that is wrong."""
+    with pytest.raises(Failure) as failure:
+        results(checkout, *flags)
+    return str(failure.value)
 
 
 def make_checkout(folder: Path) -> None:
-    """Put results.py, what it is made of, and small results into a folder."""
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "backbone", folder / "backbone", ignore=ignore)
-    shutil.copy(ROOT / "results.py", folder)
-    for page, titles in (("README.md", README_PARTS), ("METHOD.md", METHOD_PARTS)):
-        parts = [MARKERS.format(title) for title in titles]
+    """Put small results, and pages without them, into a folder."""
+    for page, titles in PARTS.items():
+        heads = [f"<!-- results.py: {title} -->" for title in titles.split(", ")]
+        parts = [f"{head}\n<!-- results.py: end -->\n" for head in heads]
         (folder / page).write_text("\n".join(["# Small results\n", *parts, "The end.\n"]))
     (folder / "tools").mkdir()
     for file, rows in (("trials", TRIALS), ("looks", SIMULATED), ("passes", PASSES)):
         (folder / f"tools/{file}.json").write_text(tools.dumps(rows))
     for dataset in SIZES:
-        for setting in (STOCK, KEEP_MEMORY, RESNET):
-            for target, subfolder in TARGET_FOLDERS.items():
-                file = folder / setting.folder / subfolder / f"{setting.prefix}_{dataset}.json"
-                store(file, make_record(setting, dataset, target))
-        for minute, mode in enumerate(MODES):
+        for times, options in FOLDERS.items():
+            name = f"{options.get('network', 'mobilenetv2')}_{dataset}.json"
+            for target, inside in TARGET_FOLDERS.items():
+                store(folder / times / inside / name, make_record(dataset, target, **options))
+        for mode in MODES:
             words = mode.replace("--", "").replace(" ", "_").replace("=", "_")
-            name = f"mobilenetv2_{dataset}_{words}.json"
-            store(folder / STOCK.folder / "modes" / name, make_mode(dataset, mode, minute))
-        for setting in (STOCK, RESNET):
-            name = f"{setting.prefix}_{dataset}.json"
-            store(folder / "memory_reports" / name, make_report(setting, dataset))
-            store(folder / "model_structures" / name, make_structure(setting, dataset))
+            file = folder / f"cpu/mobilenetv2_stats/modes/mobilenetv2_{dataset}_{words}.json"
+            store(file, make_mode(dataset, mode))
+        for network in COSTS:
+            report, structure = make_memory(dataset, network)
+            name = f"{network.lower()}_{dataset}.json"
+            store(folder / "memory_reports" / name, report)
+            store(folder / "model_structures" / name, structure)
 
 
 def store(file: Path, found: Record | MemoryReport | Structure) -> None:
     """Write a record, a memory report or a structure, and the text beside it."""
     if isinstance(found, Record):
         data, text = records.dumps(found), format_rows(found.rows)
-    elif isinstance(found, MemoryReport):
-        data, text = memory_record.dumps(found), format_report(found)
     else:
-        data, text = memory_record.dumps(found), format_structure(found)
+        format_text = format_report if isinstance(found, MemoryReport) else format_structure
+        data, text = memory_record.dumps(found), format_text(found)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(data)
     file.with_suffix(".txt").write_text(text)
 
 
-def change_records(path: Path, change: Callable[[Record], Record]) -> None:
+def change_records(path: Path, change: Callable[..., Record], **options: object) -> None:
     """Give a record, or all that a folder has, other runs, rows or conditions, and their texts."""
     for file in path.rglob("*.json") if path.is_dir() else [path]:
-        store(file, change(records.load(file)))
+        store(file, change(records.load(file), **options))
 
 
 def with_conditions(record: Record, **conditions: str | int) -> Record:
-    """A record of other conditions."""
     return replace(record, conditions=record.conditions | conditions)
+
+
+def without_fields(record: Record, fields: tuple[str, ...]) -> Record:
+    """A record without these conditions, and without these fields of its runs."""
+    conditions, *runs = (
+        {name: value for name, value in known.items() if name not in fields}
+        for known in (record.conditions, *record.runs)
+    )
+    return replace(record, conditions=conditions, runs=runs)
 
 
 def with_times(record: Record, factors: float | np.ndarray) -> Record:
@@ -314,176 +205,95 @@ def with_times(record: Record, factors: float | np.ndarray) -> Record:
 
 def with_runs(record: Record, count: int) -> Record:
     """A record of only its first runs."""
-    rows = [
-        replace(
-            row,
-            samples=row.samples[:count],
-            page_faults=row.page_faults[:count],
-            kernels=row.kernels[:count],
-        )
-        for row in record.rows
-    ]
+    rows = []
+    for row in record.rows:
+        faults, kernels = row.page_faults[:count], row.kernels[:count]
+        rows.append(replace(row, samples=row.samples[:count], page_faults=faults, kernels=kernels))
     return replace(record, rows=rows, runs=record.runs[:count])
 
 
-def make_record(setting: Setting, dataset: str, target: str) -> Record:
-    """A timer's record. Its first run was disturbed: what tables have medians of is otherwise
-    there."""
+def make_record(dataset, target, network="MobileNetV2", mode="", time=1, faults=1) -> Record:
+    """A timer's record. What tables have medians of is three times as much in the first run."""
+    size = SIZES[dataset]
+    ratios = np.reshape(BLOCK_RATIOS if target == "block" else (1, 1, 1), (3, 1))
+
+    def make_row(operations: list[Operation], level: str, **about: object) -> Row:
+        """Half of a convolution's time is its kernel's, a quarter is reorders."""
+        _, _, _, kinds, *numbers = zip(*operations, strict=True)
+        milliseconds, macs, bytes_moved, page_faults = (size * sum(each) for each in numbers)
+        milliseconds, page_faults = time * milliseconds, round(faults * page_faults)
+        million = COSTS[network] * 10**6
+        kernels = [
+            Kernels("jit:avx512_core", factor * milliseconds / 2, factor * milliseconds / 4)
+            for factor in (3, 1, 1)
+        ]
+        return Row(
+            level=level,
+            input_shape=SHAPES[dataset],
+            samples=np.round(milliseconds * ratios * SCATTER, 6),
+            page_faults=(3 * page_faults, page_faults, page_faults),
+            kernels=tuple(kernels) if about["type"] == "Conv2d" else (),
+            cost=Cost(million * macs, million * bytes_moved, kinds[0] if level == "layer" else ""),
+            **about,
+        )
+
     rows = []
-    for number, stage in enumerate(STAGES):
-        inside = [operation for operation in OPERATIONS if operation.stage == number]
-        row = replace(_sum_row(setting, dataset, target, inside), level="block", stage=number)
-        rows.append(replace(row, type=stage.type, path=stage.path, settings=stage.settings))
-        for operation in inside:
-            row = replace(_sum_row(setting, dataset, target, [operation]), level="layer")
-            cost = replace(row.cost, kind=operation.kind)
-            about = {"type": operation.type, "path": operation.path, "stage": number}
-            kernels = make_kernels(setting, dataset, operation) if target == "layer" else ()
-            rows.append(replace(row, cost=cost, kernels=kernels, **about))
-    rows.append(_sum_row(setting, dataset, target, OPERATIONS))
-    levels = {"model": {"model"}, "block": {"block", "model"}, "layer": {"layer", "block", "model"}}
+    for stage, (stage_type, path, settings) in enumerate(STAGES):
+        inside = [operation for operation in OPERATIONS if operation.stage == stage]
+        path = path.replace("features", "backbone") if network == "resnet18" else path
+        about = {"type": stage_type, "path": path, "stage": stage, "settings": settings}
+        rows.append(make_row(inside, "block", **about))
+        for each in inside:
+            rows.append(make_row([each], "layer", type=each.type, path=each.path, stage=stage))
+    rows.append(make_row(OPERATIONS, "model", type=network, path="", stage=None))
+    levels = {"model": ["model"], "block": ["block", "model"], "layer": ["layer", "block", "model"]}
     rows = number_rows([row for row in rows if row.level in levels[target]])
     runs = []
-    for number in range(len(setting.runs)):
+    for number, factor in enumerate((3, 1, 1)):
         run = {"date": f"2026-11-20 {10 + number}:00:00"}
         run |= {"round": 1 + number, "group": 0, "order_seed": 7}
-        run["system_time"] = setting.page_faults * (0.03 if number else 0.09)
-        run["peak_resident_memory"] = (400 if number else 900) * MIB
+        run |= {"system_time": factor * faults * 0.03, "peak_resident_memory": factor * 400 * MIB}
         if target != "model":
-            run["cut_over_uncut"] = BLOCK_RATIOS[number % 3] if target == "block" else 1.0
+            run["cut_over_uncut"] = float(ratios[number, 0])
         if target == "layer":
-            run["flops_per_second"] = 2e11 if number else 9e11
-            run["bytes_per_second"] = 1e10 if number else 9e10
+            run |= dict(zip(CEILINGS, (factor * 2e11, factor * 1e10), strict=True))
         runs.append(run)
-    conditions = {
-        "network": setting.network,
-        "dataset": dataset,
-        "target": target,
-        "batch_size": 1,
-        "warmup": 1,
-        "iterations": len(setting.passes),
-        "dtype": "float32",
-        "torch_version": "2.13.0",
-        "torchvision_version": "0.28.0",
-        "device": DEVICE,
-        "threads": 2,
-        "cpus": 2,
-    }
-    return Record(rows=rows, conditions=conditions | conditions_of(setting.mode), runs=runs)
+    conditions = {"network": network, "dataset": dataset, "target": target, "device": "AMD EPYC"}
+    conditions |= {"batch_size": 1, "threads": 2, "warmup": 1, "iterations": 4, "passes": len(rows)}
+    conditions |= {"torch_version": "2.13.0", "torchvision_version": "0.28.0", "dtype": "float32"}
+    return Record(rows, conditions | _conditions_of(mode), runs)
 
 
-def conditions_of(flags: str) -> dict[str, str]:
-    """The conditions of a mode, of flags none of which but --dtype has a value."""
-    words = flags.replace("--dtype bfloat16", "").split()
-    conditions = {word.removeprefix("--").replace("-", "_"): "True" for word in words}
-    return conditions | ({"dtype": "bfloat16"} if "bfloat16" in flags else {})
+def _conditions_of(mode: str) -> dict[str, str]:
+    """The conditions of a mode, of which stock has none."""
+    words = re.findall(r"(?:--|LD_)\S+", mode.replace("--dtype ", "--dtype="))
+    settings = [word.removeprefix("--").partition("=") for word in words]
+    return {name.replace("-", "_"): value or "True" for name, _, value in settings}
 
 
-def make_kernels(setting: Setting, dataset: str, operation: Operation) -> tuple[Kernels, ...]:
-    """Of a convolution: half of its time is its kernel's, a quarter is reorders."""
-    if operation.type != "Conv2d":
-        return ()
-    time = SIZES[dataset] * setting.time * operation.time
-    kernels = Kernels("jit:avx512_core", kernel_ms=time / 2, reorder_ms=time / 4)
-    disturbed = replace(kernels, kernel_ms=2 * time, reorder_ms=2 * time)
-    return (disturbed, *[kernels] * (len(setting.runs) - 1))
+def make_mode(dataset: str, mode: str) -> Record:
+    """A mode's record, whose runs were in the same rounds as the other modes'."""
+    stock = make_record(dataset, "model")
+    speed_ups = np.reshape(MODES[mode][dataset], (3, 1))
+    whole = replace(stock.whole, samples=np.round(stock.whole.samples / speed_ups, 6))
+    if not mode.startswith("stock"):
+        is_exact = mode in ("--keep-memory", TCMALLOC)
+        for factor, run in zip((3, 1, 1), stock.runs, strict=True):
+            run["output_difference"] = 0.0 if is_exact else factor * 2e-6
+    return with_conditions(replace(stock, rows=[whole]), **_conditions_of(mode))
 
 
-def _sum_row(setting: Setting, dataset: str, target: str, operations: list[Operation]) -> Row:
-    """The row of the whole pass, if these operations were all of it."""
+def make_memory(dataset: str, network: str = "MobileNetV2") -> tuple[MemoryReport, Structure]:
+    """A memory report of a CPU: 2 MiB of weights, an input of 1 or 4 MiB, 10 or 30 MiB of
+    parameters; and a structure of two layers."""
     size = SIZES[dataset]
-    time = size * setting.time * sum(operation.time for operation in operations)
-    faults = size * setting.page_faults * sum(operation.page_faults for operation in operations)
-    ratios = BLOCK_RATIOS if target == "block" else (1, 1, 1)
-    samples = [
-        [time * ratio * (1 + run + each) for each in setting.passes]
-        for run, ratio in zip(setting.runs, [*ratios, 1, 1], strict=False)
-    ]
-    cost = Cost(
-        macs=size * setting.cost * sum(operation.macs for operation in operations),
-        bytes_moved=size * setting.cost * sum(operation.bytes_moved for operation in operations),
+    parameters = COSTS[network] * 10 * MIB
+    weight = TensorSize("weight", [512, 1024], elements=2**19, allocated_bytes=2 * MIB)
+    image = TensorSize("input", [size, 512, 512], size * 2**18, allocated_bytes=size * MIB)
+    peak = Peak(parameters, MIB, size * MIB, 20 * size * MIB, operation="add")
+    made_of = Input(network, 32, dataset, batch_size=1, input_shape=SHAPES[dataset])
+    report = MemoryReport(
+        made_of, "cpu", "cpu", [weight, image], None, parameters // 4, peak, measured_peak=None
     )
-    return Row(
-        level="model",
-        type=setting.network,
-        path="",
-        stage=None,
-        input_shape=SHAPES[dataset],
-        samples=np.round(np.array(samples), 6),
-        page_faults=(3 * faults, *[faults] * (len(setting.runs) - 1)),
-        cost=cost,
-    )
-
-
-def make_mode(dataset: str, mode: str, minute: int) -> Record:
-    """A mode's record, whose runs were a minute of each round, by turns with the other modes'."""
-    stock = make_record(STOCK, dataset, "model")
-    speed_ups = np.array(MODES[mode][dataset]).reshape(-1, 1)
-    samples = np.round(stock.whole.samples / speed_ups, 6)
-    runs = []
-    for number, stock_run in enumerate(stock.runs):
-        run = stock_run | {"date": f"2026-11-21 {10 + number}:{minute:02}:00"}
-        if not mode.startswith("stock"):
-            is_exact = "--" not in mode or mode == "--keep-memory"
-            run["output_difference"] = 0.0 if is_exact else 2e-6 if number else 9e-6
-        runs.append(run)
-    record = replace(stock, rows=[replace(stock.whole, samples=samples)], runs=runs)
-    variable, dashes, flags = mode.partition("--")
-    conditions = conditions_of(dashes + flags)
-    if "=" in variable:
-        name, _, value = variable.strip().partition("=")
-        conditions[name] = value
-    return with_conditions(record, **conditions)
-
-
-def make_input(setting: Setting, dataset: str) -> Input:
-    """What a memory report or a structure is of."""
-    return Input(
-        network=setting.network,
-        output_stride=32,
-        dataset=dataset,
-        batch_size=1,
-        input_shape=SHAPES[dataset],
-    )
-
-
-def make_report(setting: Setting, dataset: str) -> MemoryReport:
-    """A memory report of a CPU: 2 MiB of weights, and an input of 1 or 4 MiB."""
-    size = SIZES[dataset]
-    tensors = [("classifier.1.weight", [512, 1024]), ("Tensor0", [size, 512, 512])]
-    return MemoryReport(
-        input=make_input(setting, dataset),
-        device="cpu",
-        storage="cpu",
-        tensors=[
-            TensorSize(
-                name=name,
-                shape=shape,
-                elements=math.prod(shape),
-                allocated_bytes=4 * math.prod(shape),
-            )
-            for name, shape in tensors
-        ],
-        allocator_bytes=None,
-        parameters=setting.parameters,
-        predicted_peak=Peak(
-            parameters=4 * setting.parameters,
-            buffers=MIB,
-            input=size * MIB,
-            activations=20 * size * MIB,
-            operation="features.0.1 (BatchNorm2d), aten.batch_norm",
-        ),
-        measured_peak=None,
-    )
-
-
-def make_structure(setting: Setting, dataset: str) -> Structure:
-    """A structure of two layers."""
-    return Structure(
-        input=make_input(setting, dataset),
-        layers=[
-            Layer(type="Conv2d", output_shape=[1, 32, 250, 167], parameters=864),
-            Layer(type="Linear", output_shape=[1, 1000], parameters=1_281_000),
-        ],
-        macs=SIZES[dataset] * setting.cost * 2_000_000_000,
-    )
+    layers = [Layer("Conv2d", [1, 32, 250, 167], 864), Layer("Linear", [1, 1000], 1_281_000)]
+    return report, Structure(made_of, layers, macs=size * COSTS[network] * 2 * 10**9)

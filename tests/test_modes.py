@@ -1,82 +1,70 @@
-"""Modes: flags of the timers, what they do to the network, and modes.sh."""
+"""Modes: by flags, compiler, runtime and allocator, and what they do to the network."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
-from project import ENVIRONMENT, assert_one_line, python, script
+import torch._inductor.config
+from project import ENVIRONMENT, patch, python, script
 from torch.fx.experimental.optimization import fuse
+from torch.special import bessel_j0
 
 from backbone.command.errors import Failure
 from backbone.command.flags import timer_options
-from backbone.command.options import Mode
-from backbone.measure.structure import list_layers
+from backbone.command.options import TimerOptions
 from backbone.network import modes
-from backbone.network.build import Backbone, build, build_network
+from backbone.network.build import build, build_network
 from backbone.record import records
 from backbone.trace.instrument import cut_pass
 from cpu import timer
 
-QUICK = ("cpu/timer.py", "--i", "pascal", "--iterations", "1", "--warmup", "0")
+RUN = ("cpu/timer.py", "--i", "64x96", "--iterations", "1", "--warmup", "0")
+ONNXRUNTIME, OPENVINO = "--runtime onnxruntime", "--runtime openvino"
+FREEZING = "torch._inductor.freezing"
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN")
+needs_no_spaces = pytest.mark.skipif(" " in torch.__file__, reason="torch.compile fails there")
+
+
+def options_of(flags: str) -> TimerOptions:
+    return timer_options(timer.make_parser(), ["--i", "64x96", *flags.split()])
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("flags", "target", "operations", "marks"),
     [
-        ("--compile --target block", "--compile fuses operations"),
-        ("--compile --target layer", "use --target model"),
-        ("--w no --compile", "use --target model"),
-        ("--fold --train", "use one of the two"),
-        ("--freeze", "--freeze has torch.compile take weights as constants; use it with --compile"),
-        ("--compile --freeze --train", "--freeze fixes the statistics that --train computes anew"),
-        ("--dtype int8", "invalid choice: 'int8'"),
+        ("--channels-last --fold --dtype bfloat16", "layer", 101, 102),
+        ("--fold", "block", 101, 22),
+        ("--channels-last --train", "layer", 153, 154),
     ],
 )
-@pytest.mark.parametrize("name", ["timer.py", "cpu/timer.py"])
-def test_modes_that_do_not_go_together_are_usage_errors(name, words, said):
-    result = script(name, *words.split())
-    assert (result.returncode, result.stdout) == (2, "")
-    assert said in result.stderr.splitlines()[-1]
-
-
-MODES = [
-    "--channels-last",
-    "--fold",
-    "--train",
-    "--dtype bfloat16",
-    "--channels-last --fold",
-    "--channels-last --fold --dtype bfloat16",
-    "--channels-last --train",
-]
-
-
-@pytest.mark.parametrize("target", ["block", "layer"])
-@pytest.mark.parametrize("mode", MODES)
-def test_instrumented_pass_returns_what_the_modes_own_pass_returns(mode, target):
-    options = timer_options(timer.make_parser(), ["--i", "64x96", *mode.split()])
+def test_cut_pass_returns_what_the_modes_own_pass_returns(flags, target, operations, marks):
+    options = options_of(flags)
     backbone, image = build(options.workload, "cpu")
     image = modes.apply_mode(backbone, image, options.mode)
-    marks = []
+    for tensor in (image, backbone.network.features[0][0].weight):
+        assert tensor.is_contiguous(memory_format=torch.channels_last) is ("last" in flags)
+        assert tensor.dtype is (torch.bfloat16 if "bfloat16" in flags else torch.float32)
+    assert backbone.network.training is ("train" in flags)
+    marked, outputs = [], []
     cut = cut_pass(backbone, list(image.shape), target)
-    forward = cut.with_marks(lambda: marks.append(1))
-    outputs = []
-    for run_pass in (backbone.network, forward):
+    for run_pass in (backbone.network, cut.with_marks(lambda: marked.append(1))):
         torch.manual_seed(1)  # of the dropout, in training
         with torch.inference_mode():
             outputs.append(run_pass(image))
     assert torch.equal(*outputs)
-    assert len(cut.operations) == (101 if "--fold" in mode else 153)
-    assert len(marks) == (22 if target == "block" else len(cut.operations) + 1)
+    assert (len(cut.operations), len(marked)) == (operations, marks)
 
 
-def test_every_run_has_the_same_network_whose_values_mean_something():
-    first, second = build_network().network, build_network().network
-    for (name, a), (other, b) in zip(
-        first.state_dict().items(), second.state_dict().items(), strict=True
-    ):
-        assert name == other and torch.equal(a, b)
-    assert not any(module.training for module in first.modules())
-    assert {module.momentum for module in first.modules() if hasattr(module, "momentum")} == {0.1}
+def test_values_of_the_stock_network_mean_something():
+    network = build_network().network
+    assert not any(module.training for module in network.modules())
+    assert {module.momentum for module in network.modules() if hasattr(module, "momentum")} == {0.1}
     with torch.inference_mode():
-        output = first(torch.rand(1, 3, 96, 96))
+        output = network(torch.rand(1, 3, 96, 96))
     assert output.abs().max() > 0.1  # untouched: 1e-9, in float16 zero
 
 
@@ -87,107 +75,134 @@ def test_folded_network_is_what_torchs_own_optimization_makes():
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     with torch.inference_mode():
         assert torch.equal(network(image), expected(image))
+    with pytest.raises(Failure, match="finds no batch norm behind a convolution"):
+        modes.fold_batch_norm(network)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A flag's value: a network that is compiled in little time."""
+    (tmp_path / "own.py").write_text("""
+import torch
+class Tiny(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 8, 3)
+    def forward(self, image):
+        return self.convolution(image).softmax(1)
+""")
+    return f"{tmp_path}/own.py:Tiny"
 
 
 @pytest.mark.parametrize(
-    ("words", "least", "most"),
+    ("flags", "variable", "least", "most"),
     [
-        ("--channels-last --fold --keep-memory", 1e-8, 1e-5),
-        ("--dtype bfloat16", 1e-3, 0.2),
-        ("--train", 1e-2, 10),
-        ("--keep-memory", 0, 0),
+        ("--keep-memory --channels-last --fold --dtype bfloat16", "UNRELATED", 1e-3, 0.5),
+        ("--keep-memory", "UNRELATED", 0, 0),
+        # It would change a reference that is computed in the same process, too.
+        pytest.param("", "ONEDNN_MAX_CPU_ISA", 1e-9, 1e-4, marks=needs_onednn),
+        # Their own arithmetic: not the stock network's to the last bit.
+        pytest.param("--compile", "UNRELATED", 1e-9, 1e-4, marks=needs_no_spaces),
+        (f"--keep-memory {ONNXRUNTIME}", "UNRELATED", 1e-9, 1e-4),
+        (f"--keep-memory {OPENVINO}", "UNRELATED", 1e-9, 1e-4),
+        (f"--dtype bfloat16 {OPENVINO}", "UNRELATED", 1e-3, 0.5),
     ],
 )
-def test_record_says_the_mode_and_what_it_does_to_the_output(tmp_path, words, least, most):
-    file = tmp_path / "record.json"
-    result = script(*QUICK, *words.split(), "--json", file)
+def test_record_of_a_mode(tmp_path, tiny, flags, variable, least, most):
+    file, is_compiled = tmp_path / "record.json", "compile" in flags
+    words = ("--model", tiny if is_compiled else "mobilenet_v2", *flags.split(), "--threads", "1")
+    before = f"os.environ[{variable!r}] = 'SSE41'; sys.modules[{FREEZING!r}] = None"
+    result = script(*RUN, *words, "--json", file, before=f"import os, sys\n{before}")
+    if "this CPU has no instructions for it" in result.stderr:
+        pytest.skip("a CPU without bfloat16")
     assert (result.returncode, result.stderr) == (0, "")
     record = records.load(file)
-    assert sorted(record.mode.flags.split()) == sorted(words.split())
-    assert record.conditions["dtype"] == ("bfloat16" if "bfloat16" in words else "float32")
     (run,) = record.runs
+    assert record.mode.flags == flags
+    assert record.conditions["dtype"] == ("bfloat16" if "bfloat16" in flags else "float32")
+    assert ("runtime_version" in record.conditions) is ("runtime" in flags)
+    assert (run.get("export_time", 0) > 0) is ("runtime" in flags)
+    assert (run.get("compile_time", 0) > 0) is ("runtime" in flags or is_compiled)
+    assert record.whole.cost.macs == (1_258_848 if is_compiled else 37_952_768)
     assert least <= run["output_difference"] <= most
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN")
-def test_a_variable_that_changes_arithmetic_shows_its_output_difference(tmp_path):
-    """It would change a reference that is computed in the same process, too."""
-    file = tmp_path / "record.json"
-    flags = ("--i", "64x96", "--iterations", "2", "--warmup", "0", "--json", file)
-    for variable, differs in (("ONEDNN_MAX_CPU_ISA", True), ("MALLOC_ARENA_MAX", False)):
-        environment = {**ENVIRONMENT, variable: "SSE41" if differs else "1"}
-        result = python("cpu/timer.py", *flags, env=environment)
-        assert (result.returncode, result.stderr) == (0, "")
-        assert (records.load(file).runs[0]["output_difference"] > 0) is differs
+@pytest.mark.parametrize(
+    ("flags", "patch", "said"),
+    [
+        ("--compile", (os.environ, "CXX", "/none"), r"install a C\+\+ compiler"),
+        ("--compile --freeze", ("torch.__file__", "/a b/x"), "freezing.* a path with spaces"),
+        (ONNXRUNTIME, ("onnxruntime.InferenceSession", None), r"\(\d.*\): 'NoneType' object"),
+        (OPENVINO, ("openvino.convert_model", None), r"\(\d.*\): 'NoneType' object"),
+        (ONNXRUNTIME, ("torch.nn.Conv2d.forward", bessel_j0), "bessel_j0"),
+        (OPENVINO, ("torch.nn.Conv2d.forward", bessel_j0), "bessel_j0"),
+        (ONNXRUNTIME, ("tempfile.tempdir", "/none"), "cannot write the network to a temporary"),
+        (OPENVINO, ("torch.get_num_threads", lambda: 10**4), "of 10000 threads; use --threads "),
+        (f"{OPENVINO} --dtype bfloat16", ("openvino.Core.get_property", lambda *_: ""), "no instr"),
+        (ONNXRUNTIME, (sys.modules, "onnxruntime", None), "pip install -r requirements-modes.txt"),
+        (ONNXRUNTIME, (sys.modules, "onnxscript", None), "pip install -r requirements-modes.txt"),
+        (OPENVINO, (sys.modules, "openvino", None), "pip install -r requirements-modes.txt"),
+        ("", (os.environ, "LD_PRELOAD", "libc.so.6:libnone.so.4"), "=libnone.so.4: .*installed"),
+        ("", (os.environ, "GLIBC_TUNABLES", "glibc.malloc.mmap_max=7:x=1"), "=x=1: .*no such"),
+        ("", (os.environ, "GLIBC_TUNABLES", "glibc.malloc.mmap_max=x"), "does not take the value"),
+    ],
+)
+def test_what_cannot_be_done_is_told(monkeypatch, tmp_path, tiny, flags, patch, said):
+    if patch[0] is os.environ and platform.libc_ver() < ("glibc", "2.33"):
+        pytest.skip("a loader that does not tell its tunables")
+    import torch._dynamo  # which asks for torch's file
+
+    options = options_of(f"--model {tiny} {flags}")
+    backbone, image = build(options.workload, "cpu")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, FREEZING, None)
+    getattr(monkeypatch, "setattr" if len(patch) == 2 else "setitem")(*patch)
+    told = pytest.raises(Failure, match=f"^{flags.partition(' --')[0] or patch[1]}.*{said}")
+    with torch._inductor.config.patch({"freezing": False, "cpp.cxx": "/none"}), told:
+        timer.prepare(options)
+        image = modes.apply_mode(backbone, image, options.mode)
+        modes.make_ready(backbone, image, options.mode)
 
 
-SMALL = ("--model", "resnet18", "--i", "64x64")  # what is compiled in little time
+def test_line_of_a_compilers_error_that_tells_most():
+    error = RuntimeError("backend='inductor' raised:\nC++ fails:\nld: error: no lib")
+    assert modes._reason_of_compiler(error) == "ld: error: no lib"
 
 
-FREEZING = """
-import sys, torch._inductor.freezing as freezing
-freeze = freezing.freeze
-def told(*arguments, **options):
-    print("weights are frozen", file=sys.stderr)
-    return freeze(*arguments, **options)
-freezing.freeze = told
-"""
+@pytest.fixture
+def allocator(tmp_path):
+    """A library whose malloc takes the place of glibc's."""
+    if sys.platform != "linux" or shutil.which("cc") is None:
+        pytest.skip("no loader of Linux, or no C compiler")
+    library = tmp_path / "libown.so"
+    source = "void *__libc_malloc(size_t); void *malloc(size_t n) { return __libc_malloc(n); }"
+    command = ["cc", "-shared", "-fPIC", "-include", "stddef.h", "-o", library, "-x", "c", "-"]
+    subprocess.run(command, input=source, text=True, check=True)
+    return library
 
 
-@pytest.mark.skipif(" " in torch.__file__, reason="torch.compile cannot do with its path")
-@pytest.mark.parametrize("flags", ["--compile", "--compile --freeze"])
-def test_compiled(tmp_path, flags):
-    file = tmp_path / "record.json"
-    result = script(*QUICK, *SMALL, *flags.split(), "--json", file, before=FREEZING)
-    assert result.returncode == 0, result.stderr
-    assert ("weights are frozen" in result.stderr) is ("--freeze" in flags)
-    assert records.load(file).mode.flags == flags
-    (each,) = records.load(file).runs
-    # Not the stock network's to the last bit: it is the compiled one whose output is compared.
-    assert each["compile_time"] > 0.1 and 0 < each["output_difference"] < 1e-5
-    with torch.device("meta"):
-        network = build_network("resnet18").network
-    _, macs = list_layers(network, [1, 3, 64, 64])
-    assert records.load(file).rows[-1].cost.macs == macs
+def test_allocator_in_the_place_of_glibcs_keeps_no_memory(allocator):
+    tunables = "glibc.malloc.mmap_max=1:glibc.malloc.mmap_max=010"  # of which the last counts
+    env = {**ENVIRONMENT, "LD_PRELOAD": str(allocator), "GLIBC_TUNABLES": tunables}
+    steps = "allocator.check_environment(); print('checked'); allocator.keep_freed_memory()"
+    result = python("-c", f"from backbone.measure import allocator; {steps}", env=env)
+    assert result.stdout == "checked\n"
+    assert "--keep-memory is of glibc's allocator, and another is in its place" in result.stderr
 
 
-def test_no_compiler(tmp_path):
-    before = f"""
-import os
-os.environ["TORCHINDUCTOR_CACHE_DIR"] = {str(tmp_path)!r}
-import torch._inductor.config
-torch._inductor.config.cpp.cxx = "/nonexistent"
-"""
-    result = script(*QUICK, *SMALL, "--compile", before=before)
-    assert_one_line(result, "--compile: torch.compile fails here", "install a C++ compiler")
-
-
-def test_pytorch_in_a_path_with_spaces():
-    # The linker's command, which torch makes, is cut at the spaces.
-    before = """
-import torch
-torch.__file__ = "/a b/torch/__init__.py"
-def compile(network):
-    raise RuntimeError("backend='inductor' raised:\\nCppCompileError: C++ compile error\\n"
-        "/usr/bin/ld: cannot find b/torch/lib\\ncollect2: error: ld returned 1 exit status")
-torch.nn.Module.compile = compile
-"""
-    result = script(*QUICK, "--compile", before=before)
-    assert_one_line(result, "error: ld returned 1 exit status; PyTorch is in a path with spaces")
-
-
-def test_dtype_that_torch_lacks_an_operation_for():
-    before = """
-import torch
-def rand(*size, **options):
-    raise RuntimeError('"slow_conv2d_cpu" not implemented for \\'Half\\'')
-torch.rand = rand
-"""
-    result = script(*QUICK, "--dtype", "float16", before=before)
-    assert_one_line(result, "not implemented for 'Half'", "choose another --dtype")
-
-
-def test_nothing_to_fold():
-    plain = Backbone("Plain", torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)), None)
-    with pytest.raises(Failure, match="no batch norm"):
-        modes.apply_mode(plain, torch.rand(1, 3, 8, 8), Mode(fold=True))
+@pytest.mark.parametrize(
+    ("name", "other", "number"),
+    [("libjemalloc.so.2", "libtcmalloc", 1), ("libtcmalloc_minimal.so.4", "libjemalloc", 2)],
+)
+def test_modes_have_the_allocators_that_are_found(checkout, allocator, name, other, number):
+    """By a Python that prints the plan in place of running it."""
+    planner = allocator.with_name("planner")
+    planner.write_text('#!/bin/sh\necho "${4-no CUDA device}"\n')
+    planner.chmod(0o755)
+    allocator.rename(allocator.with_name(name))
+    patch(checkout / "modes.sh", other, "libnone")
+    variables = {"PYTHON": planner, "LD_LIBRARY_PATH": allocator.parent, "INPUTS": "pascal"}
+    plan = subprocess.check_output(["sh", checkout / "modes.sh"], env=ENVIRONMENT | variables)
+    lines = [line for line in plan.decode().splitlines() if line.startswith("LD_PRELOAD")]
+    assert len(lines) == number
+    assert all(line.startswith(f"LD_PRELOAD={name} cpu/timer.py --i pascal ") for line in lines)

@@ -1,618 +1,381 @@
-"""Networks of one's own, --model FILE.py:NAME."""
+"""Networks of one's own, --model FILE.py:NAME, from outside and in process."""
 
+import inspect
+import random
 import re
-from math import isnan
+import shlex
+import shutil
+import sys
+from collections import namedtuple
+from dataclasses import make_dataclass
+from itertools import count
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from project import CEILINGS, assert_one_line, script
+from project import CEILINGS, ENVIRONMENT, ROOT, script
 from torch import nn
 
 from backbone.command.errors import Failure
-from backbone.command.options import Workload
-from backbone.network.build import build
-from backbone.network.outputs import output_difference, outputs_of
-from backbone.record import records
-from backbone.record.rows import Record, Row
-from backbone.record.text import doubt_of_cut
-from backbone.rounds import plan
-from backbone.rounds.plan import Planned
-from backbone.trace.measurable import check_input
+from backbone.command.flags import timer_options
+from backbone.command.options import STOCK, Mode, Workload
+from backbone.measure import memory, reference, yardsticks
+from backbone.network import build, modes, outputs, own, stages, weights
+from backbone.record import records, rows, text
+from backbone.rounds import commands, plan, progress, questions, schedule
+from backbone.statistics.looks import StopRule
+from backbone.trace import instrument, measurable
+from cpu import timer
 
-QUICK = ("cpu/timer.py", "--i", "32x48", "--iterations", "2", "--warmup", "0")
-SOURCE = """
-import os
-import time
-from dataclasses import dataclass
-from typing import NamedTuple
-import numpy as np
-import torch
-from torch import nn
-from beside import width
+SHAPE = [1, 3, 32, 48]
+FOLD, BFLOAT16 = Mode(fold=True), Mode(dtype="bfloat16")
+RUNTIMES = [Mode(runtime="onnxruntime"), Mode(runtime="openvino")]
 
 
 class Small(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU())
-        self.head = nn.Conv2d(width, 2, 1)
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.head = nn.Conv2d(4, 2, 1)
 
     def forward(self, image):
         return self.head(self.stem(image))
 
 
+FILES = {
+    "backbone/__init__.py": "kernel = 1\n",  # a package that is called as the project's is
+    "invalid.py": "import torch\nnet = = 3\n",
+    "calling.py": "def call():\n    import dividing\n\n\ncall()\n",
+    "dividing.py": "\n1 / 0\n",
+    "nets.py": f"""
+import random, sys, time
+import numpy as np
+import torch
+from torch import nn
+from backbone import kernel
+
+{inspect.getsource(Small)}
+
 class Named(Small):
     def forward(self, image):
+        print("a pass")
         features = self.stem(image)
-        return {"out": self.head(features), "features": [features]}
+        return {{"out": self.head(features), "features": [features]}}
 
 
-@dataclass
-class Output:
-    out: torch.Tensor
-    features: tuple
-
-
-class Classy(Small):
-    def forward(self, image):
-        features = self.stem(image)
-        return Output(self.head(features), (features,))
-
-
-class Counting(Small):
-    calls = 0
-
-    def forward(self, image):
-        self.calls += 1
-        for _ in range(self.calls):
-            image = image + 1
-        return super().forward(image)
-
-
-class Keeping(Small):
-    def forward(self, image):
-        self.features = self.stem(image)
-        return self.head(self.features)
-
-
-class Caching(Small):
-    grid = None
-
-    def forward(self, image):
-        if self.grid is None:
-            self.grid = torch.ones_like(image[0])
-        return super().forward(image * self.grid[:, : image.shape[2]])
-
-
-class Pair(NamedTuple):
-    out: torch.Tensor
-    features: tuple
-
-
-class Tupled(Small):
-    def forward(self, image):
-        features = self.stem(image)
-        return Pair(self.head(features), (features,))
-
-
-class Nothing(nn.Module):
-    def forward(self, image):
-        return image
-
-
-class Plain(nn.Module):
-    def forward(self, image):
-        return torch.relu(image).mean()
-
-
-instance = Small()
-on_meta = Small().to("meta")
-training = Small().train()
-number = 7
-text = "Small"
-
-
-def make():
-    return Small()
-
-
-def half():
-    return Small().half()
-
-
-def hooked():
-    network = Small()
-    network.stem[1].register_forward_hook(lambda *_: None)
-    return network
-
-
-def compiled():
-    return torch.compile(Small())
-
-
-class Float(Small):
-    def forward(self, image):
-        return super().forward(image.float())
-
-
-class Branching(Small):
-    def forward(self, image):
-        if image.sum(0).shape[0] > 0 and image.shape[1:].numel() > 3:
-            image = image[:, :, : image.shape[2]]
-        return super().forward(image) if image.size(0) else image
-
-
-class Calculating(Small):
-    def forward(self, image):
-        return super().forward(image) * np.sqrt(image.shape[1])
-
-
-class Recursive(Small):
-    def forward(self, image, depth=None):
-        depth = image.shape[1] if depth is None else depth
-        return super().forward(image) if depth == 0 else self.forward(image, depth - 1)
-
-
-class Cholesky(Small):
-    def forward(self, image):
-        square = torch.eye(4, dtype=image.dtype, device=image.device)
-        return super().forward(image) * torch.linalg.cholesky(square).sum()
-
-
-class SleepyConv2d(nn.Conv2d):
+class Sleepy(nn.ReLU):
     def forward(self, image):
         time.sleep(0.1)
         return super().forward(image)
 
 
-class Sleepy(Small):
-    def __init__(self):
-        super().__init__()
-        self.head = SleepyConv2d(width, 2, 1)
-
-
-class Scaling(Small):
+class Raising(nn.ReLU):
     def forward(self, image):
-        return super().forward(image.mul_(2))
+        return super().forward(image) if image.is_meta else fails(ValueError("real data"))
 
 
-class Slicing(Small):
-    def forward(self, image):
-        image[:, 0].zero_()
-        return super().forward(image)
+def fails(error):
+    raise error
 
 
-class Reading(Small):
-    def forward(self, image):
-        return super().forward(image * image.max().item())
-
-
-class Asserting(Small):
-    def forward(self, image):
-        assert image.shape[1] == 4
-
-
-class Quitting(Small):
-    def forward(self, image):
-        raise SystemExit(3)
-
-
-class Raising(Small):
-    def forward(self, image):
-        if image.is_meta:
-            return super().forward(image)
-        raise ValueError("real data")
-
-
-class Exiting(Small):
-    def forward(self, image):
-        return super().forward(image) if image.is_meta else exit(5)
-
-
-class Interrupting(Small):
-    def forward(self, image):
-        if not image.is_meta:
-            raise KeyboardInterrupt
-        return super().forward(image)
-
-
-class Dropping(Small):
-    def forward(self, image):
-        return nn.functional.dropout(super().forward(image))
-
-
-class Reshaping(Small):
-    def forward(self, image):
-        output = super().forward(image)
-        return output if image.dtype == torch.float32 else output[..., :3]
-
-
-from_numpy = Small()
-from_numpy.head.weight.data = torch.from_numpy(np.random.rand(2, width, 1, 1)).float()
-
-
-def from_urandom():
-    network = Small()
-    network.head.weight.data.fill_(1 + int.from_bytes(os.urandom(4), 'big') / 7)
-    return network
-
-
-def lazy():
-    return nn.LazyConv2d(3, 1)
-
-
-def looped():
-    network = Small()
-    network.stem[0].inner = network
-    return network
-
-
-def sized(width):
-    return Small()
-
-
-def fails():
-    raise RuntimeError("no weights here\\nand more")
-
-
-def gives_a_number():
-    return 7
-
-
-def ends():
-    raise SystemExit("usage: train.py DATA")
-"""
-FAILING_LINE = 1 + SOURCE[: SOURCE.index("raise RuntimeError")].count("\n")
-RAISING_LINE = 1 + SOURCE[: SOURCE.index('raise ValueError("real')].count("\n")
-ANOTHER = """
-from torch import nn
-
-
-class Small(nn.Conv2d):
-    def __init__(self):
-        super().__init__(3, 1, 1)
-
-
-class resnet18(Small):
-    pass
-"""
+drawn, on_meta, looped, number = Small(), Small().to("meta"), Small(), 7
+drawn.head.weight.data.fill_(random.random() + np.random.rand())
+looped.stem[0].inner = looped
+varying = nn.FractionalMaxPool2d(2, output_ratio=0.7)
+half = lambda: Small().half()
+compiled = lambda: torch.compile(Small())
+lazy = lambda: nn.LazyConv2d(3, kernel)
+ends = lambda: fails(SystemExit("usage: train.py DATA"))
+interrupts = lambda: fails(KeyboardInterrupt())
+gives_a_number = lambda: 7
+print(sys.argv)
+""",
+}
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of networks in a folder with spaces, with another beside it that it imports."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a space in its name, with the files and with denormal weights of Small."""
     folder = tmp_path_factory.mktemp("my own")
-    (folder / "beside.py").write_text("width = 4\n")
-    (folder / "nets.py").write_text(SOURCE)
-    return folder / "nets.py"
-
-
-@pytest.mark.parametrize("target", ["model", "layer"])
-@pytest.mark.parametrize(
-    "name", ["Small", "instance", "make", "Named", "Classy", "Tupled", "Plain"]
-)
-def test_a_network_of_ones_own(tmp_path, own, name, target):
-    file = tmp_path / "record.json"
-    flags = ("--model", f"{own}:{name}", "--target", target, "--json", file)
-    result = script(*QUICK, *flags, before=CEILINGS)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert f" for {name} with input shape: [1, 3, 32, 48] is " in result.stdout.splitlines()[-1]
-    record = records.load(file)
-    assert record.conditions["network"] == name and len(record.conditions["file_id"]) == 12
-    assert str(own.parent) not in file.read_text()
-    assert record.whole.cost.macs == (0 if name == "Plain" else 30 * 46 * (3 * 4 * 9 + 4 * 2))
-
-
-def test_a_cut_pass_that_leaves_out_what_the_network_does_is_told(own):
-    sleepy = ("cpu/timer.py", "--i", "32x48", "--iterations", "17", "--warmup", "1")
-    sleepy += ("--model", f"{own}:Sleepy", "--target")
-    result = script(*sleepy, "layer", keeps_notes=True)
-    assert result.returncode == 0 and result.stderr.count("\n") == 1
-    said = r"apparently .* own pass, which takes ([\d.]+) ms: .* ([\d.]+) ms"
-    told = re.search(said, result.stderr)
-    assert float(told[1]) > 100 > float(told[2])
-    assert script(*sleepy, "model", keeps_notes=True).stderr == ""
+    (folder / "backbone").mkdir()
+    for name, source in FILES.items():
+        (folder / name).write_text(source)
+    state = Small().state_dict()
+    state["stem.0.weight"][0] = 1e-40
+    state["stem.0.bias"][0] = 0
+    torch.save(state, folder / "my weights.pt")
+    return folder
 
 
 @pytest.mark.parametrize(
-    ("limits", "is_told"),
+    ("line", "said"),
     [
-        ((1.051,), True),
-        ((0.951,), True),
-        ((1.049,), False),
-        ((1.2, 1.04, 1.4), False),
-        ((1.2, 1.06, 1.4), True),
-        ((0.8, 0.7, 0.96), False),
-        ((0.8, 0.7, 0.94), True),
-    ],
-)
-def test_a_cut_pass_is_doubted_by_its_interval(limits, is_told):
-    row = Row("model", "Net", "", None, [1], samples=np.full((1, 17), 12.0))
-    doubt = doubt_of_cut("layer", Record([row], {}, []), *limits)
-    assert (doubt is not None) is is_told
-    assert not is_told or ("apparently" in doubt) is (len(limits) == 1)
-
-
-def test_a_cut_pass_is_not_doubted_by_a_few_passes_of_one_process():
-    row = Row("model", "Net", "", None, [1], samples=np.full((1, 16), 12.0))
-    assert doubt_of_cut("layer", Record([row], {}, []), 1.5) is None
-
-
-def test_stages_are_its_modules_and_it_runs_in_eval_mode(own):
-    result = script(*QUICK, "--model", f"{own}:training", "--target", "layer")
-    assert (result.returncode, result.stderr) == (0, "")
-    names = [line.partition(" with ")[0].split(" for ") for line in result.stdout.splitlines()]
-    assert [name for _, *name in names] == [
-        *(["Conv2d stem.0"], ["Conv2d stem.0"], ["BatchNorm2d stem.1"], ["BatchNorm2d stem.1"]),
-        *(["ReLU stem.2"], ["ReLU stem.2"], ["Conv2d head"], ["Conv2d head"], [], ["training"]),
-    ]
-    structure = script("mem.py", "--struct", "--i", "32x48", "--model", f"{own}:training")
-    assert structure.returncode == 0 and "Total params: 130" in structure.stdout
-
-
-def test_what_a_mode_cannot_do_with_it_is_told(own):
-    for name, flags, said in (
-        ("hooked", ("--fold",), "--fold would take the hooks of stem.1 away with it"),
-        ("Branching", ("--fold",), "--fold: torch.fx cannot trace this network ("),
-        ("Calculating", ("--fold",), "--fold: torch.fx cannot trace this network ("),
-        ("Recursive", ("--fold",), "--fold: torch.fx cannot trace this network ("),
         (
-            *("Float", ("--dtype", "bfloat16")),
-            "Float cannot take an input of shape [1, 3, 32, 48] in bfloat16: ",
+            "cpu/timer.py --i 32x48 --iterations 2 --warmup 0 --target layer --dtype bfloat16",
+            "\nAverage Execution Time for Named with input shape: [1, 3, 32, 48] is ",
         ),
-        ("Cholesky", ("--dtype", "bfloat16"), "not implemented for 'BFloat16'"),
-    ):
-        assert_one_line(script(*QUICK, "--model", f"{own}:{name}", *flags), said)
+        (
+            "mem.py --i 32x48 --device cpu --weights WEIGHTS",
+            "\nDenormal values: 27 of the weights, 4140 of the activations; see ",
+        ),
+    ],
+)
+def test_a_network_of_ones_own(folder, tmp_path, monkeypatch, line, said):
+    trained = Path(shutil.copy(folder / "my weights.pt", tmp_path))
+    line = line.replace("WEIGHTS", shlex.quote(str(trained)))
+    monkeypatch.chdir(folder)
+    another = shutil.copy("nets.py", tmp_path / "nets.py")
+
+    def check(model: str, *flags: str) -> Path:
+        """The file of its record, by a wrapper, which replaces no other network's."""
+        (planned,) = plan.read_plan([line], ["--model", model, *flags], "a.sh")
+        plan.check_network([planned], tmp_path)
+        return tmp_path / f"{planned.file}.json"
+
+    file, resnet = check("nets.py:Named"), check("resnet18")
+    file.parent.mkdir(parents=True)
+    flags = ("--model", f"{folder}/nets.py:Named", "--json", file)
+    result = script(*shlex.split(line), *flags, before=CEILINGS)
+    assert result.returncode == 0 and said in result.stdout
+    # The file sees no flags, and what it prints is no part of the report.
+    assert set(result.stderr.splitlines()) == {f"['{folder}/nets.py']", "a pass"}
+    assert "a pass" not in result.stdout and str(folder) not in file.read_text()
+    if "timer" in line:
+        record = records.load(file)
+        assert record.conditions["network"] == "Named"
+        assert record.whole.cost.macs == 30 * 46 * (3 * 4 * 9 + 4 * 2)
+        # Of other weights, or of another image, it would be some 1; of float32 nothing.
+        assert 1e-4 < record.runs[0]["output_difference"] < 0.05
+        assert "denormal_weights" not in record.runs[0]
+    check("nets.py:Named")
+    resnet.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, resnet)
+    for intruder, name in ((f"{another}:Named", "Named"), ("resnet18", "resnet18")):
+        with pytest.raises(Failure, match=f"belongs to a different network named {name}; RESULTS="):
+            check(intruder)
+        check(intruder, "--s", "2")  # goes elsewhere
+    if "--weights" in line:
+        trained.write_text("others")
+        with pytest.raises(Failure, match=r"belongs to different weights, my weights\.pt \w+; "):
+            check("nets.py:Named")
 
 
-def test_it_is_measured_in_float32(tmp_path, own):
-    flags = ("--model", f"{own}:half", "--dtype", "bfloat16", "--json", tmp_path / "record.json")
-    result = script(*QUICK, *flags)
-    assert (result.returncode, result.stderr) == (0, "")
+def test_only_the_first_run_of_a_command_compares_outputs_and_counts_denormals(folder):
+    model, trained = f"{folder}/nets.py:Small", f"{folder}/my weights.pt"
+    words = [sys.executable, str(ROOT / "cpu/timer.py"), "--i", "32x48"]
+    words += ["--model", model, "--weights", trained]
+    stock = commands.Command("stock", words)
+    mode = commands.Command("mode", [*words, "--channels-last"])
+    stock_pass = reference.StockPass(Workload(model, 32, "32x48", 1, trained), "cpu", threads=1)
+    series = questions.Series("net", [stock, mode], [], 1, 3, [mode], stock_pass)
+    with progress.Progress(["net"], StopRule(2)) as shown:
+        outcome = schedule.run_rounds([series], StopRule(2), 7, shown, need_all=True)
+    counted = {"denormal_weights", "denormal_activations"}
+    for command, measured in ((stock, counted), (mode, {"output_difference", *counted})):
+        record = outcome.record_of(command)
+        assert re.fullmatch(r"my weights\.pt [0-9a-f]{12}", record.conditions["weights"])
+        first, second = (run.keys() & {"output_difference", *counted} for run in record.runs)
+        assert (first, second) == (measured, set())
+        assert record.runs[0]["denormal_weights"] == 27
 
 
-def test_the_file_sees_none_of_the_scripts_flags(tmp_path):
-    file = tmp_path / "net.py"
-    file.write_text("import sys\nfrom torch import nn\n\nnet = nn.ReLU()\nprint(sys.argv)\n")
-    result = script(*QUICK, "--model", f"{file}:net")
-    assert (result.returncode, result.stderr) == (0, f"['{file}']\n")
+def test_a_cut_pass_that_leaves_out_what_the_network_does_is_told(folder):
+    flags = ("--i", "32x48", "--iterations", "21", "--warmup", "1", "--target", "layer")
+    model = ("--model", f"{folder}/nets.py:Sleepy")
+    _, note = script("cpu/timer.py", *flags, *model, keeps_notes=True).stderr.splitlines()
+    told = re.search(r"apparently .* own pass, which takes ([\d.]+) ms: .* ([\d.]+) ms", note)
+    assert float(told[1]) > 90 > float(told[2])
 
 
-def test_what_the_first_pass_makes_for_all_others_is_no_state(tmp_path, own):
-    model = ("--model", f"{own}:Caching")
-    for flags in ((), ("--dtype", "bfloat16"), ("--fold",), ("--runtime", "onnxruntime")):
-        result = script(*QUICK, *model, *flags, "--json", tmp_path / "record.json")
-        assert (result.returncode, result.stderr) == (0, "")
-    report = script("mem.py", "--i", "32x48", *model, "--device", "cpu")
-    assert (report.returncode, report.stderr) == (0, "")
-    # But it is no operation of the passes after it.
-    result = script(*QUICK, *model, "--target", "layer")
-    assert_one_line(result, "Caching cannot be cut into operations faithfully (")
+def test_a_cut_pass_is_doubted_by_its_interval():
+    def doubt(passes: int, *limits: float) -> str | None:
+        row = rows.Row("model", "Net", "", None, [1], samples=np.full((1, passes), 12.0))
+        return text.doubt_of_cut("layer", rows.Record([row], {}, []), *limits)
+
+    for ratio in (1.051, 0.951):
+        assert "apparently" in doubt(21, ratio)
+    for limits in ((1.2, 1.06, 1.4), (0.8, 0.7, 0.94)):
+        assert "apparently" not in doubt(20, *limits)
+    for passes, *limits in ((21, 1.049), (20, 1.5), (20, 1.2, 1.04, 1.4), (20, 0.8, 0.7, 0.96)):
+        assert doubt(passes, *limits) is None
 
 
-@pytest.mark.parametrize("name", ["instance", "from_numpy", "make", "Named", "Classy"])
-def test_output_difference_is_the_largest_over_all_outputs(tmp_path, own, name):
-    file = tmp_path / "record.json"
-    flags = ("--model", f"{own}:{name}", "--dtype", "bfloat16", "--json", file)
-    result = script(*QUICK, *flags)
-    assert (result.returncode, result.stderr) == (0, "")
-    # Of other weights, or of another image, it would be some 1; of the same in float32 nothing.
-    assert 1e-4 < records.load(file).runs[0]["output_difference"] < 0.05
+@pytest.mark.parametrize("name", ["drawn", "half"])  # at the import, when it is called
+def test_weights_are_the_same_in_each_process_in_float32_and_eval_mode(folder, name):
+    shutil.copy(folder / "nets.py", folder / "again.py")  # as another process would import it
+    digests = set()
+    for seed, file in enumerate(("nets.py", "again.py"), start=1):
+        for set_seed in (random.seed, np.random.seed, torch.manual_seed):
+            set_seed(seed)
+        network = build.build(Workload(model=f"{folder}/{file}:{name}"), "cpu")[0].network
+        assert not network.training and network.head.weight.dtype == torch.float32
+        digests.add(weights.digest_of(network))
+    assert len(digests) == 1
+    with torch.device("meta"):  # as mem.py --struct builds it
+        assert build.build(Workload(model=f"{folder}/nets.py:{name}"), "meta")[1].is_meta
 
 
-NAN, INFINITE = float("nan"), float("inf")
+def odd(forward) -> build.Backbone:
+    """Small with another forward(), and with a module and a tensor that have two names."""
+    network = type("Odd", (Small,), {"forward": forward})().eval()
+    network.twin, network.tied = network.stem, nn.Conv2d(3, 4, 3)
+    network.tied.weight = network.stem[0].weight
+    return build.Backbone("Odd", network, stages.by_module(network), is_own=True)
+
+
+stock = Small.forward
+Output, Pair = make_dataclass("Output", ["out", "more"]), namedtuple("Pair", ["out", "more"])
+
+
+def caching(self, image):
+    """Makes in its first pass what all others use; returns several tensors."""
+    if not hasattr(self, "grid"):
+        self.grid = torch.ones_like(image)
+    features = self.stem(image * self.grid)
+    return Output(self.head(features), ({"stem": features},))
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "difference"),
+    "forward",
     [
-        ([1, 1, 1.5], [4, 5], 0.5),  # of the output that differs most
-        ([1, 1, 1], [4, 4], 0),
-        ([1, 1, NAN], [4, 5], NAN),
-        ([1, 1, 1.5], [NAN, 4], NAN),
-        ([1, 1, INFINITE], [4, 4], INFINITE),
+        lambda self, x: Output(stock(self, x), ({"stem": self.stem(x)},)),
+        lambda self, x: Pair(stock(self, x), Output(self.stem(x), None)),
+        lambda self, x: [self.tied(x), self.twin(x) + self.stem(x)],
+        lambda self, x: (torch.relu(x - torch.ones(48, device=x.device) / 2).mean(), x),
     ],
 )
-def test_output_difference(first, second, difference):
-    stock = [torch.ones(3), torch.full((2,), 4.0), torch.zeros(2)]
-    outputs = [torch.tensor(first), torch.tensor(second), torch.ones(2)]
-    measured = output_difference(outputs, stock)
-    assert measured == difference or (isnan(measured) and isnan(difference))
+def test_a_cut_pass_returns_what_the_network_returns(forward):
+    backbone, image = odd(forward), torch.rand(SHAPE)
+    measurable.check_input(backbone, SHAPE)
+    cut = instrument.cut_pass(backbone, SHAPE, "layer").with_marks(lambda: None)
+    found, expected = (outputs.outputs_of(run, image) for run in (cut, backbone.network))
+    assert len(expected) == 2 and outputs.are_equal(found, expected)
 
 
-def test_output_difference_from_stock_values_that_are_0_or_infinite():
-    assert output_difference([torch.ones(2)], [torch.zeros(2)]) is None
-    assert isnan(output_difference([torch.tensor([1, NAN])], [torch.zeros(2)]))
-    both = torch.tensor([1, INFINITE])
-    assert output_difference([both], [both]) == 0
+def fail(error: BaseException):
+    raise error
+
+
+passes, foreign = count(), torch.ones(1, device="meta")
+INPUT = "Odd cannot take an input of shape [1, 3, 32, 48]"
+NOT_CUT = "Odd cannot be cut into operations faithfully ("
+NOT_TRACED = "--fold: torch.fx cannot trace this network ("
+
+
+@pytest.mark.parametrize(
+    ("forward", "mode", "said"),
+    [
+        (lambda self, x: x + 1 if next(passes) % 2 else x * 2, STOCK, "runs different operators"),
+        (lambda self, x: stock(self, x.mul_(2)), STOCK, "changes its input in place (mul_), so"),
+        (lambda self, x: x[:, 0].zero_() + 1, STOCK, "changes its input in place (zero_), so"),
+        (lambda self, x: x * x.max().item(), STOCK, "uses the values of tensors in its forward"),
+        (lambda self, x: fail(AssertionError()), STOCK, f"{INPUT}: AssertionError"),
+        (lambda self, x: fail(SystemExit(3)), STOCK, f"{INPUT}: SystemExit: 3"),
+        (lambda self, x: fail(KeyboardInterrupt()), STOCK, f"{INPUT}: KeyboardInterrupt"),
+        (lambda self, x: setattr(self, "kept", stock(self, x)), STOCK, "Odd keeps state: "),
+        (lambda self, x: x, STOCK, "runs no operators: there is nothing to measure"),
+        (lambda self, x: stock(self, x.float()), BFLOAT16, f"{INPUT} in bfloat16: "),
+        (lambda self, x: stock(self, x) if x.shape[0] else x, FOLD, NOT_TRACED),
+        (lambda self, x: stock(self, x) * np.sqrt(x.shape[1]), FOLD, NOT_TRACED),
+        (stock, FOLD, "--fold would take the hooks of stem.1 away with it"),
+        (lambda self, x: stock(self, x) + foreign, STOCK, NOT_CUT),
+        (caching, STOCK, NOT_CUT),
+    ],
+)
+def test_a_network_that_cannot_be_measured_so_is_told(forward, mode, said):
+    backbone = odd(forward)
+    backbone.network.stem[1].register_forward_hook(lambda *_: None)
+    with pytest.raises(Failure, match=re.escape(said)):
+        modes.apply_mode(backbone, torch.rand(SHAPE), mode)
+        measurable.check_input(backbone, SHAPE)
+        instrument.cut_pass(backbone, SHAPE, "layer")
+
+
+@pytest.mark.parametrize("mode", [STOCK, BFLOAT16, FOLD, *RUNTIMES])
+def test_several_outputs_and_what_the_first_pass_makes_for_all_others(mode):
+    backbone = odd(caching)
+    image = modes.apply_mode(backbone, torch.rand(SHAPE), mode)
+    measurable.check_input(backbone, SHAPE)
+    memory.predict_peak(backbone.network, image)
+    ready, _ = modes.make_ready(backbone, image, mode)
+    found, expected = (outputs.outputs_of(each.network, 1 - image) for each in (ready, backbone))
+    assert len(found) == 2 and outputs.output_difference(found, expected) < 1e-5
+
+
+def test_output_difference():
+    for found, expected, difference in (
+        ([[1, 1.5], [4, 5], [1]], [[1, 1], [4, 4], [0]], 0.5),  # of the one that differs most
+        ([[1, nan], [5]], [[1, 1], [4]], nan),
+        ([[1.5], [nan]], [[1], [4]], nan),
+        ([[1, inf], [4]], [[1, 1], [4]], inf),
+        ([[1, inf]], [[1, inf]], 0),
+        ([[1, 1]], [[0, 0]], None),
+        ([[1, nan]], [[0, 0]], nan),
+    ):
+        both = [[torch.tensor(values).float() for values in each] for each in (found, expected)]
+        assert outputs.output_difference(*both) == pytest.approx(difference, nan_ok=True)
 
 
 def test_complex_outputs_are_compared_by_both_parts():
-    network = nn.Identity()
-    network.forward = lambda image: torch.complex(image, 2 * image)
-    assert outputs_of(network, torch.ones(2))[0].tolist() == [[1, 2], [1, 2]]
+    network = odd(lambda self, x: torch.complex(x, 2 * x)).network
+    assert outputs.outputs_of(network, torch.ones(2))[0].tolist() == [[1, 2], [1, 2]]
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("from_urandom", "no output difference: from_urandom has other weights in each process"),
-        ("Dropping", "no output difference: Dropping has another output in each pass"),
-        ("Reshaping", "no output difference: Reshaping gives outputs of other shapes than stock"),
-    ],
-)
-def test_outputs_that_cannot_be_compared_are_not(tmp_path, own, name, said):
-    file = tmp_path / "record.json"
-    flags = ("--model", f"{own}:{name}", "--dtype", "bfloat16", "--json", file)
-    result = script(*QUICK, *flags)
-    assert result.returncode == 0 and result.stderr.count("\n") == 1
-    assert said in result.stderr
-    assert "output_difference" not in records.load(file).runs[0]
+def test_outputs_that_cannot_be_compared_are_not(folder, capsys):
+    backbone, image = odd(stock), torch.rand(SHAPE)
+    (output,) = outputs.outputs_of(backbone.network, image)
+    for expected, said in (
+        (reference.Reference([output], "others", varies=False), "other weights in each process"),
+        (reference.Reference([output], "", varies=True), "another output in each pass"),
+        (reference.Reference([output[0]], "", varies=False), "outputs of other shapes than stock"),
+    ):
+        assert yardsticks.difference_from_stock(backbone, image, expected, weights="") is None
+        assert re.search(f"no output difference: Odd .*{said}", capsys.readouterr().err)
+    varying = Workload(model=f"{folder}/nets.py:varying", dataset="32x48")
+    stock_pass = reference.StockPass(varying, "cpu", threads=1)
+    assert reference.read(reference.compute_reference(stock_pass, ENVIRONMENT)).varies
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("name", ["Named", "Classy"])
-def test_several_outputs_in_another_runtime(tmp_path, own, name, runtime):
-    file = tmp_path / "record.json"
-    flags = ("--model", f"{own}:{name}", "--runtime", runtime, "--json", file)
-    result = script(*QUICK, *flags)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert records.load(file).runs[0]["output_difference"] < 1e-5
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("Smal", "nets.py has no Smal; near it: Small"),
-        ("number", "nets.py: number is no torch.nn.Module, and cannot be called"),
-        ("text", "nets.py: text is no torch.nn.Module, and cannot be called"),
-        ("sized", "TypeError: sized() missing 1 required positional argument: 'width'"),
-        ("fails", f"nets.py:{FAILING_LINE}: RuntimeError: no weights here"),
-        ("ends", "SystemExit: usage: train.py DATA"),
-        ("gives_a_number", "gives_a_number is no torch.nn.Module and returns none, but a int"),
-        ("on_meta", "the weights of on_meta are on the meta device, and have no values"),
-        ("compiled", "compiled is compiled already; give the module that it is made of"),
-        ("Counting", "Counting runs different operators in each pass"),
-        ("Scaling", "Scaling changes its input in place (mul_), so that each pass would see"),
-        ("Slicing", "Slicing changes its input in place (zero_), so that each pass would see"),
-        ("lazy", "lazy has lazy modules, whose weights have no shape before a first pass"),
-        ("looped", "looped is no tree of modules: stem.0.inner contains itself"),
-        ("Reading", "Reading uses the values of tensors in its forward, which cannot be followed"),
-        ("Asserting", "Asserting cannot take an input of shape [1, 3, 32, 48]: AssertionError"),
-        ("Quitting", "Quitting cannot take an input of shape [1, 3, 32, 48]: SystemExit: 3"),
-        ("Keeping", "Keeping keeps state: tensors of a pass are still there after it"),
-        ("Nothing", "Nothing runs no operators: there is nothing to measure"),
-    ],
-)
-def test_a_name_that_gives_no_network_to_measure(own, name, said):
-    workload = Workload(model=f"{own}:{name}", dataset="32x48")
-    with pytest.raises(Failure) as failure:
-        check_input(build(workload, "cpu")[0], workload.input_shape)
-    assert said in str(failure.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "command", "said"),
-    [
-        ("Raising", QUICK, f"nets.py:{RAISING_LINE}: ValueError: real data"),
-        ("Exiting", QUICK, "SystemExit: 5"),
-        ("Interrupting", QUICK, "KeyboardInterrupt"),
-        ("Raising", ("mem.py", "--i", "32x48", "--device", "cpu"), "ValueError: real data"),
-    ],
-)
-def test_a_forward_that_fails_on_real_data_alone(own, name, command, said):
-    assert_one_line(script(*command, "--model", f"{own}:{name}"), said)
-
-
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        ("import torch\nnet = = 3\n", ":2: SyntaxError: invalid syntax"),
-        ("import no_such_module\n", ":1: ModuleNotFoundError: No module named 'no_such_module'"),
-        # Where in the other file, PROFILE_DEBUG=1 shows.
-        ("import beside\n", "net.py:1: ZeroDivisionError: division by zero"),
-    ],
-)
-def test_a_file_that_fails_is_told_with_its_line(tmp_path, source, said):
-    (tmp_path / "beside.py").write_text("\n1 / 0\n")
-    file = tmp_path / "net.py"
-    file.write_text(source)
-    result = script(*QUICK, "--model", f"{file}:net")
-    assert_one_line(result, said)
-    debug = "import os; os.environ['PROFILE_DEBUG'] = '1'"
-    result = script(*QUICK, "--model", f"{file}:net", before=debug)
-    assert result.returncode == 1 and f'File "{file}", line ' in result.stderr
-
-
-def test_what_the_file_prints_is_no_part_of_the_report(tmp_path):
-    file = tmp_path / "net.py"
-    file.write_text("from torch import nn\n\nprint('on the way')\nnet = nn.ReLU()\n")
-    result = script(*QUICK, "--model", f"{file}:net")
-    assert (result.returncode, result.stderr) == (0, "on the way\n")
-    assert result.stdout.startswith("Average ") and result.stdout.count("\n") == 1
-
-
-@pytest.mark.parametrize("script_name", ["cpu/timer.py", "mem.py"])
-def test_what_its_forward_prints_is_no_part_of_the_report(tmp_path, script_name):
-    (tmp_path / "net.py").write_text(
-        "from torch import nn\n\n\nclass Chatty(nn.ReLU):\n    def forward(self, image):\n"
-        "        print('a pass')\n        return super().forward(image)\n"
-    )
-    flags = ("--i", "32x32", "--model", f"{tmp_path}/net.py:Chatty")
-    result = script(script_name, *flags)
-    assert result.returncode == 0 and "a pass\n" in result.stderr
-    assert "Chatty" in result.stdout and "a pass" not in result.stdout
-
-
-def test_a_package_beside_it_may_be_called_as_the_projects_is(tmp_path):
-    (tmp_path / "backbone").mkdir()
-    (tmp_path / "backbone/__init__.py").write_text("from backbone.small import Small\n")
-    (tmp_path / "backbone/small.py").write_text(ANOTHER)
-    (tmp_path / "net.py").write_text("from backbone import Small\n")
-    result = script(*QUICK, "--model", f"{tmp_path}/net.py:Small", "--target", "layer")
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        ("--model {own}", "which of its networks?"),
-        ("--model {own}:", "'' is no NAME of letters, digits and _"),
-        ("--model {own}:Small.stem", "'Small.stem' is no NAME of letters, digits and _"),
-        ("--model {own}:../Small", "'../Small' is no NAME of letters, digits and _"),
-        ("--model {own}:n\u00e4t", "is no NAME of letters, digits and _"),
-        ("--model nets.pt:Small", "'nets.pt:Small' is no FILE.py:NAME"),
-        ("--model no/such.py:Small", "there is no file no/such.py"),
-        ("--model {own}:Small --output-stride 16", "--output-stride is for torchvision's networks"),
-        ("--weights no/such.pt", "there is no file no/such.pt"),
-        ("--i 1x3x32x48", "no HxW or CxHxW such as 512x1024"),
-    ],
-)
-def test_flags_that_name_no_network_or_input_are_usage_errors(own, flags, said):
-    words = [word.format(own=own) for word in flags.split()]
-    result = script("cpu/timer.py", *words)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert said in result.stderr.splitlines()[-1]
-
-
-def test_an_image_may_have_other_channels_than_three(tmp_path):
-    (tmp_path / "net.py").write_text("from torch import nn\n\nsix = nn.Conv2d(6, 2, 3)\n")
-    flags = ("--model", f"{tmp_path}/net.py:six", "--iterations", "2", "--warmup", "0")
-    result = script("cpu/timer.py", "--i", "6x32x48", *flags)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "for six with input shape: [1, 6, 32, 48] is " in result.stdout
-    result = script("cpu/timer.py", "--i", "32x48", *flags)
-    assert_one_line(result, "six cannot take an input of shape [1, 3, 32, 48]")
-
-
-def test_wrappers_find_it_from_the_current_folder(own, monkeypatch):
-    monkeypatch.chdir(own.parent)
-    (planned,) = plan.read_plan(["mem.py --i 32x48"], ["--model", "nets.py:Small"], "mem_report.sh")
-    assert planned.file == "memory_reports/Small_32x48"
-    assert planned.workload.model == f"{own}:Small"
-
-
-@pytest.mark.parametrize("line", ["mem.py --struct True --i 32x48", " ".join(QUICK)])
-def test_wrappers_replace_no_other_network_of_its_name(own, tmp_path, line):
-    another = tmp_path / "another.py"
-    another.write_text(ANOTHER)
-
-    def plan_of(*flags: str) -> list[Planned]:
-        return plan.read_plan([line], flags, "a.sh")
-
-    stored = {}
-    for model in (f"{own}:Small", f"{another}:resnet18"):
-        (planned,) = plan_of("--model", model)
-        plan.check_network([planned], tmp_path)  # nothing is there yet
-        file = tmp_path / f"{planned.file}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        assert script(*planned.command.words[1:], "--json", file).returncode == 0
-        plan.check_network([planned], tmp_path)  # it is its own
-        stored[model.rpartition(":")[2]] = file
-    for model, name in ((f"{another}:Small", "Small"), ("resnet18", "resnet18")):
-        said = f"{stored[name]} belongs to a different network named {name}; RESULTS=FOLDER"
+def test_a_file_or_a_name_that_gives_no_network(folder):
+    for model, said in (
+        ("nets.py:Smal", "nets.py has no Smal; near it: Small"),
+        ("nets.py:number", "nets.py: number is no torch.nn.Module, and cannot be called"),
+        ("nets.py:ends", "SystemExit: usage: train.py DATA"),
+        ("nets.py:interrupts", "KeyboardInterrupt"),
+        ("nets.py:gives_a_number", "is no torch.nn.Module and returns none, but a int"),
+        ("nets.py:on_meta", "the weights of on_meta are on the meta device, and have no values"),
+        ("nets.py:compiled", "is compiled already; give the module that it is made of"),
+        ("nets.py:lazy", "has lazy modules, whose weights have no shape before a first pass"),
+        ("nets.py:looped", "looped is no tree of modules: stem.0.inner contains itself"),
+        ("invalid.py:net", "invalid.py:2: SyntaxError: invalid syntax"),
+        ("calling.py:net", "calling.py:2: ZeroDivisionError: division by zero"),
+    ):
         with pytest.raises(Failure, match=re.escape(said)):
-            plan.check_network(plan_of("--model", model), tmp_path)
-        plan.check_network(plan_of("--model", model, "--s", "2"), tmp_path)  # goes elsewhere
+            own.load_own(f"{folder}/{model}")
+
+
+@pytest.mark.parametrize("name", ["cpu/timer.py", "mem.py"])
+def test_what_scripts_tell(folder, name):
+    model = ("--model", f"{folder}/nets.py:Raising", "--i", "8x8")
+    result = script(name, *model)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r"\[.*\]\n.*nets\.py:\d+: ValueError: real data\n", result.stderr)
+    result = script(name, *model, "--output-stride", "16")
+    assert result.returncode == 2
+    assert "--output-stride is for torchvision's networks" in result.stderr
+
+
+def test_flags_that_name_no_network_are_usage_errors(capsys):
+    for flag, value, said in (
+        ("--model", "nets.py", "which of its networks?"),
+        ("--model", "nets.py:../Small", "'../Small' is no NAME of letters, digits and _"),
+        ("--model", "nets.py:n\u00e4t", "is no NAME of letters, digits and _"),
+        ("--model", "nets.pt:Small", "'nets.pt:Small' is no FILE.py:NAME"),
+        ("--model", "no/such.py:Small", "there is no file no/such.py"),
+        ("--weights", "no/such.pt", "there is no file no/such.pt"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            timer_options(timer.make_parser(), [flag, value])
+        assert said in capsys.readouterr().err.splitlines()[-1]

@@ -1,277 +1,229 @@
-"""The instrumented pass and the arithmetic of its rows."""
+"""A pass cut into operations: what it returns, its times, its costs, and oneDNN's kernels."""
 
+import ctypes
+import os
 import time
-import weakref
+from unittest.mock import Mock, call
 
 import pytest
 import torch
-from torch.utils import collect_env
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import nn
 
 from backbone.command.options import Mode, TimerOptions, Workload
-from backbone.measure import machine
-from backbone.measure.timing import time_network
+from backbone.measure.captured import stdout_captured
+from backbone.measure.kernels import collect_kernels
+from backbone.measure.timing import time_network, with_cost
 from backbone.network.build import Backbone, build_network
 from backbone.network.stages import Stage
-from backbone.record.names import name_row
-from backbone.record.text import format_row, format_rows
-from backbone.trace.instrument import cut_pass
-from backbone.trace.recorder import record_pass
+from backbone.record.rows import Cost, Kernels
+from backbone.record.text import format_rows
+from backbone.trace.costs import kind_of
+from backbone.trace.instrument import CutPass, cut_pass
 from cpu.timer import CpuClock
+from timer import CudaClock
 
 SHAPE = [1, 3, 64, 96]
+BACKBONE = build_network()
+LIBRARY = ctypes.CDLL(None)
+LIBRARY.printf.restype = None
+# It writes into C's own buffer, also where PYTHONUNBUFFERED has taken that away.
+BUFFER = ctypes.create_string_buffer(4096)
+LIBRARY.setvbuf(ctypes.c_void_p.in_dll(LIBRARY, "stdout"), BUFFER, 0, len(BUFFER))
+PRINTED = b"""a library's line
+no line, onednn_verbose,v1,primitive,exec,cpu,eltwise,mine,a,b,c,%d
+onednn_verbose,v1,primitive,create:cache_hit,cpu,eltwise,unused,a,b,c,64
+onednn_verbose,v1,primitive,exec,cpu,reorder,other,a,b,c,0.25
+onednn_verbose,v1,primitive,exec,cpu,eltwise,mine,a,b,c,0.5
+onednn_verbose,v1,primitive,exec,cpu,eltwise,more,a,b,c,0.5
+"""
 
 
 class FakeClock:
-    """Interval i of pass p is i + 1 + drift * p ms long."""
+    """Interval i of pass p is i + 1 + p ms long."""
 
-    def __init__(self, drift: float = 0.0) -> None:
-        self.drift, self.passes, self.marks = drift, 0, 0
+    passes = marks = 0
 
     def mark(self) -> None:
         self.marks += 1
 
     def read(self) -> list[float]:
-        intervals = [i + 1 + self.drift * self.passes for i in range(self.marks - 1)]
+        intervals = [i + 1.0 + self.passes for i in range(self.marks - 1)]
         self.passes, self.marks = self.passes + 1, 0
         return intervals
 
 
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return build_network()
+def measure(target, warmup=1, json=None, turns=None):
+    options = TimerOptions(Workload(), Mode(), target, 3, warmup, None, json, turns is not None)
+    return time_network(BACKBONE, torch.rand(SHAPE), FakeClock(), options, turns)
 
 
-def measure(backbone, target, clock, warmup=0, iterations=1, json=None):
-    options = TimerOptions(
-        Workload(), Mode(), target=target, iterations=iterations, warmup=warmup, json=json
-    )
-    rows, _ = time_network(backbone, torch.rand(SHAPE), clock, options)
-    return rows
-
-
-@pytest.mark.parametrize(("target", "marks"), [("block", 22), ("layer", 154)])
-def test_returns_what_the_stock_network_returns(backbone, target, marks):
-    clock = FakeClock()
+@pytest.mark.parametrize(("target", "slow"), [("block", [0, 5, 20]), ("layer", [0, 37, 152])])
+def test_returns_what_the_network_returns_and_time_goes_to_the_row_that_spends_it(target, slow):
+    backbone, clock, image = build_network(), CpuClock(), torch.rand(SHAPE)
     forward = cut_pass(backbone, SHAPE, target).with_marks(clock.mark)
-    image = torch.rand(SHAPE)
-    with torch.inference_mode():
-        assert torch.equal(forward(image), backbone.network(image))
-    assert clock.marks == marks
-
-
-class LiveBytes(TorchDispatchMode):
-    """The bytes of the tensors that are alive at each operation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live, self.history = {}, []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        output = func(*args, **(kwargs or {}))
-        key = id(output)
-        self.live[key] = output.nbytes
-        weakref.finalize(output, self.live.pop, key, None)
-        self.history.append((str(func), sum(self.live.values())))
-        return output
-
-
-@pytest.mark.parametrize("target", ["block", "layer"])
-def test_holds_tensors_as_long_as_the_stock_network(backbone, target):
-    forward = cut_pass(backbone, SHAPE, target).with_marks(lambda: None)
-    histories = []
-    for run in (backbone.network, forward):
-        with torch.inference_mode(), LiveBytes() as live:
-            run(torch.rand(SHAPE))
-        histories.append(live.history)
-    assert len(histories[0]) > 150
-    assert histories[0] == histories[1]
-
-
-def test_tracing_makes_no_tensor_on_the_device(backbone):
-    devices = set()
-
-    class Devices(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            output = func(*args, **(kwargs or {}))
-            outputs = output if isinstance(output, (tuple, list)) else [output]
-            devices.update(o.device.type for o in outputs if isinstance(o, torch.Tensor))
-            return output
-
-    with Devices():
-        record_pass(backbone.network, SHAPE)
-    assert devices == {"meta"}
-
-
-def test_modules_of_like_names_are_not_taken_for_each_other():
-    class Like(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a = torch.nn.Sequential()
-            self.a.b, self.a_b = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
-
-        def forward(self, x):
-            return self.a_b(self.a(x))
-
-    network = Like().eval()
-    like = Backbone("Like", network, lambda *_: Stage(type="AvgPool", path=""))
-    forward = cut_pass(like, [1, 3], "layer").with_marks(lambda: None)
-    image = torch.rand(1, 3)
-    with torch.inference_mode():
-        assert torch.equal(forward(image), network(image))
-
-
-SLEEP = 0.2
-
-
-@pytest.mark.parametrize("target", ["block", "layer"])
-def test_time_goes_to_the_row_that_spends_it_and_none_is_lost(target):
-    backbone = build_network()
-    network, slow = backbone.network, "features.5.conv.1.1"
-    network.get_submodule(slow).register_forward_hook(lambda *_: time.sleep(SLEEP))
-    clock = CpuClock()
-    cut = cut_pass(backbone, SHAPE, target)
-    forward = cut.with_marks(clock.mark)
-    with torch.inference_mode():
-        forward(torch.rand(SHAPE)), clock.read()
+    for path in ("features.0.0", "features.5.conv.1.1", "classifier.1"):
+        module = backbone.network.get_submodule(path)
+        module.register_forward_hook(lambda *_: time.sleep(0.2))
+    for _ in range(2):
         start = time.perf_counter()
-        forward(torch.rand(SHAPE))
+        with torch.inference_mode():
+            output = forward(image)
         outside = (time.perf_counter() - start) * 1e3
-    intervals = clock.read()
-    paths = [operation.path for operation in cut.operations]
-    expected = paths.index(slow) if target == "layer" else 5
-    assert [i for i, ms in enumerate(intervals) if ms >= SLEEP * 1e3] == [expected]
-    # The image is made outside the marks, and that is all.
+        intervals = clock.read()
     assert 0.95 * outside < sum(intervals) <= outside
+    assert [i for i, ms in enumerate(intervals) if ms >= 200] == slow
+    with torch.inference_mode():
+        assert torch.equal(output, BACKBONE.network(image))
 
 
-def test_rows_of_model_target(backbone):
-    (row,) = measure(backbone, "model", FakeClock(drift=2.0), warmup=1, iterations=3)
-    assert row.samples.tolist() == [[3.0, 5.0, 7.0]]  # passes 1 to 3: the warm-up is not in it
-    assert format_row(row) == (
-        "Average Execution Time for MobileNetV2 with input shape: [1, 3, 64, 96] "
-        "is 5.000 ms with std = 1.633 ms"  # population std
-    )
+def test_rows_tile_the_pass_and_their_stages():
+    (model,), _ = measure("model")
+    blocks, _ = measure("block", json="record.json")
+    layers, _ = measure("layer")
+    assert model.samples.tolist() == [[2.0, 3.0, 4.0]]  # the warm-up is not in it
+    # Page faults and kernels of operations are of a record of layers alone.
+    assert [len(row.page_faults) for row in blocks] == [*21 * [0], 1]
+    assert [len(row.page_faults) for row in layers] == [*174 * [0], 1]
+    assert not any(row.kernels for row in layers)
+    assert [row.mean for row in blocks] == [*range(3, 24), sum(range(3, 24))]
+    operations = [row for row in layers if row.level == "layer"]
+    assert [row.mean for row in operations] == [*range(3, 156)]
+    *stages, whole = (row for row in layers if row.level != "layer")
+    for number, stage in enumerate(stages):
+        inside = [row for row in operations if row.stage == number]
+        first = layers.index(stage) + 1
+        assert layers[first : first + len(inside)] == inside
+        assert stage.mean == sum(row.mean for row in inside)
+        macs = sum(row.cost.macs for row in inside)
+        assert stage.cost == Cost(macs, sum(row.cost.bytes_moved for row in inside))
+    assert whole.mean == sum(row.mean for row in stages)
+    assert whole.cost.macs == sum(row.cost.macs for row in stages) == 37_952_768
+    assert [row.cost for row in blocks] == [row.cost for row in (*stages, whole)]
+    assert with_cost([model], BACKBONE)[0].cost == whole.cost
+    text = f"\n{format_rows(blocks)}{format_rows(layers)}"
+    for line in (
+        "\nConv2D with kernel_size=3, stride=2 and input shape: [1, 3, 64, 96] is 3.000 ms with",
+        "\nInverted Residual Block at position 1 with input shape: [1, 32, 32, 48] is 4.000 ms",
+        "\nAvgPool with input shape: [1, 1280, 2, 3] is 22.000 ms with std = 0.816 ms\n",
+        "\nClassifier with Dropout=0.2 and dim=1280 input shape: [1, 1280] is 23.000 ms with std",
+        "\n\nMobileNetV2 with input shape: [1, 3, 64, 96] is 273.000 ms with std = 17.146 ms\n",
+        "\n  Conv2d features.1.conv.0.0 with input shape: [1, 32, 32, 48] is 6.000 ms with std",
+    ):
+        assert line in text.replace("Average Execution Time for ", "")
 
 
-def test_rows_of_block_target_tile_the_pass(backbone):
-    rows = measure(backbone, "block", FakeClock())
-    assert [row.samples.tolist() for row in rows[:-1]] == [[[i + 1.0]] for i in range(21)]
-    assert rows[-1].samples.tolist() == [[21 * 22 / 2]]
-    names = [name_row(row) for row in rows]
-    blocks = [f"Inverted Residual Block at position {i}" for i in range(1, 18)]
-    assert names == ["Conv2D", *blocks, "ConvLast", "AvgPool", "Classifier", "MobileNetV2"]
-    lines = format_rows(rows).splitlines()
-    for index, words in {
-        0: "for Conv2D with kernel_size=3, stride=2 and input shape: [1, 3, 64, 96] is 1.000 ms",
-        1: "for Inverted Residual Block at position 1 with input shape: [1, 32, 32, 48] is",
-        17: "for Inverted Residual Block at position 17 with input shape: [1, 160, 2, 3] is",
-        18: "for ConvLast with kernel_size=1, stride=1 and input shape: [1, 320, 2, 3] is",
-        19: "for AvgPool with input shape: [1, 1280, 2, 3] is 20.000 ms",
-        20: "for Classifier with Dropout=0.2 and dim=1280 input shape: [1, 1280] is",
-        22: "for MobileNetV2 with input shape: [1, 3, 64, 96] is 231.000 ms with std = 0.000 ms",
-    }.items():
-        assert lines[index].startswith(f"Average Execution Time {words}")
-    assert lines[21] == ""
-
-
-def test_rows_of_layer_target_tile_their_stages(backbone):
-    rows = measure(backbone, "layer", FakeClock())
-    layers = [row for row in rows if row.level == "layer"]
-    assert [row.samples.tolist() for row in layers] == [[[i + 1.0]] for i in range(153)]
-    kinds = [row.type for row in layers]
-    counts = {kind: kinds.count(kind) for kind in kinds}
-    assert counts == {
-        "Conv2d": 52,
-        "BatchNorm2d": 52,
-        "ReLU6": 35,
-        "add": 10,
-        "adaptive_avg_pool2d": 1,
-        "flatten": 1,
-        "Dropout": 1,
-        "Linear": 1,
-    }
-    stages = [row for row in rows if row.level == "block"]
-    assert len(stages) == 21
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        if row.level == "block":
-            assert following.level == "layer"
-    sums: list[float] = []
-    for row in rows:
-        if row.level == "block":
-            sums.append(0.0)
-        elif row.level == "layer":
-            sums[-1] += row.samples.item()
-    assert [row.samples.item() for row in stages] == sums
-    assert rows[-1].samples.item() == sum(sums)
-    text = format_rows(rows)
-    assert (
-        "\n  Average Execution Time for Conv2d features.1.conv.0.0 with input shape: [1, 32,"
-        in text
-    )
-    assert (
-        "\n  Average Execution Time for add features.3 with input shape: [1, 24, 16, 24] is" in text
-    )
-
-
-@pytest.mark.parametrize("json", [None, "record.json"])
-def test_page_faults_of_operations_are_counted_only_for_a_record(backbone, json):
-    *parts, whole = measure(backbone, "layer", FakeClock(), json=json)
-    assert all(len(row.page_faults) == (0 if json is None else 1) for row in parts)
-    assert len(whole.page_faults) == 1
-
-
-def test_cpu_clock_reads_milliseconds(monkeypatch):
-    ticks = iter([1.0, 1.5, 1.502, 9.0, 10.0])
-    monkeypatch.setattr("cpu.timer.perf_counter", lambda: next(ticks))
-    clock = CpuClock()
-    for _ in range(3):
-        clock.mark()
-    assert clock.read() == pytest.approx([500.0, 2.0])
-    clock.mark(), clock.mark()
-    assert clock.read() == pytest.approx([1000.0])
-
-
-def test_record_of_a_gpu_says_what_decides_its_time(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA GPU")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    monkeypatch.setattr(collect_env, "get_nvidia_driver_version", lambda run: "570.86.15")
-    about = machine.describe_cuda()
-    assert about["compute_capability"] == "7.5" and about["cudnn_benchmark"] == "True"
-    assert about["driver_version"] == "570.86.15"
-    assert about["float32_matmul_precision"] == "highest"
-    assert all(about.values())  # pyperf takes no empty string
+@pytest.mark.parametrize("is_first", [True, False])
+def test_turns_time_all_passes_but_the_first_of_each(is_first):
+    turns = Mock(is_first=is_first, **{"wait.side_effect": [2, 11, None]})
+    rows, fields = measure("layer", warmup=0, turns=turns)
+    # Passes 0, to get warm, 1 and 5 are not timed; 4, 17 and 18 are not cut.
+    assert rows[1].samples.tolist() == [[1.0 + number for number in (2, 3, *range(6, 17))]]
+    assert fields["cut_over_uncut"] == (153 * 154 / 2 + 153 * 10) / (1 + 17)  # both are medians
+    assert len(rows[1].page_faults) == 1
+    assert any(row.kernels for row in rows) is is_first
 
 
 def test_cuda_clock_waits_only_when_it_is_read(monkeypatch):
-    calls, now = [], iter(range(100))
-
-    class Event:
-        def __init__(self, enable_timing):
-            assert enable_timing
-            calls.append("make")
-
-        def record(self, stream):
-            assert stream == "current stream"
-            calls.append("record")
-            self.time = next(now) ** 2
-
-        def synchronize(self):
-            calls.append("synchronize")
-
-        def elapsed_time(self, end):
-            assert calls[-1] == "synchronize"
-            return end.time - self.time
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "current stream")
-    from timer import CudaClock
-
+    made = Mock()
+    events = [made.first, made.second, made.last]
+    monkeypatch.setattr(torch.cuda, "Event", Mock(side_effect=events))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "stream")
     clock = CudaClock()
-    for first in (0, 3):  # the second pass uses the first one's events
-        for _ in range(3):
+    for _ in range(2):  # the second pass uses the first one's events
+        for _ in events:
             clock.mark()
-        assert "synchronize" not in calls[-3:]
-        assert clock.read() == [2 * first + 1, 2 * first + 3]
-    assert [calls.count(call) for call in ("make", "record", "synchronize")] == [3, 6, 2]
+        assert clock.read() == [event.elapsed_time.return_value for event in events[:2]]
+    torch.cuda.Event.assert_called_with(enable_timing=True)
+    assert made.mock_calls == 2 * [
+        *(call.first.record("stream"), call.second.record("stream"), call.last.record("stream")),
+        call.last.synchronize(),
+        *(call.first.elapsed_time(made.second), call.second.elapsed_time(made.last)),
+    ]
+
+
+class Small(nn.Module):
+    """The paths of two modules, a.0 and a_0, are nearly the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8))
+        self.a_0, self.activation = nn.BatchNorm2d(8), nn.ReLU6(inplace=True)
+        self.drop, self.linear = nn.Dropout(), nn.Linear(128, 10, bias=False)
+
+    def forward(self, x):
+        x = self.activation(self.a_0(self.a(x)))
+        return self.linear(self.drop(torch.flatten(x + x, 1)))
+
+
+def cut(network: Small, batch_size: int) -> CutPass:
+    return cut_pass(Backbone("Small", network.eval(), Stage), [batch_size, 8, 4, 4], "layer")
+
+
+def test_costs_by_hand_and_modules_of_like_names():
+    network, image = Small(), torch.rand(2, 8, 4, 4)
+    with torch.inference_mode():
+        assert torch.equal(cut(network, 2).with_marks(list)(image), network(image))
+    batch_size = 10**12  # which no memory holds
+    tensor = batch_size * 8 * 4 * 4
+    operations = cut(network.bfloat16(), batch_size).operations
+    assert [(each.kind, each.macs, each.bytes_moved / 2) for each in operations] == [
+        ("depthwise convolution", tensor * 9, 2 * tensor + 8 * 9 + 8),
+        ("batch norm", 0, 2 * tensor + 4 * 8),
+        ("ReLU6", 0, 2 * tensor),  # in place: its tensor twice
+        ("addition", 0, 3 * tensor),
+        ("flatten", 0, 0),  # a view
+        ("Dropout", 0, 0),  # inactive
+        ("linear", tensor * 10, tensor + 128 * 10 + batch_size * 10),
+    ]
+
+
+def test_kinds():
+    convolutions = ((8, 1, 8), (16, 3, 8), (8, 1, 1), (8, 3, 2), (8, (1, 3), 1))
+    modules = [nn.Conv2d(8, out, size, groups=groups) for out, size, groups in convolutions]
+    kinds = [kind_of(module, "Conv2d").removesuffix("convolution") for module in modules]
+    assert kinds == ["depthwise ", "depthwise ", "pointwise ", "grouped ", ""]
+    names = {"MaxPool2d": "pooling", "LayerNorm": "layer norm", "Hardswish": "Hardswish"}
+    names |= {"add_": "addition", "mul": "multiplication", "relu": "ReLU"}
+    assert {name: kind_of(None, name) for name in names} == names
+
+
+def collect(*printed: bytes) -> list[Kernels | None]:
+    """The kernels of Small, whose activation prints one of these texts in each pass."""
+    texts, network = iter(printed), Small()
+    parts = cut(network, 2)
+    network.activation.register_forward_hook(lambda *_: LIBRARY.printf(next(texts)))
+    return collect_kernels(parts, torch.rand(2, 8, 4, 4))
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_kernels_are_medians_and_what_others_print_is_not_lost(monkeypatch, capfd, is_asked):
+    BACKBONE.network(torch.rand(SHAPE))  # oneDNN itself reads the variable now, and then no more
+    monkeypatch.setenv("DNNL_VERBOSE", str(int(is_asked)))
+    texts = [PRINTED % milliseconds for milliseconds in (1, 8, 2)]
+    convolution, _, *others = collect(*texts)
+    assert is_asked or (convolution.implementation and convolution.kernel_ms > 0)
+    assert others == [Kernels("mine + more", kernel_ms=3.0, reorder_ms=0.25), *4 * [None]]
+    expected = b"".join(texts).decode() if is_asked else 3 * "a library's line\nno line, "
+    assert capfd.readouterr().out == expected
+
+
+def test_no_kernels(monkeypatch, capfd):
+    line = b"onednn_verbose,v2,ran,cpu,convolution,brgconv:avx512_core,0.5\n"  # of another form
+    assert collect(line, line, line) == []
+    said, stderr = "oneDNN has printed a line of unknown form: v2,ran,cpu,", capfd.readouterr().err
+    assert f": no kernels: {said}" in stderr and stderr.count("\n") == 1
+    for name, value in (("enabled", False), ("is_available", lambda: False)):
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.backends.mkldnn, name, value)
+            assert collect() == []
+    monkeypatch.delattr(os, "memfd_create")
+    assert collect() == []
+
+
+def test_what_is_not_written_yet_is_written_where_it_belongs(capfd):
+    LIBRARY.printf(b"before, ")
+    with stdout_captured() as captured:
+        LIBRARY.printf(b"inside")
+    LIBRARY.printf(b"after")
+    LIBRARY.fflush(None)
+    assert (captured, capfd.readouterr().out) == (b"inside", "before, after")
