@@ -45,6 +45,7 @@ def test_commands_that_are_no_timers_or_cannot_start():
         "mem.py --i 64x96": "is not a timer of this project, or is too old",
         "cpu/timer.py --speed": "exit status 2: cpu/timer.py: error: unrecognized arguments: --sp",
         "/bin/true": "is not a timer of this project",
+        "LD_PRELOAD=none cpu/timer.py": "exit status 1: cpu/timer.py: LD_PRELOAD=none: the loader",
     }
     result = python(*QUICK, TIMER, *failures, TIMER)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)

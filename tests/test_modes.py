@@ -148,7 +148,7 @@ def test_record_of_a_mode(tmp_path, tiny, flags, variable, least, most):
     ],
 )
 def test_what_cannot_be_done_is_told(monkeypatch, tmp_path, tiny, flags, patch, said):
-    if patch[0] is os.environ and platform.libc_ver() < ("glibc", "2.33"):
+    if not flags and platform.libc_ver() < ("glibc", "2.33"):
         pytest.skip("a loader that does not tell its tunables")
     import torch._dynamo  # which asks for torch's file
 

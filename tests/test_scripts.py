@@ -65,7 +65,7 @@ def call(monkeypatch, command: str) -> None:
         ("compare.py", "--rounds 3", "required: COMMAND"),
         ("cpu/timer.py", "--json ''", "cannot write a file without a name"),
         ("cpu/timer.py", "--json /dev/null", "cannot write /dev/null: it is there, and is no file"),
-        ("mem.py", "--json /none/x", "cannot write /none/x: there is no such folder"),
+        ("mem.py", "--json /none/x, --json /dev/null/x", "/x: there is no such folder, or it is"),
         ("compare.py", "--json /none/x y", "cannot write /none/x: there is no such folder"),
         ("compare.py", """ "cpu/timer.py 'x" """, "cpu/timer.py 'x: No closing quotation"),
         ("compare.py", "'cpu/timer.py --iterations=9'", "--iterations is compare.py's to set"),
