@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from backbone.command import ending, files, flags
+from backbone.command import ending, files, flag_types
 from backbone.command.errors import Failure
 from backbone.command.interrupts import interrupts_raised
 from backbone.rounds import locks
@@ -38,18 +38,18 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("commands", nargs="+", metavar="COMMAND", help="a timer with its flags")
-    least_two = partial(flags.whole_number, least=2)
+    least_two = partial(flag_types.whole_number, least=2)
     for name, kind, default, meaning in (
         ("--precision", percent, 10, "stop when each ratio is known within this many percent"),
         ("--rounds", least_two, None, "run exactly this many; each starts one process per command"),
         (
             "--iterations",
-            flags.positive,
+            flag_types.positive,
             None,
             "timed passes of each process; default: 60, or 2 long ones",
         ),
-        ("--warmup", flags.whole_number, None, "passes before them; default: 2, on a GPU 25"),
-        ("--seed", flags.whole_number, None, "of the random order of turns"),
+        ("--warmup", flag_types.whole_number, None, "passes before them; default: 2, on a GPU 25"),
+        ("--seed", flag_types.whole_number, None, "of the random order of turns"),
         ("--same", percent, SAME, "percent within which two are the same"),
     ):
         default_text = "" if default is None else f" (default: {default})"
@@ -123,6 +123,7 @@ def run_rounds(
     """Run rounds until every verdict is known, or as many as the user asks for, with a bar on a
     terminal. lock: an open file that the processes keep open."""
     from backbone.rounds import schedule
+    from backbone.rounds.caches import empty_caches
     from backbone.rounds.progress import Progress
     from backbone.rounds.questions import Series
 
@@ -130,8 +131,8 @@ def run_rounds(
     seed = random.randrange(10**9) if arguments.seed is None else arguments.seed
     questions = questions_about(commands, arguments)
     series = [Series("comparison", commands, questions, passes=arguments.iterations)]
-    with Progress(["comparison"], rule, lines=False) as progress:
-        return schedule.run_rounds(series, rule, seed, progress, locks=(lock,))
+    with empty_caches() as variables, Progress(["comparison"], rule, lines=False) as progress:
+        return schedule.run_rounds(series, rule, seed, progress, locks=(lock,), variables=variables)
 
 
 def questions_about(commands: Sequence[Command], arguments: argparse.Namespace) -> list["Question"]:

@@ -19,7 +19,9 @@ cuda_modes='--channels-last
 --channels-last --fold --dtype float16
 --channels-last --fold --dtype float16 --compile'
 runtime_modes='--runtime onnxruntime
---runtime openvino'
+--runtime onnxruntime --dtype int8
+--runtime openvino
+--runtime openvino --dtype int8'
 glibc_modes='THP_MEM_ALLOC_ENABLE=1
 --keep-memory
 --keep-memory --channels-last

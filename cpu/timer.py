@@ -8,7 +8,7 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from backbone.command import ending, flags
+from backbone.command import ending, flag_types, flags
 from backbone.command.options import PYTORCH, TimerOptions
 from backbone.measure import script
 
@@ -33,7 +33,9 @@ class CpuClock:
 def make_parser() -> argparse.ArgumentParser:
     """The flags of this script."""
     parser = flags.timer_parser(__doc__)
-    parser.add_argument("--threads", type=flags.threads, help="intra-op; None: PyTorch's choice")
+    parser.add_argument(
+        "--threads", type=flag_types.threads, help="intra-op; None: PyTorch's choice"
+    )
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory to use again")
     parser.add_argument(
         "--runtime", choices=flags.RUNTIMES, default=PYTORCH, help="what runs the network"

@@ -100,6 +100,7 @@ def run_rounds(
     from backbone.record import records
     from backbone.record.text import doubt_of_cut, format_rows
     from backbone.rounds import schedule, series
+    from backbone.rounds.caches import empty_caches
     from backbone.rounds.conditions import conditions_of, hash_code
     from backbone.rounds.progress import Progress
     from backbone.statistics.looks import StopRule
@@ -121,13 +122,11 @@ def run_rounds(
         pending.add(this_round, commands)
 
     all_series = series.make_series(planned, float(os.environ.get("PRECISION") or 10))
-    with Progress([one.name for one in all_series], rule) as progress:
+    with empty_caches() as variables, Progress([one.name for one in all_series], rule) as progress:
         outcome = schedule.run_rounds(
             *(all_series, rule, measurement.seed, progress),
-            need_all=not leaves_out,
-            ended=ended,
-            keep=keep,
-            locks=(lock,),
+            **{"need_all": not leaves_out, "ended": ended, "keep": keep, "locks": (lock,)},
+            variables=variables,
         )
     if not outcome.is_complete:
         raise Failure(outcome.failed)

@@ -94,7 +94,7 @@ def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
 def test_stages_and_names_which_are_read_back(tmp_path):
     options = timer_options(timer.make_parser(), ["--target", "layer", "--iterations", "1"])
     image = torch.rand(1, 3, 64, 64)
-    rows, _ = timing.time_network(build_network("resnet18"), image, timer.CpuClock(), options)
+    rows, _ = timing.time_network(build_network("resnet18"), image, timer.CpuClock(), options, 0.0)
     stages = [name_row(row) for row in rows if row.level == "block"]
     assert stages[3:6] == ["MaxPool2d maxpool", "BasicBlock layer1.0", "BasicBlock layer1.1"]
     assert stages[-2:] == ["flatten", "Linear fc"] and len(stages) == 4 + 8 + 3

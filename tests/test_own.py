@@ -299,7 +299,7 @@ def test_several_outputs_and_what_the_first_pass_makes_for_all_others(mode):
     image = modes.apply_mode(backbone, torch.rand(SHAPE), mode)
     measurable.check_input(backbone, SHAPE)
     memory.predict_peak(backbone.network, image)
-    ready, _ = modes.make_ready(backbone, image, mode)
+    ready = modes.make_ready(backbone, image, mode)
     found, expected = (outputs.outputs_of(each.network, 1 - image) for each in (ready, backbone))
     assert len(found) == 2 and outputs.output_difference(found, expected) < 1e-5
 

@@ -58,8 +58,16 @@ def call(monkeypatch, command: str) -> None:
         ("cpu/timer.py --runtime openvino", "--target block, --w no", "use --target model"),
         ("cpu/timer.py --runtime openvino", "--compile, --fold", " does not go with --runtime o"),
         ("cpu/timer.py --runtime onnxruntime", "--channels-last, --train", " does not go with"),
-        ("cpu/timer.py --runtime onnxruntime", "--dtype bfloat16", "which has float32 on a CPU"),
-        ("cpu/timer.py --runtime openvino", "--dtype float16", "which has float32 or bfloat16 on"),
+        (
+            "cpu/timer.py --runtime onnxruntime",
+            "--dtype bfloat16",
+            "which has float32 or int8 on a CPU",
+        ),
+        (
+            "cpu/timer.py --runtime openvino",
+            "--dtype float16",
+            "which has float32, bfloat16 or int8 on",
+        ),
         ("compare.py", "--rounds 1 x, --same -1 x", "' is not a "),
         ("compare.py", "--fail-slower 3 x", "--fail-slower needs a second command"),
         ("compare.py", "--rounds 3", "required: COMMAND"),
@@ -277,7 +285,10 @@ IN_AN_EXPORT = """
 import torch.onnx
 torch.onnx.export = lambda *words, **_: (open(words[2], "w"), interrupt(signal.SIGTERM))
 """
-IN_A_PASS = "time.perf_counter = lambda: interrupt(signal.SIGINT)"
+IN_A_PASS = """
+from backbone.measure import passes
+passes.perf_counter = lambda: interrupt(signal.SIGINT)
+"""
 
 
 @pytest.mark.parametrize(

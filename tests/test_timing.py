@@ -54,7 +54,7 @@ class FakeClock:
 
 def measure(target, warmup=1, json=None, turns=None):
     options = TimerOptions(Workload(), Mode(), target, 3, warmup, None, json, turns is not None)
-    return time_network(BACKBONE, torch.rand(SHAPE), FakeClock(), options, turns)
+    return time_network(BACKBONE, torch.rand(SHAPE), FakeClock(), options, 0.0, turns)
 
 
 @pytest.mark.parametrize(("target", "slow"), [("block", [0, 5, 20]), ("layer", [0, 37, 152])])

@@ -17,7 +17,7 @@ from statistics import NormalDist, fmean, stdev
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from backbone.command import ending, flags
+from backbone.command import ending, flag_types
 from backbone.command.errors import Failure
 from backbone.command.files import check_writable, write_whole
 from backbone.command.interrupts import interrupts_raised
@@ -42,8 +42,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("commands", nargs=2, metavar="COMMAND", help="as compare.py takes it")
     parser.add_argument("--title", required=True, help="in the table; one of the same is replaced")
-    parser.add_argument("--passes", type=flags.positive, required=True, help="the most per process")
-    parser.add_argument("--rounds", type=flags.positive, default=12, help="default: 12")
+    parser.add_argument(
+        "--passes", type=flag_types.positive, required=True, help="the most per process"
+    )
+    parser.add_argument("--rounds", type=flag_types.positive, default=12, help="default: 12")
     parser.add_argument("--file", type=Path, default=tools.PASSES, help="that results go to")
     arguments = parser.parse_args()
     if arguments.rounds < 3:

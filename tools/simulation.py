@@ -17,7 +17,7 @@ from scipy.stats import t
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from backbone.command import ending, flags
+from backbone.command import ending, flag_types
 from backbone.command.files import check_writable, write_whole
 from backbone.record import tools
 from backbone.record.tools import Simulated
@@ -137,8 +137,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         ending.PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False
     )
-    parser.add_argument("--trials", type=flags.positive, default=200_000, help="of each case")
-    parser.add_argument("--seed", type=flags.whole_number, default=0, help="of random numbers")
+    parser.add_argument("--trials", type=flag_types.positive, default=200_000, help="of each case")
+    parser.add_argument("--seed", type=flag_types.whole_number, default=0, help="of random numbers")
     parser.add_argument("--file", type=Path, default=tools.LOOKS, help="that results go to")
     arguments = parser.parse_args()
     check_writable(arguments.file)

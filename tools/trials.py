@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from backbone.command import ending, flags
+from backbone.command import ending, flag_types
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT, check_writable, write_whole
 from backbone.command.interrupts import interrupts_raised, signals_held
@@ -31,8 +31,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("commands", nargs="+", metavar="COMMAND", help="as compare.py takes it")
     parser.add_argument("--title", required=True, help="in the table")
-    parser.add_argument("--trials", type=flags.positive, default=1, help="how many (default: 1)")
-    least_two = partial(flags.whole_number, least=2)
+    parser.add_argument(
+        "--trials", type=flag_types.positive, default=1, help="how many (default: 1)"
+    )
+    least_two = partial(flag_types.whole_number, least=2)
     parser.add_argument("--rounds", type=least_two, help="of each (default: as compare.py decides)")
     parser.add_argument("--file", type=Path, default=tools.TRIALS, help="that they are added to")
     arguments = parser.parse_args()

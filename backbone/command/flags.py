@@ -1,16 +1,21 @@
 """Flags that scripts share, and how they become options."""
 
 import argparse
-import os
-import re
 from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
 
 from backbone.command.ending import PROGRAM
+from backbone.command.flag_types import (
+    existing_file,
+    existing_folder,
+    image_size,
+    model,
+    positive,
+    whole_number,
+)
 from backbone.command.options import (
     DATASETS,
     DEFAULT_MODEL,
+    INT8,
     PYTORCH,
     MemoryOptions,
     Mode,
@@ -23,8 +28,8 @@ OLD_TARGETS = {"yes": "model", "no": "layer", "False": "layer"}
 DTYPES = ("float32", "bfloat16", "float16")
 RUNTIMES = {  # and the precisions that each has on a CPU
     PYTORCH: DTYPES,
-    "onnxruntime": ("float32",),
-    "openvino": ("float32", "bfloat16"),
+    "onnxruntime": ("float32", INT8),
+    "openvino": ("float32", "bfloat16", INT8),
 }
 NOT_WITH_RUNTIME = {
     "compile": "it is PyTorch's compiler, and the runtime has its own",
@@ -32,7 +37,6 @@ NOT_WITH_RUNTIME = {
     "channels_last": "the runtime chooses memory formats itself",
     "train": "what is exported is the network in eval mode",
 }
-NUMBER = "[1-9][0-9]{0,8}"
 MODES = {
     "channels_last": "weights and image in channels_last memory format",
     "fold": "batch norm folded into the convolution before it",
@@ -40,63 +44,6 @@ MODES = {
     "freeze": "with --compile: weights as constants (Inductor's freezing)",
     "train": "the network left in training mode",
 }
-
-
-def image_size(text: str) -> str:
-    """A flag's type: a dataset's name, which stands for the size of its images, or that size, HxW
-    or CxHxW."""
-    if text in DATASETS or re.fullmatch(f"({NUMBER}x)?{NUMBER}x{NUMBER}", text):
-        return text
-    known = ", ".join(DATASETS)
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is none of {known}, and no HxW or CxHxW such as 512x1024"
-    )
-
-
-def model(text: str) -> str:
-    """A flag's type: torchvision's name of a network, or FILE.py:NAME, the file as a whole path."""
-    if text.endswith(".py"):
-        raise argparse.ArgumentTypeError(f"which of its networks? {text}:NAME says it")
-    if ":" not in text:
-        return text
-    file, _, name = text.rpartition(":")
-    if not file.endswith(".py"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no FILE.py:NAME")
-    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):  # files are named by it
-        raise argparse.ArgumentTypeError(
-            f"{name!r} is no NAME of letters, digits and _, which results are named by"
-        )
-    return f"{existing_file(file)}:{name}"
-
-
-def existing_file(text: str) -> str:
-    """A flag's type: a file, as an absolute path."""
-    path = Path(text).resolve()
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"there is no file {text}")
-    return str(path)
-
-
-def whole_number(text: str, least: int = 0) -> int:
-    """A flag's type: a whole number from `least` up, of nine digits at the most, for torch."""
-    # Not +5, 05 or 1_000, which Python would take and a shell reads in another way.
-    if re.fullmatch("0|[1-9][0-9]{0,8}", text) and int(text) >= least:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up to 999999999")
-
-
-positive = partial(whole_number, least=1)
-
-
-def threads(text: str) -> int:
-    """A flag's type: a number of threads, up to the machine's logical processors."""
-    number = positive(text)
-    processors = os.cpu_count() or 1
-    if number > processors:
-        raise argparse.ArgumentTypeError(
-            f"{number} is more than the {processors} logical processors of this machine"
-        )
-    return number
 
 
 def script_parser(description: str) -> argparse.ArgumentParser:
@@ -132,6 +79,7 @@ def script_parser(description: str) -> argparse.ArgumentParser:
         help="input size over that of the last feature map, by dilations in place of strides",
     )
     parser.add_argument("--batch-size", "--s", type=positive, default=1, help="images a pass")
+    parser.set_defaults(images=None)  # only timers have a flag for them
     return parser
 
 
@@ -154,7 +102,15 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--warmup", type=whole_number, default=25, help="passes before them")
     for name, meaning in MODES.items():
         parser.add_argument(flag_of(name), action="store_true", help=meaning)
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of network and image")
+    parser.add_argument(
+        "--dtype", choices=(*DTYPES, INT8), default="float32", help="of network and image"
+    )
+    parser.add_argument(
+        "--images",
+        type=existing_folder,
+        metavar="FOLDER",
+        help="compare a mode's answers with stock's on these images; some calibrate int8",
+    )
     parser.add_argument(
         "--turns",
         action="store_true",
@@ -208,6 +164,8 @@ def timer_options(
     )
     if mode.runtime != PYTORCH:
         _check_runtime(options, parser.error)
+    elif mode.dtype == INT8:
+        parser.error("--dtype int8 needs cpu/timer.py with --runtime onnxruntime or openvino")
     return options
 
 
@@ -221,7 +179,8 @@ def _check_runtime(options: TimerOptions, refuse: Callable[[str], None]) -> None
         if getattr(mode, name):
             refuse(f"{flag_of(name)} does not go with {runtime}: {reason}")
     if mode.dtype not in RUNTIMES[mode.runtime]:
-        known = " or ".join(RUNTIMES[mode.runtime])
+        *others, last = RUNTIMES[mode.runtime]
+        known = f"{', '.join(others)} or {last}"
         refuse(f"--dtype {mode.dtype} does not go with {runtime}, which has {known} on a CPU")
 
 
@@ -245,4 +204,5 @@ def _workload_of(parsed: argparse.Namespace) -> Workload:
         dataset=parsed.dataset,
         batch_size=parsed.batch_size,
         weights=parsed.weights,
+        images=parsed.images,
     )

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from backbone.command.image_files import folder_id
+
 # The image sizes of semantic segmentation, (C, H, W).
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
 DEFAULT_MODEL = "mobilenet_v2"
 PYTORCH = "torch"  # the runtime that is not asked for by a flag
+INT8 = "int8"  # a dtype of other runtimes alone
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,9 @@ class Workload:
     model: torchvision's name of the network, or FILE.py:NAME. output_stride: how much smaller than
     the input its last feature map is, by dilations in place of strides; 32 is the network as it is.
     dataset: a name in DATASETS, or a size, HxW or CxHxW. batch_size: images in a pass. weights: a
-    file of them; None: random ones, or those that a user's own network comes with.
+    file of them; None: random ones, or those that a user's own network comes with. images: a folder
+    of them, on which a mode's answers are compared with stock's, and int8 is calibrated; None:
+    random ones.
     """
 
     model: str = DEFAULT_MODEL
@@ -26,6 +31,7 @@ class Workload:
     dataset: str = "cityscapes"
     batch_size: int = 1
     weights: str | None = None
+    images: str | None = None
 
     @property
     def input_shape(self) -> list[int]:
@@ -61,6 +67,11 @@ class Workload:
         return f"{file.name} {_start_of_sha256(file.read_bytes())}"
 
     @property
+    def images_id(self) -> str | None:
+        """What a record says of the folder of images; see `folder_id()`."""
+        return None if self.images is None else folder_id(self.images)
+
+    @property
     def network_name(self) -> str:
         """What the network's files are named by: no two networks have the same."""
         name = self.model.rpartition(":")[2]
@@ -73,6 +84,8 @@ class Workload:
         words = [] if self.batch_size == 1 else [f"--s {self.batch_size}"]
         if self.weights is not None:
             words.append(f"--weights {spell_file(self.weights)}")
+        if self.images is not None:
+            words.append(f"--images {spell_file(self.images)}")
         return " ".join(words)
 
 
@@ -140,6 +153,11 @@ class TimerOptions:
     def has_record(self) -> bool:
         """Whether the run leaves a record, in a file or to a parent process."""
         return self.json is not None or self.turns
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether its output is compared with stock's, and its conditions are of interest."""
+        return self.has_record or self.workload.images is not None
 
     @property
     def folder_suffix(self) -> str:

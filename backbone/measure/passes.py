@@ -40,7 +40,8 @@ class Passes:
 
     readings: milliseconds from each mark to the next, pass by pass. page_faults, system_seconds: of
     each pass as a whole, outside its marks. switches: involuntary context switches in all passes.
-    stolen_seconds: see `stolen_seconds()`. last_seconds: how long the last untimed pass took.
+    stolen_seconds: see `stolen_seconds()`. first_seconds, last_seconds: how long the first pass of
+    all took, and the last untimed one.
     uncut: milliseconds of passes that are not cut into parts; empty if the others are not either.
     """
 
@@ -49,6 +50,7 @@ class Passes:
     system_seconds: list[float] = field(default_factory=list)
     switches: int = 0
     stolen_seconds: float | None = 0.0
+    first_seconds: float = 0.0
     last_seconds: float = 0.0
     uncut: list[float] = field(default_factory=list)
 
@@ -94,6 +96,7 @@ def run_passes(
                 forward(image)
                 clock.read()
                 passes.last_seconds = perf_counter() - begun
+                passes.first_seconds = passes.first_seconds or passes.last_seconds
                 bar.update()
 
         def run_timed(number: int) -> None:
@@ -106,6 +109,7 @@ def run_passes(
                 passes.system_seconds.append(after.ru_stime - before.ru_stime)
                 passes.switches += after.ru_nivcsw - before.ru_nivcsw
                 passes.readings.append(clock.read())
+                passes.first_seconds = passes.first_seconds or sum(passes.readings[0]) / 1e3
                 bar.update()
             if uncut is not None:
                 for _ in range(ceil(number / PER_UNCUT)):

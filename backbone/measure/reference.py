@@ -6,12 +6,9 @@ reference computed beside a mode's output would have the same error.
 
 import io
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +18,7 @@ if __name__ == "__main__":
 from backbone.command import ending
 from backbone.command.errors import Failure
 from backbone.command.options import Workload
+from backbone.measure.apart import ask_apart, only_writer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +37,13 @@ class StockPass:
 @dataclass(frozen=True)
 class Reference:
     """outputs: see `outputs_of()` of network/outputs.py. weights: their digest. varies: whether a
-    second pass on the same image gave other outputs."""
+    second pass on the same image gave other outputs. answers: see `answers_of()` of
+    measure/agreement.py; none without a user's images."""
 
     outputs: "list[Tensor]"
     weights: str
     varies: bool
+    answers: "list[Tensor]" = field(default_factory=list)
 
 
 def compute_reference(
@@ -51,18 +51,10 @@ def compute_reference(
 ) -> bytes:
     """The reference of a stock pass, for `read()`, computed by a process that is started for it
     with this environment. locks: open files that it keeps open. Raises Failure if it fails."""
-    ended = subprocess.run(
-        [sys.executable, __file__, json.dumps(asdict(stock))],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        pass_fds=locks,
-    )
-    if ended.returncode != 0:
-        last_line = ended.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        reason = last_line.partition(": ")[2]  # behind the program's name
-        raise Failure(f"the stock output cannot be computed ({reason or ended.returncode})")
-    return ended.stdout
+    try:
+        return ask_apart(__file__, asdict(stock), environment, locks)
+    except Failure as failure:
+        raise Failure(f"the stock output cannot be computed ({failure})") from failure
 
 
 def read(reference: bytes) -> Reference:
@@ -75,11 +67,10 @@ def read(reference: bytes) -> Reference:
 def main() -> None:
     """Write the reference to stdout, which nothing else in this process writes to."""
     asked = json.loads(sys.argv[1])
-    stdout = os.dup(1)
-    os.dup2(2, 1)
-    with redirect_stdout(sys.stderr), os.fdopen(stdout, "wb") as pipe:
+    with only_writer() as pipe:
         import torch
 
+        from backbone.measure.agreement import answers_of, held_out_images
         from backbone.network.build import build
         from backbone.network.outputs import are_equal, outputs_of
         from backbone.network.own import failing_at_its_line
@@ -89,14 +80,18 @@ def main() -> None:
         if asked["threads"] is not None:
             torch.set_num_threads(asked["threads"])
         backbone, image = build(workload, torch.device(asked["device"]))
-        weights = digest_of(backbone.network)
+        network = backbone.network
+        weights = digest_of(network)
+        answers = []
         with failing_at_its_line(workload.model):
-            outputs = outputs_of(backbone.network, image)
-            varies = False
-            if workload.is_own:
-                varies = not are_equal(outputs, outputs_of(backbone.network, image))
+            outputs = outputs_of(network, image)
+            varies = workload.is_own and not are_equal(outputs, outputs_of(network, image))
+            if workload.images is not None:
+                images = held_out_images(workload)
+                answers = list(answers_of(network, (each.to(image.device) for each in images)))
+        reference = Reference(outputs, weights, varies, answers)
         content = io.BytesIO()
-        torch.save({"outputs": outputs, "weights": weights, "varies": varies}, content)
+        torch.save(vars(reference), content)
         pipe.write(content.getbuffer())
     ending.end_at_once()
 

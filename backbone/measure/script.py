@@ -8,14 +8,15 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from backbone.command import ending, files, flags
 from backbone.command.errors import Failure
+from backbone.command.image_files import check_images
 from backbone.command.options import PYTORCH, TimerOptions
 from backbone.measure.turns import Turns
 from backbone.network import catalog
-from backbone.record import schema
 
 if TYPE_CHECKING:
     from backbone.measure.passes import Clock
@@ -45,6 +46,8 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
     catalog.check_named(options.workload, parser.error)
     if options.json is not None:
         files.check_writable(options.json)
+    if turns is None and options.workload.images is not None:
+        check_images(options.workload.images)
     with redirect_stdout(sys.stderr):  # a user's own network may print
         record = measure(options, device, turns)
     if options.has_record:
@@ -63,6 +66,8 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
     ratio = record.runs[0].get("cut_over_uncut")
     if ratio and (doubt := doubt_of_cut(options.target, record, ratio)):
         ending.say(doubt)
+    if agreement := record.agreement:
+        ending.say(f"the answer is stock's on {agreement.text}")
 
 
 def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Record":
@@ -74,6 +79,7 @@ def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Reco
     import torch
 
     from backbone.measure.machine import describe_software
+    from backbone.measure.quantized import quantized_network
     from backbone.measure.timing import time_network, with_cost
     from backbone.measure.yardsticks import measure_yardsticks
     from backbone.network.build import build
@@ -87,14 +93,18 @@ def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Reco
     gc.enable()
     clock = device.new_clock()
     backbone, image = build(options.workload, torch.device(device.name))
-    weights = digest_of(backbone.network) if backbone.is_own and options.has_record else None
+    weights = digest_of(backbone.network) if backbone.is_own and options.is_compared else None
+    begun = perf_counter()
     image = apply_mode(backbone, image, options.mode)
+    seconds = perf_counter() - begun
     check_input(backbone, options.workload.input_shape)
-    with failing_at_its_line(options.workload.model):
-        ready, made = make_ready(backbone, image, options.mode)
-        rows, fields = time_network(ready, image, clock, options, turns)
-    fields = {"date": date} | made | fields
-    if not options.has_record:
+    with failing_at_its_line(options.workload.model), quantized_network(options) as quantized:
+        begun = perf_counter()
+        ready = make_ready(backbone, image, options.mode, quantized.file)
+        seconds += perf_counter() - begun + quantized.seconds
+        rows, fields = time_network(ready, image, clock, options, seconds, turns)
+    fields = {"date": date} | fields
+    if not options.is_compared:
         return Record(rows, conditions={}, runs=[fields])
     from backbone.record.records import collect_conditions  # it imports pyperf
 
@@ -113,12 +123,12 @@ def stock_output_by_hand(options: TimerOptions, device: Device) -> bytes | None:
     says."""
     import torch
 
+    from backbone.measure.apart import without_changing
     from backbone.measure.reference import StockPass, compute_reference
 
-    changing = set(filter(schema.may_change_output, os.environ))
-    if not options.mode.flags and not changing:
+    environment = without_changing(os.environ)
+    if not options.mode.flags and len(environment) == len(os.environ):
         return None
-    environment = {name: os.environ[name] for name in os.environ.keys() - changing}
     stock = StockPass(options.workload, device.name, torch.get_num_threads())
     try:
         return compute_reference(stock, environment)
@@ -140,6 +150,7 @@ def describe_options(options: TimerOptions) -> dict[str, str | int]:
         "threads_chosen": options.threads,
         "output_stride": None if workload.output_stride == 32 else workload.output_stride,
         "weights": workload.weights_id,
+        "images": workload.images_id,
         "file_id": workload.file_id,
     }
     conditions |= dict.fromkeys(options.mode.switched_on, "True")

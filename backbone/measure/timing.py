@@ -33,6 +33,7 @@ def time_network(
     image: Tensor,
     clock: Clock,
     options: TimerOptions,
+    prepared_seconds: float,
     turns: Turns | None = None,
 ) -> tuple[list[Row], dict[str, float]]:
     """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
@@ -40,7 +41,8 @@ def time_network(
     The row of the whole pass comes last; all rows come from the same passes. For a record on a CPU,
     the row of the whole pass has its minor page faults, and those of the target "layer" have their
     page faults and, in the first run of a command, oneDNN's kernels, measured in passes of their
-    own. Beside the rows: the fields of the run. Raises Failure if the pass cannot be cut.
+    own. Beside the rows: the fields of the run. prepared_seconds: from the built network to here.
+    Raises Failure if the pass cannot be cut.
     """
     input_shape = list(image.shape)
     uncut = mark_uncut(backbone.network, clock.mark)
@@ -63,7 +65,8 @@ def time_network(
     if not image.is_cuda:
         # Counted in the timed passes, where also what runs between the operations may fault.
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
-    return number_rows([*parts, whole]), _usage_of(passes, image)
+    ready_after = {"ready_after": round(prepared_seconds + passes.first_seconds, 3)}
+    return number_rows([*parts, whole]), ready_after | _usage_of(passes, image)
 
 
 def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from backbone.command import ending
 from backbone.command.errors import is_out_of_memory
 from backbone.command.options import PYTORCH, TimerOptions
+from backbone.measure.agreement import agreement_with_stock
 from backbone.measure.ceilings import measure_ceilings
 from backbone.measure.denormal import count_denormals
 from backbone.measure.passes import Clock
@@ -39,8 +40,16 @@ def measure_yardsticks(
         return asdict(measure_ceilings(image.device, image.dtype, clock))
 
     def difference() -> dict[str, float]:
-        value = difference_from_stock(backbone, image, read(stock_output), weights)
-        return {} if value is None else {"output_difference": value}
+        stock = read(stock_output)
+        value = difference_from_stock(backbone, image, stock, weights)
+        if value is None:
+            return {}
+        agreement = {}
+        if options.workload.images is not None:
+            args = options.workload, options.mode, image.device, stock.answers
+            found = agreement_with_stock(backbone.network, *args)
+            agreement = {f"agreement_{name}": value for name, value in asdict(found).items()}
+        return {"output_difference": value} | agreement
 
     def denormals() -> dict[str, float]:
         found = asdict(count_denormals(backbone.network, image))

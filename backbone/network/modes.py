@@ -2,7 +2,7 @@
 
 import contextlib
 from dataclasses import replace
-from time import perf_counter
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,18 @@ def apply_mode(backbone: Backbone, image: Tensor, mode: Mode) -> Tensor:
     if mode.fold:
         fold_batch_norm(network)
     layout = torch.channels_last if mode.channels_last else torch.preserve_format
-    dtype = getattr(torch, mode.dtype) if mode.runtime == PYTORCH else torch.float32
-    network.train(mode.train).to(dtype=dtype, memory_format=layout)
-    return image.to(dtype=dtype, memory_format=layout)
+    network.train(mode.train).to(dtype=_dtype_of(mode), memory_format=layout)
+    return as_input(image, mode)
+
+
+def as_input(image: Tensor, mode: Mode) -> Tensor:
+    """An image (B, C, H, W) in the dtype and memory format of a mode."""
+    layout = torch.channels_last if mode.channels_last else torch.preserve_format
+    return image.to(dtype=_dtype_of(mode), memory_format=layout)
+
+
+def _dtype_of(mode: Mode) -> torch.dtype:
+    return getattr(torch, mode.dtype) if mode.runtime == PYTORCH else torch.float32
 
 
 def fold_batch_norm(network: nn.Module) -> None:
@@ -54,22 +63,27 @@ def fold_batch_norm(network: nn.Module) -> None:
         network.set_submodule(path, nn.Identity())
 
 
-def make_ready(backbone: Backbone, image: Tensor, mode: Mode) -> tuple[Backbone, dict[str, float]]:
+def make_ready(
+    backbone: Backbone, image: Tensor, mode: Mode, quantized: Path | None = None
+) -> Backbone:
     """What will run of a network that is in a mode: it is compiled in place, or exported, where the
-    mode says so; and what a record says of that. Raises Failure where it fails."""
+    mode says so, and then its first pass has run. quantized: a file of the network in int8, if the
+    mode is of that. Raises Failure where it fails."""
     if mode.runtime != PYTORCH:
-        network, run = export_network(backbone.network, image, mode)
-        return replace(backbone, network=network), run
+        network = export_network(backbone.network, image, mode, quantized)
+        return replace(backbone, network=network)
     if mode.compile:
-        return backbone, compile_network(backbone.network, image, freeze=mode.freeze)
-    return backbone, {}
+        compile_network(backbone.network, image, freeze=mode.freeze)
+    return backbone
 
 
-def compile_network(network: nn.Module, image: Tensor, freeze: bool = False) -> dict[str, float]:
-    """Compile a network in place, its weights as constants if they are to be frozen; what a record
-    says of it: the seconds that it takes with the first pass, torch's caches as they are found.
-    Raises Failure where torch.compile fails."""
-    start = perf_counter()
+def compile_network(network: nn.Module, image: Tensor, freeze: bool = False) -> None:
+    """Compile a network in place, its weights as constants if they are to be frozen, and run its
+    first pass, in which it is compiled; torch's caches are as they are found. Raises Failure where
+    torch.compile fails."""
+    from torch._dynamo.utils import counters
+
+    before = counters["frames"]["ok"]
     try:
         if freeze:
             from torch._inductor import config
@@ -78,6 +92,8 @@ def compile_network(network: nn.Module, image: Tensor, freeze: bool = False) -> 
         network.compile()
         with torch.inference_mode():
             network(image)
+        if counters["frames"]["ok"] == before:  # as of a plain nn.Sequential, whose is torch's
+            raise RuntimeError("it finds nothing to compile: give the network a forward of its own")
         if image.is_cuda:
             torch.cuda.synchronize(image.device)
             torch.cuda.reset_peak_memory_stats(image.device)  # of the compiler's trials
@@ -86,12 +102,10 @@ def compile_network(network: nn.Module, image: Tensor, freeze: bool = False) -> 
             raise
         reason = _reason_of_compiler(error)
         raise Failure(f"--compile: torch.compile fails here ({reason})") from error
-    seconds = perf_counter() - start
     with contextlib.suppress(ImportError):  # the compiler's processes would disturb the passes
         from torch._inductor.async_compile import shutdown_compile_workers
 
         shutdown_compile_workers()
-    return {"compile_time": seconds}
 
 
 def _reason_of_compiler(error: Exception) -> str:

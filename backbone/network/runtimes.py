@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -24,9 +23,11 @@ from backbone.command.errors import Failure, is_out_of_memory
 from backbone.command.interrupts import interrupts_raised
 from backbone.command.options import Mode
 from backbone.network.outputs import tensors_in
+from backbone.network.quantization import quantize
 
 NEEDED = {"onnxruntime": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}  # to import
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}  # as OpenVINO calls them
+# As OpenVINO calls what it computes in, where the network does not say int8.
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 LONG_NAMES = {"float": "float32", "double": "float64"}  # of ONNX's types; others are as torch's
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -69,23 +70,46 @@ def describe_runtime(runtime: str) -> dict[str, str]:
 
 
 def export_network(
-    network: nn.Module, image: Tensor, mode: Mode
-) -> tuple[RuntimeNetwork, dict[str, float]]:
+    network: nn.Module, image: Tensor, mode: Mode, quantized: Path | None = None
+) -> RuntimeNetwork:
     """A stock network in the runtime of a mode, for images of one shape (B, C, H, W), with as many
-    threads as PyTorch has; what a record says of it: the seconds that its export took, and those of
-    the runtime's own compiling with the first pass. Raises Failure where the runtime cannot do it.
-    """
+    threads as PyTorch has; its first pass has run. quantized: the network in int8, if the mode is
+    of that. Raises Failure where the runtime cannot do it."""
     threads = torch.get_num_threads()
-    network = _Outputs(deepcopy(network)).eval()  # an export may leave tensors of its own in it
-    with _told_as_failure(mode.runtime), torch.inference_mode():
+    with _told_as_failure(f"--runtime {mode.runtime}", mode.runtime), torch.inference_mode():
         if mode.runtime == "onnxruntime":
-            return _in_onnxruntime(network, image, threads)
-        return _in_openvino(network, image, threads, PRECISIONS[mode.dtype])
+            run = _in_onnxruntime(network, image, threads, quantized)
+        else:
+            run = _in_openvino(network, image, threads, PRECISIONS[mode.dtype], quantized)
+        run(image)
+    return RuntimeNetwork(run)
+
+
+def quantize_network(
+    network: nn.Module, image: Tensor, images: Iterator[Tensor], count: int, file: Path
+) -> None:
+    """Write a stock network to a file of an ONNX model in int8, calibrated on so many batches of
+    images. image: one (B, C, H, W), by which it is exported. What is written on the way is beside
+    the file. Raises Failure where an image cannot be read, or ONNX Runtime cannot do it."""
+    with _told_as_failure("--dtype int8", "onnxruntime"), torch.inference_mode(), _quiet():
+        exported = file.with_suffix(".float32.onnx")
+        _export_onnx(network, image, exported)
+        quantize(exported, images, count, file)
+
+
+def _export_onnx(network: nn.Module, image: Tensor, file: Path) -> None:
+    with _quiet():
+        torch.onnx.export(_copied(network), (image,), file, dynamo=True, verbose=False)
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    """A copy to export: an export may leave tensors of its own in a network."""
+    return _Outputs(deepcopy(network)).eval()
 
 
 def _in_onnxruntime(
-    network: nn.Module, image: Tensor, threads: int
-) -> tuple[RuntimeNetwork, dict[str, float]]:
+    network: nn.Module, image: Tensor, threads: int, quantized: Path | None
+) -> Callable[[Tensor], list[Tensor]]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -94,11 +118,10 @@ def _in_onnxruntime(
     options.log_severity_level = 3  # errors alone
     # A signal is an exception here, so that the folder goes with it.
     with interrupts_raised(), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "network.onnx")
-        start = perf_counter()
-        with _quiet():
-            torch.onnx.export(network, (image,), file, dynamo=True, verbose=False)
-        exported = perf_counter()
+        file = quantized
+        if file is None:
+            file = Path(folder, "network.onnx")
+            _export_onnx(network, image, file)
         session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
     (given,), made = session.get_inputs(), session.get_outputs()
     outputs = [torch.empty(each.shape, dtype=_dtype_of(each.type)) for each in made]
@@ -112,19 +135,19 @@ def _in_onnxruntime(
         session.run_with_iobinding(binding)
         return outputs
 
-    run(image)
-    times = {"export_time": exported - start, "compile_time": perf_counter() - exported}
-    return RuntimeNetwork(run), times
+    return run
 
 
 def _in_openvino(
-    network: nn.Module, image: Tensor, threads: int, precision: str
-) -> tuple[RuntimeNetwork, dict[str, float]]:
+    network: nn.Module, image: Tensor, threads: int, precision: str, quantized: Path | None
+) -> Callable[[Tensor], list[Tensor]]:
     import openvino
 
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise Failure("this CPU has no instructions for it (avx512_bf16, amx_bf16): use float32")
+        raise RuntimeError(
+            "this CPU has no instructions for it (avx512_bf16, amx_bf16): use float32"
+        )
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
@@ -132,16 +155,17 @@ def _in_openvino(
         "ENABLE_HYPER_THREADING": "YES",  # PyTorch's threads take all logical processors too
         "INFERENCE_PRECISION_HINT": precision,
     }
-    start = perf_counter()
-    with _quiet():
-        # Its own tracing would run the network three times, to check what the difference shows.
-        traced = torch.jit.trace(network, image, strict=False, check_trace=False)
-        model = openvino.convert_model(traced, input=list(image.shape))
-    exported = perf_counter()
+    if quantized is None:
+        with _quiet():
+            # Its own tracing would run the network three times, to check what the difference shows.
+            traced = torch.jit.trace(_copied(network), image, strict=False, check_trace=False)
+            model = openvino.convert_model(traced, input=list(image.shape))
+    else:
+        model = core.read_model(quantized)
     compiled = core.compile_model(model, "CPU", settings)
     taken = compiled.get_property("INFERENCE_NUM_THREADS")
     if taken != threads:
-        raise Failure(f"it takes {taken} of {threads} threads; use --threads {taken}")
+        raise RuntimeError(f"it takes {taken} of {threads} threads; use --threads {taken}")
     request = compiled.create_infer_request()
 
     def run(image: Tensor) -> list[Tensor]:
@@ -149,9 +173,7 @@ def _in_openvino(
         request.infer()
         return [torch.from_numpy(output.data) for output in request.output_tensors]
 
-    run(image)
-    times = {"export_time": exported - start, "compile_time": perf_counter() - exported}
-    return RuntimeNetwork(run), times
+    return run
 
 
 def _dtype_of(onnx_type: str) -> torch.dtype:
@@ -179,17 +201,19 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_as_failure(runtime: str) -> Iterator[None]:
+def _told_as_failure(flag: str, runtime: str) -> Iterator[None]:
     """What exporters and runtimes raise, which may be anything, as a Failure with its reason."""
     try:
         yield
     except Exception as error:
-        if is_out_of_memory(error):
+        if isinstance(error, Failure) or is_out_of_memory(error):
             raise
         reason = _reason_of(error)
         if isinstance(error, OSError):
             reason = f"cannot write the network to a temporary folder ({reason}; see TMPDIR)"
-        raise Failure(f"--runtime {runtime} ({_version_of(runtime)}): {reason}") from error
+        version = _version_of(runtime)
+        version = version if runtime in flag else f"{runtime} {version}"
+        raise Failure(f"{flag} ({version}): {reason}") from error
 
 
 def _reason_of(error: BaseException) -> str:

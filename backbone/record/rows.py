@@ -7,6 +7,7 @@ import numpy as np
 
 from backbone.command.options import PYTORCH, STOCK, Mode
 from backbone.record import schema
+from backbone.record.agreement import Agreement
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,18 @@ class Record:
             return self.mode == STOCK
         # Stored when this was not measured of all modes.
         return replace(self.mode, keep_memory=False) == STOCK
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """On a user's images; None if it was not measured."""
+        found = [run for run in self.runs if "agreement_share" in run]
+        names = ("share", "images", "low", "high", "of")
+        return Agreement(*(found[0][f"agreement_{name}"] for name in names)) if found else None
+
+    @property
+    def ready_after(self) -> float | None:
+        """Seconds to the end of the first pass, in the first process; None if not measured."""
+        return self.runs[0].get("ready_after")
 
     @property
     def whole(self) -> Row:

@@ -13,6 +13,7 @@ CONDITIONS = {
     "output_stride": "where it is not 32",
     "file_id": "of the file that a user's own network is in: of its path, by SHA-256",
     "weights": "the name of their file, and the start of its SHA-256",
+    "images": "the name of their folder, and the start of the SHA-256 of names and sizes in it",
     "dataset": "cityscapes, pascal, or a size, HxW or CxHxW",
     "batch_size": "images in a pass",
     "target": "model, block or layer",
@@ -68,11 +69,17 @@ RUN = {
     "system_time": "seconds of a pass in the system, the median",
     "peak_resident_memory": "the most bytes that the process has had",
     "peak_allocated_memory": "the most bytes that CUDA's allocator has held",
-    "compile_time": "seconds of compiling, with the first pass",
     "denormal_weights": "of the first run: how many of the weights' values are denormal, if any",
     "denormal_activations": "likewise of the values that the operators of a pass give",
-    "export_time": "seconds of the export to another runtime",
+    "ready_after": "seconds from the built network to the end of the first pass (export, "
+    "quantization, compilation with the compiler's cache as it is, empty in a wrapper's first run)",
     "output_difference": "of the first run: largest from stock's, over its largest value; or NaN",
+    "agreement_share": "of the first run: of the user's images, or of their pixels, for how many "
+    "the largest output is stock's",
+    "agreement_images": "how many images that is of",
+    "agreement_of": "images or, where each pixel has an answer, pixels",
+    "agreement_low": "the lower end of the share's 95 % interval over images",
+    "agreement_high": "its upper end",
     "flops_per_second": "the machine's ceiling of arithmetic",
     "bytes_per_second": "the machine's ceiling of memory",
 }

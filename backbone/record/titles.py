@@ -32,6 +32,8 @@ def settings_of(conditions: dict[str, str | int]) -> Iterator[str]:
         yield f"batch size {conditions['batch_size']}"
     if "weights" in conditions:
         yield f"weights {conditions['weights']}"
+    if "images" in conditions:
+        yield f"images {conditions['images']}"
     if "threads_chosen" in conditions:
         yield count(conditions["threads_chosen"], "thread")
 

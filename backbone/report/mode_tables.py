@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import inf, isnan
+from math import ceil, inf, isnan
 
 from backbone.record.rows import Record, Row
 from backbone.record.stored import StoredMode, StoredModes
@@ -36,8 +36,9 @@ CATEGORIES = (EXACT, FLOAT32, ALL)
 
 
 def speed_blocks(inputs: list[StoredModes]) -> list[str]:
-    """How fast the modes of one network and setting are, a table an input, the fastest first."""
-    return _blocks(inputs, mode_cells)
+    """How fast the modes of one network and setting are, a table an input, the fastest first; and
+    when they have earned back their start."""
+    return [*_blocks(inputs, mode_cells), *filter(None, map(_word_starts, inputs))]
 
 
 def process_blocks(inputs: list[StoredModes]) -> list[str]:
@@ -83,9 +84,40 @@ def mode_cells(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
     return cells | {
         "Verdict": "-" if mode is modes.stock else word_verdict(verdict, SAME),
         "Time (ms)": show_mean(mean_of_rounds(mode.record)),
-        "Output difference": show_difference(mode),
+        **output_cell(mode, modes),
+        "Ready after (s)": show("{:.1f}", mode.record.ready_after),
         "Peak (MB)": _show_peak(mode.record),
     }
+
+
+def output_cell(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
+    """What a mode does to the output: on how many of a user's images the answer is stock's or, if
+    the modes were not measured with any, the difference on a random one."""
+    if not any(each.record.agreement for each in modes.modes):
+        return {"Output difference": show_difference(mode)}
+    agreement = mode.record.agreement
+    return {"Stock's answer on": "-" if agreement is None else agreement.text}
+
+
+def _word_starts(modes: StoredModes) -> str:
+    """After how many passes each mode that is faster than memory kept for certain has earned back
+    the time that it takes longer to start; "" where that was not measured."""
+    if modes.kept is None or modes.kept.record.ready_after is None:
+        return ""
+    told = []
+    for mode in _by_speed(modes):
+        ratio, ready = over(modes, mode, modes.kept), mode.record.ready_after
+        if ready is not None and ratio is not None and judge(ratio, SAME) == "faster":
+            kept_ms = mean_of_rounds(modes.kept.record).mean
+            saved = kept_ms * (1 - 1 / ratio.mean) / 1e3
+            passes = ceil(max(0, ready - modes.kept.record.ready_after) / saved)
+            told.append(f"`{mode.name}` {passes:,}")
+    if not told:
+        return ""
+    return (
+        f"{modes.title}: beside `{modes.kept.name}`, modes have earned back their longer start "
+        f"after so many passes: {', '.join(told)}."
+    )
 
 
 def process_cells(row: Row) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from backbone.report import figures, tables
+from backbone.report import figures, mode_orders, tables
 from backbone.report.figures import Picture
 from backbone.report.tables import Results
 
@@ -110,9 +110,19 @@ own number of rounds. A table of many modes asks many questions: about one in tw
 miss. The stock pass's page faults make the first of these columns uncertain: compare modes
 without page faults by the second. The verdict is by the first, unrounded: *same* where its
 interval lies within 2 % of 1, else *undecided* where it holds 1. `--train` is what a forgotten
-`eval()` runs; its dropout makes it another function. The peak is the process's, on a GPU that of
+`eval()` runs; its dropout makes it another function. *Ready after* is the time from the built
+network to the end of its first pass: export, quantization, compilation, in the first process of a
+measurement, which finds the compiler's cache empty. The peak is the process's, on a GPU that of
 PyTorch's allocator.""",
         blocks=tables.mode_blocks,
+    ),
+    Section(
+        "Modes of other networks",
+        """\
+The fastest mode of each network, and where the order of its modes is another than MobileNet-V2's:
+of two modes, each certainly faster than the other in one of the two networks, the pair that
+differs most.""",
+        blocks=mode_orders.order_blocks,
     ),
     Section(
         "Processes of the modes",

@@ -31,6 +31,7 @@ def conditions_of(plan: Sequence[Planned], rule: StopRule) -> dict[str, str]:
         "python": platform.python_version(),
         "cpu": _cpu_model(),
         "cpus": str(available_processors()),
+        "images": str(plan[0].workload.images_id),
     }
     conditions |= {package: _version_of(package) for package in PACKAGES}
     if any(planned.device == "cuda" for planned in plan):

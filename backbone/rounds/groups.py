@@ -60,6 +60,7 @@ class RoundRunner:
         seed: int,
         need_all: bool,
         locks: tuple[int, ...],
+        variables: Mapping[str, str],
     ) -> None:
         """For the arguments see run_rounds() in schedule.py."""
         self._series = series
@@ -69,6 +70,7 @@ class RoundRunner:
         self._seed = seed
         self._need_all = need_all
         self._locks = locks
+        self._variables = variables  # that all runs have in their environment
         self._memory: dict[Command, Memory] = {}  # that runs of a command have held
         self._seconds: dict[Command, float] = {}  # of its passes, the shortest seen
         self._device_bytes = 0  # that a GPU has for all runs together
@@ -146,7 +148,7 @@ class RoundRunner:
             if len(runs) >= 2 and not (held + self._memory_of(command)).fits(room):
                 left.append(command)
                 continue
-            run = Run(command, self._locks)
+            run = Run(command, self._locks, self._variables)
             stack.callback(run.stop)
             with self._noting_failure(run):
                 run.start(hash_seed)

@@ -23,6 +23,7 @@ from pathlib import Path
 from backbone.command import flags
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT
+from backbone.command.image_files import check_images
 from backbone.command.options import STOCK, MemoryOptions, TimerOptions, Workload
 from backbone.network import catalog
 from backbone.rounds.commands import Command, read_command, split_variables
@@ -31,6 +32,7 @@ TARGET_FOLDERS = {"model": "", "block": "blocks/", "layer": "layers/"}
 # Of records' texts: to read records takes seconds.
 FILE_ID = re.compile(r'"file_id": ?("\w+")')
 WEIGHTS = re.compile(r'"weights": ?("(?:[^"\\]|\\.)+")')
+IMAGES = re.compile(r'"images": ?("(?:[^"\\]|\\.)+")')
 TO_OVERRIDE = ("--iterations", "--warmup")  # that users may set where a line sets them too
 ALIASES = {"--i": "--input", "--target": "--w"}
 
@@ -157,20 +159,24 @@ def _place_of(
 
 
 def check_network(plan: Sequence[Planned], results: Path) -> None:
-    """Raise Failure if the folders of a plan's results hold results of a different network with the
-    same name (a user's own from another file, or torchvision's), or of different weights from a
-    file with the same name."""
+    """Raise Failure if an image of the plan cannot be read, or if the folders of its results hold
+    results of a different network with the same name (a user's own from another file, or
+    torchvision's), or of different weights or images from a file or folder with the same name."""
+    if folder := plan[0].workload.images:
+        check_images(folder)
     workloads = {Path(each.file).parent: each.workload for each in plan}
     for folder, workload in workloads.items():
-        weights_id = workload.weights_id
+        weights_id, images_id = workload.weights_id, workload.images_id
         for file in _records_of(results / folder, workload.network_name):
             text = file.read_text("utf-8", "replace")
-            weights = _value_in(text, WEIGHTS)
+            weights, images = _value_in(text, WEIGHTS), _value_in(text, IMAGES)
             reason = None
             if _value_in(text, FILE_ID) != workload.file_id:
                 reason = f"{file} belongs to a different network named {workload.network_name}"
             elif weights is not None and weights != weights_id:
                 reason = f"{file} belongs to different weights, {weights}"
+            elif images is not None and images != images_id:
+                reason = f"{file} belongs to different images, {images}"
             if reason:
                 raise Failure(f"{reason}; RESULTS=FOLDER stores this one's results elsewhere")
 

@@ -8,8 +8,9 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from backbone.command.errors import Failure
 from backbone.command.interrupts import signals_held
@@ -72,13 +73,18 @@ class Run:
     """One process of a timer, from its start to its record.
 
     seconds: of a pass, the shortest seen; 0 until it is warm. memory: what it has held.
-    is_prepared: whether it is seen to wait for its start, or to have ended before.
-    free_on_device: bytes that a GPU has free; None on a CPU. notes: what it wrote to stderr, once
-    it has finished.
+    is_prepared: whether it is seen to wait for its start, or to have ended before. free_on_device:
+    bytes that a GPU has free; None on a CPU. notes: what it wrote to stderr, once it has finished.
     """
 
-    def __init__(self, command: Command, locks: tuple[int, ...] = ()) -> None:
-        """A run that is yet to be started. locks: open files that the process keeps open."""
+    def __init__(
+        self,
+        command: Command,
+        locks: tuple[int, ...] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """A run that is yet to be started. locks: open files that the process keeps open.
+        variables: to add to its environment, before the command's own."""
         self.command = command
         self.process: subprocess.Popen | None = None
         self.seconds = 0.0
@@ -88,6 +94,7 @@ class Run:
         self.free_on_device: int | None = None
         self.notes = ""
         self._locks = locks
+        self._variables = variables
         self._heard = b""
         self._stderr = unnamed_file()
 
@@ -96,12 +103,12 @@ class Run:
         another, and its memory lies at the same addresses whenever it does the same. Two runs
         of one command get the same arguments to the last byte, since these are a part of what lies
         where. Raises RunFailed."""
-        command = self.command
+        command, seed = self.command, {"PYTHONHASHSEED": str(hash_seed)}
         try:
             with signals_held(), fixed_addresses():  # until it is known what is to be ended
                 self.process = subprocess.Popen(
                     [*command.words, "--turns"],
-                    env={"PYTHONHASHSEED": str(hash_seed), **os.environ, **command.environment},
+                    env={**seed, **os.environ, **self._variables, **command.environment},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._stderr,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from backbone.command.errors import Failure
 from backbone.record import records
@@ -74,6 +75,7 @@ def run_rounds(
     ended: Sequence[Round] = (),
     keep: Callable[[Round], None] = lambda ended: None,
     locks: tuple[int, ...] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
     """Run rounds of each series in turn, until a rule stops it, and return what they gave.
 
@@ -85,12 +87,15 @@ def run_rounds(
     seed: from 0 to below 2**31; the order of turns follows from it, the series and the round,
     Python's hashes from it and the round. ended: earlier rounds, which count as if they were run
     now, if all commands took part that would now. keep: called with each round that ends, before
-    anything is shown of it. locks: open files that the processes keep open. Raises Failure if the
-    conditions of a command differ between its processes, and if a user's signal ends one.
+    anything is shown of it. locks: open files that the processes keep open. variables: to add to
+    their environment. Raises Failure if the conditions of a command differ between its processes,
+    and if a user's signal ends one.
     """
     outcome = Outcome(rule)
     known = {(earlier.series, earlier.number): earlier for earlier in ended}
-    runners = {series.name: RoundRunner(series, seed, need_all, locks) for series in all_series}
+    runners = {
+        series.name: RoundRunner(series, seed, need_all, locks, variables) for series in all_series
+    }
     going = {series.name: list(series.commands) for series in all_series}
     noted: set[str] = set()
 

@@ -1,0 +1,40 @@
+"""The answers of a network on a user's images, beside those of stock."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from backbone.command.image_files import image_files
+from backbone.command.options import Mode, Workload
+from backbone.network.images import read_images
+from backbone.network.modes import as_input
+from backbone.network.outputs import outputs_of
+from backbone.record.agreement import Agreement, agreement_of
+
+
+def held_out_images(workload: Workload) -> Iterator[Tensor]:
+    """The images that answers are compared on, in batches (B, 3, H, W)."""
+    return read_images(image_files(workload.images).held_out, workload.input_shape)
+
+
+def answers_of(network: nn.Module, images: Iterable[Tensor]) -> Iterator[Tensor]:
+    """For each batch of images (B, 3, H, W), the place of the largest of each image's values in a
+    network's first output, over its second dimension: of (B, classes) shape (B,), a class of each
+    image; of (B, classes, H, W) shape (B, H, W), a class of each pixel."""
+    for image in images:
+        yield outputs_of(network, image)[0].argmax(1).to(torch.int16)
+
+
+def agreement_with_stock(
+    network: nn.Module, workload: Workload, mode: Mode, device: torch.device, stock: list[Tensor]
+) -> Agreement:
+    """How far a network in a mode gives stock's answers. stock: `answers_of()` the stock network
+    for the same images."""
+    images = (as_input(image.to(device), mode) for image in held_out_images(workload))
+    shares: list[float] = []
+    for answers, expected in zip(answers_of(network, images), stock, strict=True):
+        same = (answers == expected).reshape(len(answers), -1)
+        shares += same.double().mean(dim=1).tolist()
+    count = len(image_files(workload.images).held_out)  # without those that fill the last batch up
+    return agreement_of(shares[:count], "images" if stock[0].ndim == 1 else "pixels")

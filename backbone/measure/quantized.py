@@ -1,0 +1,101 @@
+"""The network in int8, which is made once in a measurement, in a process of its own."""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+
+from backbone.command import ending
+from backbone.command.errors import Failure
+from backbone.command.image_files import image_files
+from backbone.command.interrupts import interrupts_raised
+from backbone.command.options import INT8, TimerOptions, Workload
+from backbone.measure.apart import ask_apart, only_writer, without_changing
+
+# A folder that lasts as long as a measurement of several processes does.
+CACHE = "PROFILE_CACHE"
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """file: of an ONNX model; None if the mode is not of int8. seconds: that it took to make, from
+    the built network on; 0 if it was there."""
+
+    file: Path | None = None
+    seconds: float = 0.0
+
+
+@contextmanager
+def quantized_network(options: TimerOptions) -> Iterator[Quantized]:
+    """A run's stock network in int8, if its mode is of that, for as long as what is inside runs.
+    Raises Failure if it cannot be made."""
+    if options.mode.dtype != INT8:
+        yield Quantized()
+        return
+    import torch
+
+    from backbone.network.quantization import has_dot_products
+
+    asked = {"workload": asdict(options.workload), "threads": torch.get_num_threads()}
+    with ExitStack() as stack:
+        folder = os.environ.get(CACHE)
+        if folder is None:
+            stack.enter_context(interrupts_raised())  # so that the folder goes in any case
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+        name = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
+        file = Path(folder, f"{name}.onnx")
+        seconds = 0.0
+        if not file.exists():
+            # Its temporary files are in a folder that goes with the process that asks.
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                environment = without_changing(os.environ) | {"TMPDIR": own}
+                if not has_dot_products():
+                    ending.say("this CPU has no VNNI: int8 weights have 7 bits, against overflow")
+                asked["file"] = str(Path(own, file.name))
+                seconds = float(ask_apart(__file__, asked, environment))
+                Path(asked["file"]).replace(file)
+        yield Quantized(file, seconds)
+
+
+def main() -> None:
+    """Write the network to the file that is asked for, and to stdout how long that took."""
+    asked = json.loads(sys.argv[1])
+    with only_writer() as pipe:
+        import torch
+
+        from backbone.network.build import build
+        from backbone.network.images import random_images, read_images
+        from backbone.network.own import failing_at_its_line
+        from backbone.network.quantization import RANDOM_IMAGES
+        from backbone.network.runtimes import quantize_network
+
+        workload = Workload(**asked["workload"])
+        torch.set_num_threads(asked["threads"])
+        backbone, image = build(workload, "cpu")
+        shape = workload.input_shape
+        if workload.images is None:
+            images, count = random_images(shape, RANDOM_IMAGES), RANDOM_IMAGES
+        else:
+            files = image_files(workload.images).calibrating
+            if not files:
+                raise Failure(f"--dtype int8: {workload.images} has one image; it needs two")
+            images, count = read_images(files, shape), ceil(len(files) / workload.batch_size)
+        start = perf_counter()
+        with failing_at_its_line(workload.model):
+            quantize_network(backbone.network, image, images, count, Path(asked["file"]))
+        pipe.write(f"{perf_counter() - start}".encode())
+    ending.end_at_once()
+
+
+if __name__ == "__main__":
+    ending.run(main)

@@ -1,0 +1,65 @@
+"""What the modes do for other networks than MobileNet-V2."""
+
+from collections.abc import Iterator
+
+from backbone.record.stored import StoredMode, StoredModes
+from backbone.record.titles import MAIN_NETWORK
+from backbone.report.markdown import format_table
+from backbone.report.mode_tables import fastest_modes, over
+from backbone.report.numbers import show_interval
+from backbone.report.tables import Results
+from backbone.statistics.looks import SAME, judge
+
+
+def order_blocks(results: Results) -> list[str]:
+    """What the modes do for each network, if there are modes of others than MobileNet-V2."""
+    main = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
+    rows = [cells for inputs in results.modes for cells in order_cells(inputs, main)]
+    has_others = any(row["Model"] != MAIN_NETWORK for row in rows)
+    return [format_table(rows)] if has_others else []
+
+
+def order_cells(inputs: list[StoredModes], main: list[StoredModes]) -> Iterator[dict[str, str]]:
+    """A row for each input of a network: its fastest mode, and where its modes have another order
+    than those of the main network on the same dataset and device."""
+    for modes in inputs:
+        fastest = fastest_modes(modes)
+        if not fastest:
+            continue
+        mode, ratio = fastest[0]
+        kept = None if modes.kept is None else over(modes, mode, modes.kept)
+        same = [
+            each
+            for each in main
+            if (each.dataset, each.configuration) == (modes.dataset, modes.configuration)
+        ]
+        yield {
+            "Model": modes.network,
+            "Dataset": modes.dataset,
+            "Device": modes.configuration,
+            "Fastest mode": f"`{mode.name}`",
+            "Times as fast as stock": show_interval(ratio),
+            "As memory kept": "-" if kept is None else show_interval(kept),
+            "Other order": _word_orders(modes, same[0]) if same else "-",
+        }
+
+
+def _word_orders(modes: StoredModes, main: StoredModes) -> str:
+    """Of two modes of which the one is certainly faster here and the other there, the pair that
+    differs most; and how many more such pairs there are."""
+    there = {mode.name: mode for mode in main.modes}
+    both = [mode for mode in modes.modes if mode.name in there]
+    pairs: list[tuple[float, StoredMode, StoredMode]] = []
+    for first in both:
+        for second in both:
+            here = over(modes, first, second)
+            other = over(main, there[first.name], there[second.name])
+            if here is None or other is None:
+                continue
+            if judge(here, SAME) == "faster" and judge(other, SAME) == "slower":
+                pairs.append((here.mean / other.mean, first, second))
+    if not pairs:
+        return "none"
+    _, first, second = max(pairs, key=lambda pair: pair[0])
+    more = f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    return f"`{first.name}` before `{second.name}`{more}"
