@@ -245,7 +245,9 @@ def test_folders_without_images_that_can_be_read(tmp_path, nets):
     assert_one_line(script(*QUICK, *model), f"{tmp_path} holds no images (.jpg, ")
     Image.new("RGB", (90, 60)).save(tmp_path / "whole.png")
     int8 = ("--runtime", "openvino", "--dtype", "int8")
-    assert_one_line(script(*QUICK, *model, *int8), "--dtype int8: ", " has one image; it needs two")
+    assert_one_line(
+        script(*QUICK, *model, *int8), "--dtype int8 in openvino: ", " has one image; it needs two"
+    )
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
     said = f"{tmp_path / 'half.png'} cannot be read as an image ("
@@ -256,7 +258,7 @@ def test_folders_without_images_that_can_be_read(tmp_path, nets):
 def test_an_operator_that_cannot_be_quantized_ends_in_one_line(nets):
     int8 = ("--runtime", "onnxruntime", "--dtype", "int8")
     result = script(*QUICK, "--model", f"{nets}:Decomposing", *int8)
-    assert_one_line(result, "cpu/timer.py: --dtype int8 (onnxruntime 1.23.2): ")
+    assert_one_line(result, "--dtype int8 in onnxruntime: quantizing (onnxruntime ")
 
 
 def test_an_interrupt_while_calibrating_leaves_nothing_behind(tmp_path):

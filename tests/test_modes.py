@@ -126,6 +126,20 @@ def test_record_of_a_mode(tmp_path, tiny, flags, variable, least, most):
     assert least <= run["output_difference"] <= most
 
 
+class Twice(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3)
+
+    def forward(self, image):
+        return self.norm(self.conv(self.norm(self.conv(image))))
+
+
+def test_a_convolution_that_is_called_twice_is_not_folded():
+    with pytest.raises(Failure, match="cannot fold norm: its convolution is called twice"):
+        modes.fold_batch_norm(Twice().eval())
+
+
 def test_what_torch_compile_passes_over_is_told():
     with pytest.raises(Failure, match="finds nothing to compile: give the network a forward"):
         modes.compile_network(torch.nn.Sequential(torch.nn.ReLU()), torch.rand(1, 3, 32, 48))

@@ -16,7 +16,6 @@ from backbone.network.weights import load_weights
 
 
 def new_network() -> nn.Module:
-    """A network in which two modules have one weight."""
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
     network[1].weight = network[0].weight
     return network

@@ -3,6 +3,7 @@ run's flags and variables, nor may it change the process that is timed."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ def ask_apart(
             capture_output=True,
             pass_fds=locks,
         )
+    if ended.returncode < 0:  # as of a runtime that crashes
+        raise Failure(f"its process was ended by {signal.Signals(-ended.returncode).name}")
     if ended.returncode != 0:
         last_line = ended.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         reason = last_line.partition(": ")[2]  # behind the program's name

@@ -19,7 +19,7 @@ from backbone.command import ending
 from backbone.command.errors import Failure
 from backbone.command.image_files import image_files
 from backbone.command.interrupts import interrupts_raised
-from backbone.command.options import INT8, TimerOptions, Workload
+from backbone.command.options import INT8, Mode, TimerOptions, Workload
 from backbone.measure.apart import ask_apart, only_writer, without_changing
 
 # A folder that lasts as long as a measurement of several processes does.
@@ -46,7 +46,9 @@ def quantized_network(options: TimerOptions) -> Iterator[Quantized]:
 
     from backbone.network.quantization import has_dot_products
 
+    runtime = options.mode.runtime
     asked = {"workload": asdict(options.workload), "threads": torch.get_num_threads()}
+    asked |= {"runtime": runtime}
     with ExitStack() as stack:
         folder = os.environ.get(CACHE)
         if folder is None:
@@ -62,7 +64,10 @@ def quantized_network(options: TimerOptions) -> Iterator[Quantized]:
                 if not has_dot_products():
                     ending.say("this CPU has no VNNI: int8 weights have 7 bits, against overflow")
                 asked["file"] = str(Path(own, file.name))
-                seconds = float(ask_apart(__file__, asked, environment))
+                try:
+                    seconds = float(ask_apart(__file__, asked, environment))
+                except Failure as failure:
+                    raise Failure(f"--dtype int8 in {runtime}: {failure}") from failure
                 Path(asked["file"]).replace(file)
         yield Quantized(file, seconds)
 
@@ -77,9 +82,9 @@ def main() -> None:
         from backbone.network.images import random_images, read_images
         from backbone.network.own import failing_at_its_line
         from backbone.network.quantization import RANDOM_IMAGES
-        from backbone.network.runtimes import quantize_network
+        from backbone.network.runtimes import export_network, quantize_network
 
-        workload = Workload(**asked["workload"])
+        workload, file = Workload(**asked["workload"]), Path(asked["file"])
         torch.set_num_threads(asked["threads"])
         backbone, image = build(workload, "cpu")
         shape = workload.input_shape
@@ -88,12 +93,17 @@ def main() -> None:
         else:
             files = image_files(workload.images).calibrating
             if not files:
-                raise Failure(f"--dtype int8: {workload.images} has one image; it needs two")
+                raise Failure(f"{workload.images} has one image; it needs two")
             images, count = read_images(files, shape), ceil(len(files) / workload.batch_size)
         start = perf_counter()
         with failing_at_its_line(workload.model):
-            quantize_network(backbone.network, image, images, count, Path(asked["file"]))
-        pipe.write(f"{perf_counter() - start}".encode())
+            quantize_network(backbone.network, image, images, count, file)
+            seconds = perf_counter() - start
+            # A runtime that crashes on it does so here, and not in the process that is timed.
+            export_network(
+                backbone.network, image, Mode(runtime=asked["runtime"], dtype=INT8), file
+            )
+        pipe.write(f"{seconds}".encode())
     ending.end_at_once()
 
 

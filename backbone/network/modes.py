@@ -1,6 +1,8 @@
 """The modes that a network can run in."""
 
 import contextlib
+from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,12 +40,15 @@ def _dtype_of(mode: Mode) -> torch.dtype:
 def fold_batch_norm(network: nn.Module) -> None:
     """Fold each batch norm into the convolution whose output it alone takes, by torch's fuse(), and
     leave nn.Identity in its place. Raises Failure if torch.fx cannot trace the network, if there is
-    no batch norm to fold, or if one has hooks, which would be lost with it."""
+    no batch norm to fold, if one has hooks, which would be lost with it, or if a pass calls its
+    convolution more than once, which fuse() would fold as often."""
+    from torch.fx import symbolic_trace
     from torch.fx.experimental.optimization import fuse
 
     try:
         # What tracing would leave in the network itself stays in a copy.
         fused = dict(fuse(network).named_modules())
+        graph = symbolic_trace(deepcopy(network)).graph
     except Exception as error:  # a forward that branches on values, recurses, calls NumPy, ...
         if is_out_of_memory(error):
             raise
@@ -53,6 +58,11 @@ def fold_batch_norm(network: nn.Module) -> None:
     folded = [path for path in norms if path not in fused]
     if not folded:
         raise Failure("--fold finds no batch norm behind a convolution in this network")
+    traced = [node for node in graph.nodes if node.op == "call_module"]
+    calls = Counter(node.target for node in traced)
+    for node in traced:
+        if node.target in folded and calls[node.args[0].target] > 1:
+            raise Failure(f"--fold cannot fold {node.target}: its convolution is called twice")
     for path in folded:
         if before[path]._forward_hooks or before[path]._forward_pre_hooks:
             raise Failure(f"--fold would take the hooks of {path} away with it")

@@ -91,7 +91,7 @@ def quantize_network(
     """Write a stock network to a file of an ONNX model in int8, calibrated on so many batches of
     images. image: one (B, C, H, W), by which it is exported. What is written on the way is beside
     the file. Raises Failure where an image cannot be read, or ONNX Runtime cannot do it."""
-    with _told_as_failure("--dtype int8", "onnxruntime"), torch.inference_mode(), _quiet():
+    with _told_as_failure("quantizing", "onnxruntime"), torch.inference_mode(), _quiet():
         exported = file.with_suffix(".float32.onnx")
         _export_onnx(network, image, exported)
         quantize(exported, images, count, file)
