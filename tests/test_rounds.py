@@ -327,18 +327,18 @@ def test_what_disturbs_and_what_a_control_group_allows(monkeypatch, tmp_path):
     (tmp_path / "cpu").mkdir()  # of version 1
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
     watching, notes = background.Background(), []
-    stat = "cpu  9 9\ncpu0 {} 0 0 0 0 0 0 0\ncpu1 0 0 5 0 0 0 0 50\ncpu2 {}9999 0 0 0 0 0 0 0\n"
+    stat = "cpu  9 9\ncpu0 {} 0 0 0 0 0 0 0\ncpu1 0 0 5 {} 0 0 0 50\ncpu2 {}9999 0 0 0 0 0 0 0\n"
     for ticks, file, text, quota in (
-        (20, "cpu.max", "max 100000", None),
+        (60, "cpu.max", "max 100000", None),
         (100, "cpu.max", "150000 100000", 1.5),
         (100, "cpu/cpu.cfs_quota_us", "-1", 1.5),
-        (20, "cpu/cpu.cfs_quota_us", "50000", 0.5),
+        (100, "cpu/cpu.cfs_quota_us", "50000", 0.5),
     ):
         (tmp_path / file).write_text(f"{text}\n")
         assert available.quota_of_processors() == quota
-        background.STAT.write_text(stat.format(10, 1))
+        background.STAT.write_text(stat.format(10, 1, 1))
         watching.start()
-        background.STAT.write_text(stat.format(10 + ticks, 2))
+        background.STAT.write_text(stat.format(10 + ticks, 99, 2))
         notes += [(ticks, note.partition(":")[0]) for note in watching.notes()]
     assert notes == [
         (100, "a control group limits this process to 1.5 of 2 processors"),
