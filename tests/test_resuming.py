@@ -187,7 +187,7 @@ def test_killed_at_every_step_of_storing(tmp_path, monkeypatch):
             assert found == old or (found == new and not ours.count_rounds())
             complete_storing(tmp_path)
         assert stored() == found
-        check_whole(tmp_path)
+        assert all((each / "measurement.json").exists() for each in tmp_path.glob(".pending/*"))
         if ours.is_stored:
             break
     assert found == new and steps > 30 and half_stored > 2

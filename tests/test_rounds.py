@@ -126,10 +126,13 @@ def test_rounds_that_have_ended_are_not_run_again(timer, tmp_path):
             for is_first, seed in zip([True, False, False, False], seeds, strict=False)
         ]
     assert not has_fixed_addresses()  # this process is as it was
+    next(record for command, record in kept[0].runs if command is b).conditions["threads"] = 9
+    with pytest.raises(Failure, match="b: its processes disagree: threads was 9, and is "):
+        run_all(commands, 3, ended=kept[:1])
 
 
 @pytest.mark.parametrize("memory", ["1000", "10 1000 2500"])  # the machine's, or a GPU's
-def test_memory_for_three_makes_groups_with_the_first_in_each(timer, monkeypatch, memory):
+def test_memory_for_three_makes_groups_with_the_first_in_each(timer, tmp_path, monkeypatch, memory):
     monkeypatch.setattr(groups, "RESERVE", 0)
     monkeypatch.setattr(groups, "available_bytes", lambda: 3500)
     commands = [timer(str(number), READY=f"0.001 {memory}") for number in range(5)]
@@ -141,6 +144,7 @@ def test_memory_for_three_makes_groups_with_the_first_in_each(timer, monkeypatch
             in_groups[record.runs[0]["group"]].add(command)
         assert [len(group) for group in in_groups] == [3, 3]
         assert in_groups[0] & in_groups[1] == {commands[0]}
+    assert len(logged(tmp_path, ": finish True")) == len(commands)
 
 
 def test_runs_prepare_side_by_side_and_compute_one_by_one(timer, tmp_path, monkeypatch):
@@ -176,8 +180,7 @@ def test_timer_ends_by_itself_when_its_parent_has_closed_the_pipes(timer):
     env = ENVIRONMENT | timer("a", WARM=prints).environment
     result = python(STAND_IN, "--turns", env=env, input="start\nturn 3\n")
     assert result.stdout == "protocol 5\nprepared\nready 0.001000 1000\nended\n"
-    said = "tests/stand_in.py: the parent process has exited\n"
-    assert (result.returncode, result.stderr) == (1, said)
+    assert (result.returncode, result.stderr[-32:]) == (1, ": the parent process has exited\n")
 
 
 ALL = [Command(name, words=[name], label=name) for name in ("stock", "kept", "fast", "slow")]
@@ -248,6 +251,8 @@ def test_rounds_that_a_question_needs(world, question, kept, least, rule, rounds
 
 def test_rules_of_rounds_and_passes():
     assert [n for n in range(1, 22) if LOOKS.is_look(n, least=1)] == [5, 8, 12, 16, 20]
+    assert LOOKS.round_within(inf, 1.0, number=6, least=1) == 8
+    assert (LOOKS.level, StopRule(7).level) == (LEVEL, 0.05)
     assert StopRule(7).round_within(inf, 0, number=1, least=1) == 7
     # 5 % of comparisons miss the truth at any look; with ordinary intervals, 13 to 19 % would.
     level = simulation.find_level(np.random.default_rng(1), trials=100_000)

@@ -56,7 +56,6 @@ def echo(tmp_path):
 
 
 def read_plan(wrapper, env):
-    """The plan that a wrapper passes to the driver, and what it says on stderr."""
     result = run(ROOT / wrapper, "--s", "2", env=env)
     lines = [line for line in result.stdout.splitlines() if ".py --" in line]
     return plan.read_plan(lines, ["--s", "2"], wrapper), result.stderr
@@ -70,6 +69,7 @@ def test_plans(echo):
     assert (pascal.name, pascal.least, cityscapes.least) == ("pascal", 12, 1)
     assert pascal.questions == [Question(stock), Question(kept, stock, precision=10)]
     assert (len(pascal.commands), pascal.passes, pascal.modes) == (6, None, [kept])
+    assert kept.name == "cpu/timer.py --i pascal --target model --warmup 2 --keep-memory --s 2"
     *_, last = read_plan("modes.sh", echo | {"STAND_IN_CUDA": "cuda"})[0]
     spelled = "mobilenetv2_cityscapes_channels-last_fold_dtype_float16_compile"
     assert last.file == f"mobilenetv2_stats_s_2/modes/{spelled}" and last.options.warmup == 25

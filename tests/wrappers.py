@@ -67,8 +67,7 @@ started: list[subprocess.Popen] = []
 
 @pytest.fixture(autouse=True)
 def nothing_left_running():
-    """A test that fails half way leaves no process, whose lock others would wait for."""
-    yield
+    yield  # if a test fails half way, others would wait for a lock
     while started:
         if (process := started.pop()).poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
