@@ -11,10 +11,10 @@ from backbone.command.errors import Failure
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Those of torchvision.datasets.folder.
+# The same as in torchvision.datasets.folder.
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-MOST_CALIBRATING = 32  # images; METHOD.md has the experiment
-LEAST_STEP = 4  # of so many images one calibrates
+MOST_CALIBRATING = 32  # images
+LEAST_STEP = 4  # every fourth image, or fewer, is used for calibration
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The answers of a network on a user's images, beside those of stock."""
+"""A network's answers on a user's images, compared with stock's."""
 
 from collections.abc import Iterable, Iterator
 
@@ -31,10 +31,12 @@ def agreement_with_stock(
 ) -> Agreement:
     """How far a network in a mode gives stock's answers. stock: `answers_of()` the stock network
     for the same images."""
-    images = (as_input(image.to(device), mode) for image in held_out_images(workload))
+    files = image_files(workload.images).held_out
+    batches = read_images(files, workload.input_shape)
+    images = (as_input(image.to(device), mode) for image in batches)
     shares: list[float] = []
     for answers, expected in zip(answers_of(network, images), stock, strict=True):
         same = (answers == expected).reshape(len(answers), -1)
         shares += same.double().mean(dim=1).tolist()
-    count = len(image_files(workload.images).held_out)  # without those that fill the last batch up
-    return agreement_of(shares[:count], "images" if stock[0].ndim == 1 else "pixels")
+    shares = shares[: len(files)]  # without those that fill up the last batch
+    return agreement_of(shares, "images" if stock[0].ndim == 1 else "pixels")

@@ -37,8 +37,8 @@ class Quantized:
 
 @contextmanager
 def quantized_network(options: TimerOptions) -> Iterator[Quantized]:
-    """A run's stock network in int8, if its mode is of that, for as long as what is inside runs.
-    Raises Failure if it cannot be made."""
+    """The stock network of a run, quantized, if the mode's dtype is int8. The file is there until
+    the context exits. Raises Failure if quantizing fails."""
     if options.mode.dtype != INT8:
         yield Quantized()
         return

@@ -15,8 +15,8 @@ STD = (0.229, 0.224, 0.225)
 
 
 def random_images(input_shape: Sequence[int], count: int) -> Iterator[Tensor]:
-    """So many batches (B, C, H, W) of random images, always the same, and other ones than the image
-    that is timed."""
+    """`count` batches of random images (B, C, H, W): the same on each call, and different from the
+    image that is timed."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(count):
         yield torch.rand(*input_shape, generator=generator)

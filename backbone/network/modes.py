@@ -22,19 +22,21 @@ def apply_mode(backbone: Backbone, image: Tensor, mode: Mode) -> Tensor:
     network = backbone.network
     if mode.fold:
         fold_batch_norm(network)
-    layout = torch.channels_last if mode.channels_last else torch.preserve_format
-    network.train(mode.train).to(dtype=_dtype_of(mode), memory_format=layout)
+    network.train(mode.train).to(**_format_of(mode))
     return as_input(image, mode)
 
 
 def as_input(image: Tensor, mode: Mode) -> Tensor:
     """An image (B, C, H, W) in the dtype and memory format of a mode."""
-    layout = torch.channels_last if mode.channels_last else torch.preserve_format
-    return image.to(dtype=_dtype_of(mode), memory_format=layout)
+    return image.to(**_format_of(mode))
 
 
-def _dtype_of(mode: Mode) -> torch.dtype:
-    return getattr(torch, mode.dtype) if mode.runtime == PYTORCH else torch.float32
+def _format_of(mode: Mode) -> dict[str, object]:
+    """Arguments of to(), for the tensors of a network and of its input."""
+    return {
+        "dtype": getattr(torch, mode.dtype) if mode.runtime == PYTORCH else torch.float32,
+        "memory_format": torch.channels_last if mode.channels_last else torch.preserve_format,
+    }
 
 
 def fold_batch_norm(network: nn.Module) -> None:
@@ -47,8 +49,8 @@ def fold_batch_norm(network: nn.Module) -> None:
 
     try:
         # What tracing would leave in the network itself stays in a copy.
-        fused = dict(fuse(network).named_modules())
-        graph = symbolic_trace(deepcopy(network)).graph
+        traced = symbolic_trace(deepcopy(network))
+        fused = dict(fuse(traced, no_trace=True).named_modules())
     except Exception as error:  # a forward that branches on values, recurses, calls NumPy, ...
         if is_out_of_memory(error):
             raise
@@ -58,9 +60,9 @@ def fold_batch_norm(network: nn.Module) -> None:
     folded = [path for path in norms if path not in fused]
     if not folded:
         raise Failure("--fold finds no batch norm behind a convolution in this network")
-    traced = [node for node in graph.nodes if node.op == "call_module"]
-    calls = Counter(node.target for node in traced)
-    for node in traced:
+    nodes = [node for node in traced.graph.nodes if node.op == "call_module"]
+    calls = Counter(node.target for node in nodes)
+    for node in nodes:
         if node.target in folded and calls[node.args[0].target] > 1:
             raise Failure(f"--fold cannot fold {node.target}: its convolution is called twice")
     for path in folded:
@@ -77,8 +79,8 @@ def make_ready(
     backbone: Backbone, image: Tensor, mode: Mode, quantized: Path | None = None
 ) -> Backbone:
     """What will run of a network that is in a mode: it is compiled in place, or exported, where the
-    mode says so, and then its first pass has run. quantized: a file of the network in int8, if the
-    mode is of that. Raises Failure where it fails."""
+    mode says so, and then its first pass has run. quantized: the file of the int8 network, if that
+    is the mode's dtype. Raises Failure if it fails."""
     if mode.runtime != PYTORCH:
         network = export_network(backbone.network, image, mode, quantized)
         return replace(backbone, network=network)

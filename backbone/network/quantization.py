@@ -26,9 +26,9 @@ def has_dot_products() -> bool:
 
 
 def quantize(network: Path, images: Iterator[Tensor], count: int, quantized: Path) -> None:
-    """Quantize an ONNX model of one input in a file, calibrated by the least and the largest value
-    (MinMax) of each activation on so many batches of images (B, C, H, W), to another file, beside
-    which temporary files may lie. Raises whatever ONNX Runtime runs into."""
+    """Quantize the ONNX model in `network`, which has one input, and write it to `quantized`.
+    Activations are calibrated by their minimum and maximum on `count` batches of images
+    (B, C, H, W). Temporary files are written beside `quantized`. Raises what ONNX Runtime does."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

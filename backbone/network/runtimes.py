@@ -73,8 +73,8 @@ def export_network(
     network: nn.Module, image: Tensor, mode: Mode, quantized: Path | None = None
 ) -> RuntimeNetwork:
     """A stock network in the runtime of a mode, for images of one shape (B, C, H, W), with as many
-    threads as PyTorch has; its first pass has run. quantized: the network in int8, if the mode is
-    of that. Raises Failure where the runtime cannot do it."""
+    threads as PyTorch has; its first pass has run. quantized: the file of the int8 network, if that
+    is the mode's dtype. Raises Failure if the runtime cannot do it."""
     threads = torch.get_num_threads()
     with _told_as_failure(f"--runtime {mode.runtime}", mode.runtime), torch.inference_mode():
         if mode.runtime == "onnxruntime":
@@ -88,9 +88,9 @@ def export_network(
 def quantize_network(
     network: nn.Module, image: Tensor, images: Iterator[Tensor], count: int, file: Path
 ) -> None:
-    """Write a stock network to a file of an ONNX model in int8, calibrated on so many batches of
-    images. image: one (B, C, H, W), by which it is exported. What is written on the way is beside
-    the file. Raises Failure where an image cannot be read, or ONNX Runtime cannot do it."""
+    """Quantize a stock network to int8 and write it to `file` as an ONNX model, calibrated on
+    `count` batches of images (B, C, H, W). image: the example input of the export. Temporary files
+    are written beside `file`. Raises Failure if an image cannot be read or ONNX Runtime fails."""
     with _told_as_failure("quantizing", "onnxruntime"), torch.inference_mode(), _quiet():
         exported = file.with_suffix(".float32.onnx")
         _export_onnx(network, image, exported)

@@ -1,6 +1,6 @@
 """Rows and records: what was timed, what it costs, how long each pass of it took, and where."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from statistics import median
 
 import numpy as np
@@ -154,7 +154,7 @@ class Record:
     def agreement(self) -> Agreement | None:
         """On a user's images; None if it was not measured."""
         found = [run for run in self.runs if "agreement_share" in run]
-        names = ("share", "images", "low", "high", "of")
+        names = [each.name for each in fields(Agreement)]
         return Agreement(*(found[0][f"agreement_{name}"] for name in names)) if found else None
 
     @property

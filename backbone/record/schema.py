@@ -76,7 +76,7 @@ RUN = {
     "output_difference": "of the first run: largest from stock's, over its largest value; or NaN",
     "agreement_share": "of the first run: of the user's images, or of their pixels, for how many "
     "the largest output is stock's",
-    "agreement_images": "how many images that is of",
+    "agreement_images": "the number of images compared",
     "agreement_of": "images or, where each pixel has an answer, pixels",
     "agreement_low": "the lower end of the share's 95 % interval over images",
     "agreement_high": "its upper end",

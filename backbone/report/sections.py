@@ -111,9 +111,9 @@ miss. The stock pass's page faults make the first of these columns uncertain: co
 without page faults by the second. The verdict is by the first, unrounded: *same* where its
 interval lies within 2 % of 1, else *undecided* where it holds 1. `--train` is what a forgotten
 `eval()` runs; its dropout makes it another function. *Ready after* is the time from the built
-network to the end of its first pass: export, quantization, compilation, in the first process of a
-measurement, which finds the compiler's cache empty. The peak is the process's, on a GPU that of
-PyTorch's allocator.""",
+network to the end of its first pass, including export, quantization and compilation. It is taken
+from the first process of a measurement, which starts with an empty compiler cache. The peak is
+that of the process, on a GPU that of PyTorch's allocator.""",
         blocks=tables.mode_blocks,
     ),
     Section(

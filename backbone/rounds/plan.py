@@ -31,8 +31,9 @@ from backbone.rounds.commands import Command, read_command, split_variables
 TARGET_FOLDERS = {"model": "", "block": "blocks/", "layer": "layers/"}
 # Of records' texts: to read records takes seconds.
 FILE_ID = re.compile(r'"file_id": ?("\w+")')
-WEIGHTS = re.compile(r'"weights": ?("(?:[^"\\]|\\.)+")')
-IMAGES = re.compile(r'"images": ?("(?:[^"\\]|\\.)+")')
+WEIGHTS, IMAGES = (
+    re.compile(rf'"{field}": ?("(?:[^"\\]|\\.)+")') for field in ("weights", "images")
+)
 TO_OVERRIDE = ("--iterations", "--warmup")  # that users may set where a line sets them too
 ALIASES = {"--i": "--input", "--target": "--w"}
 
