@@ -1,12 +1,20 @@
 """Inference times of MobileNet-V2, or another network, on a CUDA GPU, by torch.cuda.Event."""
 
 import argparse
+from collections.abc import Callable
 from itertools import pairwise
+from math import ceil
+from typing import TYPE_CHECKING
 
 from backbone.command import ending, flags
 from backbone.command.errors import Failure
 from backbone.command.options import TimerOptions
 from backbone.measure import script
+
+if TYPE_CHECKING:
+    from backbone.measure.driver import GpuState
+
+CYCLES = 10**6  # of a first hold, by which its length is measured
 
 
 class CudaClock:
@@ -20,6 +28,7 @@ class CudaClock:
         self.stream = current_stream()
         self.events: list[Event] = []
         self.marks = 0
+        self.cycles_per_ms = 0.0
 
     def mark(self) -> None:
         """Mark the moment at which the stream gets here."""
@@ -35,18 +44,46 @@ class CudaClock:
         recorded[-1].synchronize()
         return [start.elapsed_time(end) for start, end in pairwise(recorded)]
 
+    def hold(self, milliseconds: float) -> None:
+        """Keep the GPU busy for about so long, by its clock at the first call."""
+        from torch.cuda import _sleep
+
+        if not self.cycles_per_ms:
+            self.mark()
+            _sleep(CYCLES)
+            self.mark()
+            self.cycles_per_ms = CYCLES / self.read()[0]
+        _sleep(ceil(milliseconds * self.cycles_per_ms))
+
+    def is_held(self) -> bool:
+        """Whether the stream has yet to reach the first mark since the last reading."""
+        return not self.events[0].query()
+
+    def query_state(self, keep_busy: Callable[[], object]) -> "GpuState | None":
+        """The GPU's state while it computes; see measure/driver.py."""
+        from backbone.measure.driver import query_state
+        from backbone.measure.machine import gpu_id
+
+        return query_state(gpu_id(), keep_busy)
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags of this script."""
-    return flags.timer_parser(__doc__)
+    parser = flags.timer_parser(__doc__)
+    parser.add_argument(
+        "--cuda-graph", action="store_true", help="launch the pass as one captured CUDA graph"
+    )
+    return parser
 
 
 def prepare(options: TimerOptions) -> None:
-    """Raise Failure if there is no CUDA device."""
-    from backbone.measure.machine import why_no_cuda
+    """Raise Failure if there is no CUDA device, or if this process cannot use it."""
+    from backbone.measure.machine import why_gpu_is_closed, why_no_cuda
 
     if reason := why_no_cuda():
         raise Failure(f"{reason}; cpu/timer.py measures the CPU")
+    if reason := why_gpu_is_closed():
+        raise Failure(reason)
 
 
 def describe(options: TimerOptions) -> dict[str, str | int]:

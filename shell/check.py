@@ -6,6 +6,7 @@ import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -19,12 +20,34 @@ NEEDED = {
     "requirements-modes.txt": MODULES + RUNTIMES,
     "tests/requirements.txt": MODULES + RUNTIMES + TESTS,
 }
+DEVICE = "/dev/nvidiactl"  # of the driver
+CUDA_12 = "pip install torch torchvision --index-url https://download.pytorch.org/whl/cu126"
 
 
 def has_nvidia_driver() -> bool:
     """Whether this machine has an NVIDIA driver."""
-    files = ("/proc/driver/nvidia/version", "/dev/nvidiactl")
+    files = ("/proc/driver/nvidia/version", DEVICE)
     return any(map(os.path.exists, files)) or shutil.which("nvidia-smi") is not None
+
+
+def why_driver_is_unused(torch: ModuleType, reason: str) -> str | None:
+    """Why PyTorch does not use this machine's NVIDIA driver, and what to do; None if there is none.
+    reason: why it finds no CUDA device."""
+    if torch.version.cuda is None:
+        if not has_nvidia_driver():
+            return None
+        return (
+            f"PyTorch {torch.__version__} has no CUDA, but this machine has an NVIDIA driver; "
+            "remove .venv, to have it set up here, or install PyTorch with CUDA in your Python "
+            "(CUDA_VISIBLE_DEVICES= measures the CPU)"
+        )
+    if not os.path.exists(DEVICE):
+        return None
+    return (
+        f"PyTorch {torch.__version__} cannot use this machine's NVIDIA driver: {reason}; update "
+        f"the driver, or install PyTorch for CUDA 12, which takes drivers from 525 on ({CUDA_12}; "
+        "CUDA_VISIBLE_DEVICES= measures the CPU)"
+    )
 
 
 def main() -> None:
@@ -37,14 +60,9 @@ def main() -> None:
 
     from backbone.measure.machine import why_no_cuda
 
-    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     reason = why_no_cuda()
-    if reason and torch.version.cuda is None and has_nvidia_driver() and not is_hidden:
-        reason = (
-            f"PyTorch {torch.__version__} has no CUDA, but this machine has an NVIDIA driver; "
-            "remove .venv, to have it set up here, or install PyTorch with CUDA in your Python "
-            "(CUDA_VISIBLE_DEVICES= measures the CPU)"
-        )
+    if reason and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1"):
+        reason = why_driver_is_unused(torch, reason) or reason
     print(reason or "cuda", file=report)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from backbone.measure.passes import Clock
+from backbone.measure.clocks import Clock
 from backbone.record.rows import Ceilings
 
 REPEATS = 8
@@ -28,8 +28,9 @@ def measure_ceilings(device: torch.device, dtype: torch.dtype, clock: Clock) -> 
 def _time_products(device: torch.device, dtype: torch.dtype, clock: Clock) -> tuple[int, float]:
     """The FLOPs of a product, and the milliseconds of the fastest one."""
     side = MATRIX_SIDES[device.type]
-    a = torch.ones(side, side, device=device, dtype=dtype)
-    b = torch.ones(side, side, device=device, dtype=dtype)
+    # Random values: a GPU at its power limit is faster on constant ones.
+    a = torch.rand(side, side, device=device, dtype=dtype)
+    b = torch.rand(side, side, device=device, dtype=dtype)
     image = a.view(1, side // 32, 32, side).permute(0, 3, 1, 2)  # pixel by pixel
     filters = b.view(side, 1, 1, side).permute(0, 3, 1, 2)
     by_matrix = _least_ms(lambda: torch.mm(a, b), clock)
@@ -39,7 +40,7 @@ def _time_products(device: torch.device, dtype: torch.dtype, clock: Clock) -> tu
 
 def _time_copies(device: torch.device, dtype: torch.dtype, clock: Clock) -> float:
     """The milliseconds of the fastest copy."""
-    source = torch.ones(COPIED_BYTES // dtype.itemsize, device=device, dtype=dtype)
+    source = torch.rand(COPIED_BYTES // dtype.itemsize, device=device, dtype=dtype)
     copy = torch.ones_like(source)
     return _least_ms(lambda: copy.copy_(source), clock)
 

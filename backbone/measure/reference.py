@@ -76,6 +76,7 @@ def main() -> None:
         from backbone.network.own import failing_at_its_line
         from backbone.network.weights import digest_of
 
+        torch.backends.cudnn.allow_tf32 = False  # by default convolutions on a GPU use it
         workload = Workload(**asked["workload"])
         if asked["threads"] is not None:
             torch.set_num_threads(asked["threads"])

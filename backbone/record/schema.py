@@ -21,6 +21,7 @@ CONDITIONS = {
     "fold": "True where batch norms are folded into convolutions",
     "compile": "True where torch.compile has compiled the network",
     "freeze": "True where it takes weights as constants",
+    "cuda_graph": "True where a pass is one captured CUDA graph",
     "train": "True in training mode",
     "runtime": "what runs the network, where that is not PyTorch",
     "dtype": "of network and image; where another runtime runs it, what that computes in",
@@ -46,17 +47,24 @@ CONDITIONS = {
     # On a GPU:
     "compute_capability": "",
     "driver_version": "",
+    "power_limit": "of the board",
+    "ecc_mode": "whether its memory corrects errors",
+    "persistence_mode": "whether the driver stays loaded",
     "cuda_version": "",
     "cudnn_version": "",
     "cudnn_allow_tf32": "",
     "cudnn_benchmark": "",
     "float32_matmul_precision": "",
+    "triton_version": "",
 }
 # Variables of the environment are of the conditions too, under their own names: those that decide
 # a CPU's threads, kernels and memory, and those that decide a GPU's.
+COMPILER_ENVIRONMENT = "(TORCHINDUCTOR|TRITON)_(?!CACHE_DIR).*"
 CPU_ENVIRONMENT = "(OMP|GOMP|KMP|MKL|ONEDNN|DNNL|ATEN|MALLOC)_.*|THP_MEM_ALLOC_ENABLE"
-CPU_ENVIRONMENT += "|GLIBC_TUNABLES|LD_PRELOAD"
-CUDA_ENVIRONMENT = "(CUDA|CUBLAS|CUDNN|NVIDIA|PYTORCH)_.*"
+CPU_ENVIRONMENT += f"|GLIBC_TUNABLES|LD_PRELOAD|{COMPILER_ENVIRONMENT}"
+# Not what a container asks of the driver.
+CUDA_ENVIRONMENT = "(CUDA|CUBLAS|CUDNN|NVIDIA(?!_REQUIRE_)|PYTORCH)_.*"
+CUDA_ENVIRONMENT += f"|{COMPILER_ENVIRONMENT}"
 
 RUN = {
     "date": "when it began",
@@ -66,6 +74,11 @@ RUN = {
     "involuntary_context_switches": "in all timed passes",
     "stolen_time": "seconds of the machine's processors during the timed passes, by /proc/stat",
     "cut_over_uncut": "the pass cut into parts over the network's own, medians, in one process",
+    "enqueue_time": "seconds that the host takes to enqueue a pass on a GPU, the median",
+    "mark_time": "seconds between two marks on a GPU with nothing between them",
+    "sm_clocks": "MHz of a GPU's multiprocessors at the end of each turn",
+    "memory_clocks": "MHz of its memory, likewise",
+    "throttle_reasons": "likewise, the bits of NVML's clock event reasons",
     "system_time": "seconds of a pass in the system, the median",
     "peak_resident_memory": "the most bytes that the process has had",
     "peak_allocated_memory": "the most bytes that CUDA's allocator has held",
@@ -97,6 +110,7 @@ ROW = {
     "macs": "multiply-accumulates",
     "bytes_moved": "that must be moved at the least",
     "page_faults": "of a pass, the median of the run's",
+    "queued_time": "seconds in passes that a GPU began once they were enqueued whole, the mean",
     "implementation": "of the kernels that oneDNN has run for an operation, by its name",
     "kernel_time": "seconds of a pass in these, the median of passes apart from the timed ones",
     "reorder_time": "seconds of a pass in oneDNN's reorders, likewise",
@@ -105,16 +119,18 @@ ROW = {
 
 ENVIRONMENT = f"{CPU_ENVIRONMENT}|{CUDA_ENVIRONMENT}"
 NO_ARITHMETIC = "CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|HOME|PATH.*|VERSION|MPS_.*)"
-NO_ARITHMETIC += "|NVIDIA_(VISIBLE_DEVICES|DRIVER_.*|REQUIRE_.*|PRODUCT_.*)"
+NO_ARITHMETIC += "|NVIDIA_(VISIBLE_DEVICES|DRIVER_.*|PRODUCT_.*)"
 NO_ARITHMETIC += "|.*_NUM_THREADS|.*_VERBOSE"
 
 
 def environment(pattern: str) -> dict[str, str]:
-    """The variables of the environment whose names match; of paths the last parts alone."""
+    """The variables of the environment whose names match; of paths the last parts alone, and of
+    GPUs no UUIDs."""
     variables = {}
     for name, value in os.environ.items():
         if re.fullmatch(pattern, name):
             value = re.sub(r"[^\s:;,=]*[/\\]", "", value)
+            value = re.sub(r"\b(GPU|MIG)-[\w-]+", r"\1", value)
             variables[name] = " ".join(value.split()) or "empty"
     return variables
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import subprocess
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,13 +9,15 @@ from pathlib import Path
 from backbone.command.files import ROOT
 from backbone.command.options import Workload
 from backbone.measure.available import available_processors
+from backbone.measure.driver import query_driver
 from backbone.record import schema
 from backbone.rounds.plan import Planned
 from backbone.statistics.looks import StopRule
 
 PACKAGES_OF_TIMERS = ("command", "network", "trace", "measure", "record", "rounds")
 SOURCES = ("timer.py", "cpu/timer.py", *(f"backbone/{name}/*.py" for name in PACKAGES_OF_TIMERS))
-PACKAGES = ("torch", "torchvision", "numpy", "onnx", "onnxruntime", "onnxscript", "openvino")
+PACKAGES = ("torch", "torchvision", "triton", "numpy")
+PACKAGES += ("onnx", "onnxruntime", "onnxscript", "openvino")
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -73,10 +74,6 @@ def _cpu_model() -> str:
 
 
 def _gpu() -> str:
-    """Name and driver of the GPUs, as nvidia-smi has them."""
-    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        said = subprocess.run(query, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return "none"
-    return "; ".join(said.stdout.splitlines()) or "none"
+    """Name, driver and power limit of the GPUs."""
+    gpus = query_driver(["name", "driver_version", "power.limit"])
+    return "; ".join(map(", ".join, gpus)) or "none"
