@@ -20,12 +20,17 @@ class Agreement:
     of: str
 
     @property
-    def text(self) -> str:
-        """In words, such as: 194 of 200 images (93.6 to 98.6 %)."""
-        interval = f"({100 * self.low:.1f} to {100 * self.high:.1f} %)"
+    def short(self) -> str:
+        """In words, such as: 194 of 200 images."""
         if self.of == "images":
-            return f"{round(self.share * self.images)} of {self.images} images {interval}"
-        return f"{100 * self.share:.1f} % of the pixels of {self.images} images {interval}"
+            return f"{round(self.share * self.images)} of {self.images} images"
+        return f"{100 * self.share:.1f} % of the pixels"
+
+    @property
+    def text(self) -> str:
+        """With its interval: 194 of 200 images (93.6 to 98.6 %)."""
+        images = "" if self.of == "images" else f" of {self.images} images"
+        return f"{self.short}{images} ({100 * self.low:.1f} to {100 * self.high:.1f} %)"
 
 
 def agreement_of(shares: Sequence[float], of: str) -> Agreement:

@@ -56,7 +56,7 @@ def part_pictures(results: Results) -> Iterator[Picture]:
 def stage_pictures(results: Results) -> Iterator[Picture]:
     """The latency of the stages, one of each dataset."""
     for title, times in _by_dataset(results.main_network).items():
-        draw = partial(_draw, draw_latency, [times], 3.2)
+        draw = partial(_draw, draw_latency, _by_device(times), 3.2)
         shows = f"Latency of the 21 stages, {title}"
         yield Picture(f"latency_{_name_of(title)}.svg", shows, draw)
 
@@ -89,8 +89,9 @@ def allocator_pictures(results: Results) -> Iterator[Picture]:
 def network_pictures(results: Results) -> Iterator[Picture]:
     """The time of networks against their MACs."""
     if results.others:
-        inputs = list(_by_dataset(results.networks).values())
-        draw = partial(_draw, draw_networks, inputs, 3.6)
+        inputs = _by_dataset(results.networks).values()
+        panels = [alike for times in inputs for alike in _by_device(times)]
+        draw = partial(_draw, draw_networks, panels, 3.6)
         yield Picture("networks.svg", "Time that a billion MACs take in each network", draw)
 
 
@@ -100,6 +101,12 @@ def _by_dataset(times: list[StoredTimes]) -> dict[str, list[StoredTimes]]:
         title: [each for each in times if each.dataset == title]
         for title in dict.fromkeys(each.dataset for each in times)
     }
+
+
+def _by_device(times: list[StoredTimes]) -> list[list[StoredTimes]]:
+    """Times device by device: on the axis of a slower one a fast one's bars would vanish."""
+    devices = dict.fromkeys(each.device for each in times)
+    return [[each for each in times if each.device == device] for device in devices]
 
 
 def _name_of(title: str) -> str:

@@ -16,9 +16,10 @@ from backbone.report.mode_tables import (
     Category,
     fastest_modes,
     may_be_as_fast,
-    show_difference,
+    output_head,
+    show_output,
 )
-from backbone.report.numbers import show_mean
+from backbone.report.numbers import show_mean, show_small
 from backbone.report.parts import parts_of, with_memory_kept
 from backbone.report.summary import format_times
 from backbone.report.tables import Results, memory_cells, sizes_of, time_cells
@@ -72,7 +73,7 @@ def _word_fastest(modes: StoredModes, category: Category) -> str:
     (mode, ratio), *others = fastest
     text = f"`{mode.name}`: {show_mean(ratio)} times"
     if not mode.is_exact:
-        text += f", output difference {show_difference(mode)}"
+        text += f", {output_head(modes).lower()} {show_output(mode, modes)}"
     as_fast = [f"`{other.name}`" for other, _ in others if may_be_as_fast(modes, other, mode)]
     return f"{text}; {', '.join(as_fast)} may be as fast" if as_fast else text
 
@@ -137,20 +138,22 @@ def why_lines(results: Results) -> Iterator[str]:
         ]
         yield (
             f"- {times.title}, {show_mean(whole.time)} ms: {made_of}{', '.join(shares)}; "
-            f"all floors together: {whole.floor:.0f} ms."
+            f"all floors together: {show_small(whole.floor, 0)} ms."
         )
 
 
 def network_cells(results: Results) -> Iterator[dict[str, str]]:
-    """A row for each network: its size, and its times, stock and with memory kept, on the first
-    device that has it; in each cell those of all datasets' sizes."""
+    """A row for each network on each device: its size, and its times, stock and with memory kept;
+    in each cell those of all datasets' sizes."""
     by_macs = sorted(results.networks, key=attrgetter("macs"))
     inputs = " / ".join(DATASET_TITLES.values())
-    for network in dict.fromkeys(each.network for each in by_macs):
-        alike = [each for each in by_macs if each.network == network]
+    has_devices = len({each.device for each in by_macs}) > 1
+    for network, device in dict.fromkeys((each.network, each.device) for each in by_macs):
+        alike = [each for each in by_macs if (each.network, each.device) == (network, device)]
         memory = [each for each in results.memory if each.network == network]
         cells = {
             "Model": network,
+            **({"Device": device} if has_devices else {}),
             "# Params (M)": memory_cells(memory[0])["# Params (M)"] if memory else "-",
             f"MACs (G): {inputs}": _of_inputs(alike, lambda times: f"{times.macs / 1e9:,.1f}"),
         }

@@ -7,10 +7,11 @@ from backbone.command.errors import Failure
 from backbone.record.rows import Ceilings, Row
 from backbone.record.stored import StoredTimes
 from backbone.report.markdown import format_table
-from backbone.report.numbers import show, show_mean
+from backbone.report.numbers import show, show_mean, show_small
 from backbone.report.parts import Parts, split_passes
 from backbone.statistics.intervals import Interval, interval, per_pass
 from backbone.statistics.looks import level_of
+from backbone.statistics.ratios import mean_of_rounds
 
 NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
 WORST = 10  # operations that lose most, which are listed apart
@@ -41,9 +42,13 @@ def kind_blocks(times: StoredTimes) -> list[str]:
     kinds = sum_by_kind(rows, ceilings, level) | {"all": whole}
     gflops = ceilings.flops_per_second / 1e9
     gbytes = ceilings.bytes_per_second / 1e9
+    takes = f"The pass takes {show_mean(whole.time)} ms"
+    if times.layer.whole.queued_ms:
+        latency = show_mean(mean_of_rounds(times.layer))
+        takes = f"The GPU computes {show_mean(whole.time)} ms in a pass of {latency} ms"
     return [
-        f"{times.title}. The pass takes {show_mean(whole.time)} ms, its floor is "
-        f"{whole.floor:.1f} ms, by ceilings of {gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
+        f"{times.title}. {takes}, its floor is {show_small(whole.floor, 1)} ms, by ceilings of "
+        f"{gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
         format_table(kind_cells(kind, total, whole) for kind, total in kinds.items()),
     ]
 
@@ -74,7 +79,9 @@ def sum_by_kind(rows: list[Row], ceilings: Ceilings, level: float) -> dict[str, 
     by_kind: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_kind[row.cost.kind].append(row)
-    milliseconds = {kind: sum(row.mean for row in inside) for kind, inside in by_kind.items()}
+    milliseconds = {
+        kind: sum(row.device_mean for row in inside) for kind, inside in by_kind.items()
+    }
     least = sum(milliseconds.values()) / 100
     small = [kind for kind, time in milliseconds.items() if time < least]
     if small:
@@ -89,7 +96,7 @@ def sum_rows(rows: list[Row], ceilings: Ceilings, level: float) -> KindSum:
     reorders = [row.reorder_ms for row in rows if row.reorder_ms is not None]
     return KindSum(
         operations=len(rows),
-        time=interval(sum(row.run_means for row in rows).tolist(), level),
+        time=interval(sum(row.device_means for row in rows).tolist(), level),
         reorders=sum(reorders) if reorders else None,
         floor=sum(row.floor(ceilings) for row in rows),
         macs=sum(row.cost.macs for row in rows),
@@ -111,8 +118,8 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
         "GB/s": show_mean(per_pass(1e-9 * total.bytes_moved, total.time))
         if total.bytes_moved
         else "-",
-        "Floor (ms)": f"{total.floor:.2f}",
-        "Floor / time": f"{total.floor / total.time.mean:.2f}",
+        "Floor (ms)": show_small(total.floor, 2),
+        "Floor / time": show_small(total.floor / total.time.mean, 2),
         "Page faults": show("{:,.0f}", total.page_faults),
     }
 
@@ -131,10 +138,11 @@ def _operation_lines(times: StoredTimes) -> str:
     if ceilings is None:
         return f"{times.title}: {NO_CEILINGS}"
     lines = []
-    for row in sorted(times.operations, key=lambda row: row.floor(ceilings) - row.mean):
-        floor = row.floor(ceilings)
-        columns = (row.mean - floor, row.reorder_ms or 0, row.mean, floor)
-        numbers = " ".join(f"{milliseconds:9.3f}" for milliseconds in columns)
+    decimals = 4 if times.layer.whole.queued_ms else 3
+    for row in sorted(times.operations, key=lambda row: row.floor(ceilings) - row.device_mean):
+        floor, time = row.floor(ceilings), row.device_mean
+        columns = (time - floor, row.reorder_ms or 0, time, floor)
+        numbers = " ".join(f"{milliseconds:9.{decimals}f}" for milliseconds in columns)
         what = f"{row.cost.kind:<22} {row.implementation or '-':<22} {row.path or '-':<22}"
         lines.append(f"{numbers}  {what} {row.input_shape}")
     head = " ".join(f"{name:>9}" for name in ("lost, ms", "reorders", "time, ms", "floor, ms"))

@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from itertools import groupby
 
+UNKNOWN = "-"  # a cell
+
 
 def format_table(rows: Iterable[dict[str, str]]) -> str:
-    """A table of rows: their cells, by the heads of the columns."""
+    """A table of rows: their cells, by the heads of the columns. A column in which nothing is known
+    is left out."""
     rows = list(rows)
-    lines = [rows[0], ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    heads = [head for head in rows[0] if any(row[head] != UNKNOWN for row in rows)]
+    lines = [heads, ["---"] * len(heads), *([row[head] for head in heads] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

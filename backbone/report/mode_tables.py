@@ -16,8 +16,8 @@ from backbone.report.numbers import (
     show_range,
     show_range_of_counts,
 )
-from backbone.statistics.intervals import Interval
-from backbone.statistics.looks import SAME, judge
+from backbone.statistics.intervals import Interval, geometric_interval
+from backbone.statistics.looks import SAME, judge, level_of
 from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 
@@ -84,19 +84,44 @@ def mode_cells(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
     return cells | {
         "Verdict": "-" if mode is modes.stock else word_verdict(verdict, SAME),
         "Time (ms)": show_mean(mean_of_rounds(mode.record)),
-        **output_cell(mode, modes),
+        **gpu_cells(mode.record),
+        output_head(modes): show_output(mode, modes),
         "Ready after (s)": show("{:.1f}", mode.record.ready_after),
         "Peak (MB)": _show_peak(mode.record),
     }
 
 
-def output_cell(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
-    """What a mode does to the output: on how many of a user's images the answer is stock's or, if
-    the modes were not measured with any, the difference on a random one."""
-    if not any(each.record.agreement for each in modes.modes):
-        return {"Output difference": show_difference(mode)}
+def gpu_cells(record: Record) -> dict[str, str]:
+    """What a GPU computes of a pass, and how long the host takes to enqueue it; "-" on a CPU."""
+    queued = None
+    if times := record.whole.queued_ms:
+        queued = geometric_interval(times, level_of(record.conditions))
+    enqueue = record.median("enqueue_time", 1e3)
+    return {
+        "GPU time (ms)": "-" if queued is None else show_mean(queued),
+        "Enqueue time (ms)": show("{:.2f}", enqueue),
+    }
+
+
+def output_head(modes: StoredModes) -> str:
+    """What is known of what modes do to the output: on how many of a user's images the answer is
+    stock's or, if they were measured without any, the difference on a random one."""
+    return "Stock's answer on" if _have_images(modes) else "Output difference"
+
+
+def show_output(mode: StoredMode, modes: StoredModes, is_short: bool = False) -> str:
+    """What a mode does to the output, as its head has it; "-" if that is not known. is_short: an
+    agreement without its interval."""
+    if not _have_images(modes):
+        return show_difference(mode)
     agreement = mode.record.agreement
-    return {"Stock's answer on": "-" if agreement is None else agreement.text}
+    if agreement is None:
+        return "-"
+    return agreement.short if is_short else agreement.text
+
+
+def _have_images(modes: StoredModes) -> bool:
+    return any(each.record.agreement for each in modes.modes)
 
 
 def _word_starts(modes: StoredModes) -> str:
@@ -161,16 +186,23 @@ def first_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:
                     "The fastest": category.title,
                     "Command": f"`{_command_of(mode)}`",
                     "Times as fast as stock": show_interval(ratio),
-                    "Output difference": show_difference(mode),
+                    "Output difference": _show_output(mode),
                     "Peak (MB)": _show_peak(mode.record),
                     "Stock's peak (MB)": _show_peak(modes.stock.record),
                 }
 
 
+def _show_output(mode: StoredMode) -> str:
+    """What a mode does to the output, in a table in which inputs may be measured with images or
+    without any."""
+    agreement = mode.record.agreement
+    return show_difference(mode) if agreement is None else f"stock's answer on {agreement.text}"
+
+
 def _command_of(mode: StoredMode) -> str:
     """The command line that runs a mode."""
     conditions = mode.record.conditions
-    script = "timer.py" if "cuda_version" in conditions else "cpu/timer.py"
+    script = "timer.py" if mode.record.is_of_gpu else "cpu/timer.py"
     variables = [f"{name}={value}" for name, value in mode.variables.items()]
     words = [*variables, "python", script, "--i", conditions["dataset"], mode.mode.flags]
     return " ".join(word for word in words if word)

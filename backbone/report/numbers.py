@@ -15,6 +15,11 @@ def show(form: str, value: float | None) -> str:
     return "-" if value is None else form.format(value)
 
 
+def show_small(value: float, decimals: int) -> str:
+    """A value with so many decimals, or with two digits if it is too small for these."""
+    return f"{value:,.{decimals}f}" if value >= 10**-decimals else f"{value:.2g}"
+
+
 def show_mean(value: Interval) -> str:
     """A mean, with the digits that its interval carries."""
     return f"{value.mean:,.{_decimals(value)}f}"

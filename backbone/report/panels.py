@@ -39,7 +39,7 @@ def draw_latency(axes: Axes, times: list[StoredTimes]) -> None:
     draw_bars(axes.bar, "yerr", groups)
     names = [name_row(row).split()[-1] for row in times[0].stages]  # a block's position
     axes.set_xticks(range(len(names)), names, rotation=60)
-    axes.set(title=f"{times[0].dataset}: latency by stage", ylim=(0, None))
+    axes.set(title=f"{_place_of(times)}: latency by stage", ylim=(0, None))
     axes.set_xlabel("stage (numbers: inverted residual blocks)")
     axes.set_ylabel("ms a pass, with intervals")
     axes.grid(axis="y", alpha=0.4)
@@ -92,6 +92,12 @@ def _names_of(times: list[StoredTimes]) -> list[str]:
     return [", ".join(each.labels) or "stock" for each in times]
 
 
+def _place_of(times: list[StoredTimes]) -> str:
+    """Their dataset, and the GPU that they are of, if any."""
+    first = times[0]
+    return f"{first.dataset}, {first.device}" if first.model.is_of_gpu else first.dataset
+
+
 def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> None:
     """Operations as points under the machine's lines: on the right by arithmetic intensity; on the
     left those without multiply-accumulates, kind by kind, by the bytes that they move."""
@@ -132,7 +138,7 @@ def _roofline_point(row: Row, places: dict[str, int]) -> Point:
     """Where an operation stands: GFLOP/s over its arithmetic intensity; without arithmetic, GB/s at
     its kind's place, which it is given if it has none."""
     cost = row.cost
-    per_second = 1e3 / row.mean / 1e9
+    per_second = 1e3 / row.device_mean / 1e9
     if cost.macs:
         return Point(2 * cost.macs / cost.bytes_moved, 2 * cost.macs * per_second)
     return Point(places.setdefault(cost.kind, len(places)), cost.bytes_moved * per_second)
@@ -152,5 +158,5 @@ def draw_networks(axes: Axes, times: list[StoredTimes]) -> None:
             bar = Bar(list(names).index(each.network), time)
             groups.setdefault(name, []).append(bar)
     draw_from_top(axes, groups, list(names.values()))
-    axes.set(title=f"{times[0].dataset}: time of a billion MACs", xlabel="ms a billion MACs")
+    axes.set(title=f"{_place_of(times)}: time of a billion MACs", xlabel="ms a billion MACs")
     axes.legend()

@@ -63,13 +63,14 @@ how each is measured.""",
     Section(
         "Where the time goes",
         """\
-The operations of the stock pass by kind, those that take longest first. MACs are
-multiply-accumulates, of two FLOPs each; GFLOP/s and GB/s are what a kind attains: of its MACs,
-and of the bytes that it must move at the least, which are its inputs, weights and outputs, once
-each. The floor is the time at the machine's two measured ceilings (see [Floors](#floors)). Where
-floor / time is near 1 these are used up, and only folding or fusing helps; above 1 the data came
-from caches, which are faster than the memory that the ceiling is of. Those operations that lose
-most are the first in `python results.py --layers cityscapes`.""",
+The operations of the stock pass by kind, those that take longest first; on a GPU, by its own time
+(see [METHOD.md](METHOD.md#on-a-gpu)). MACs are multiply-accumulates, of two FLOPs each; GFLOP/s and
+GB/s are what a kind attains: of its MACs, and of the bytes that it must move at the least, which
+are its inputs, weights and outputs, once each. The floor is the time at the machine's two measured
+ceilings (see [Floors](#floors)). Where floor / time is near 1 these are used up, and only folding
+or fusing helps; above 1 the data came from caches, which are faster than the memory that the
+ceiling is of. Those operations that lose most are the first in `python results.py --layers
+cityscapes`.""",
         blocks=tables.operation_blocks,
     ),
     Section(
@@ -173,7 +174,8 @@ the top: were time a matter of MACs alone, all bars of a colour would be of one 
 512 bytes, the unit of CUDA's allocator; *# Tensors* counts their elements. The predicted peak is
 what tensors need at a pass's worst moment, by their shapes: the bytes that are alive after each
 operation. Kernels' scratch space, an allocator's rounding and a CUDA context come on top; on a
-GPU the allocator's own peak is the measured one. MB are 1024² bytes.""",
+GPU the allocator's own peak is the measured one, which cuBLAS's workspace is in. MB are 1024²
+bytes.""",
         blocks=tables.memory_blocks,
     ),
     Section(

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from backbone.record.names import name_row
+from backbone.record.remarks import is_bound_by_launches
 from backbone.record.rows import Record, Row
 from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.titles import count
-from backbone.report.mode_tables import EXACT, fastest_modes, show_difference
+from backbone.report.mode_tables import EXACT, fastest_modes, gpu_cells, output_head, show_output
 from backbone.report.numbers import (
     show_interval,
     show_mean,
@@ -51,6 +52,7 @@ def _lines_of_times(times: StoredTimes, kept: StoredTimes | None) -> Iterator[st
         yield text if ratio is None else f"{text}, {show_interval(ratio)} times as fast"
     for name, timed in records.items():
         yield from _processes(name, timed.whole)
+        yield from _launches(name, timed)
     yield ""
     yield from _slowest(times, kept)
 
@@ -78,6 +80,14 @@ def _processes(name: str, row: Row) -> Iterator[str]:
         yield f"  processes of {name}: {text}"
 
 
+def _launches(name: str, record: Record) -> Iterator[str]:
+    """A line on what a GPU computes of a pass, if it is measured."""
+    if record.whole.queued_ms:
+        gpu, enqueue = gpu_cells(record).values()
+        bound = "; the host is the bottleneck" if is_bound_by_launches(record) else ""
+        yield f"  {name}: {gpu} ms on the GPU, {enqueue} ms to enqueue it{bound}"
+
+
 def _slowest(times: StoredTimes, kept: StoredTimes | None) -> Iterator[str]:
     """The slowest stages and operations of a pass, with the largest part of their time."""
     operations = times.operations
@@ -86,7 +96,7 @@ def _slowest(times: StoredTimes, kept: StoredTimes | None) -> Iterator[str]:
     for row, part in zip(operations, parts, strict=True):
         before = by_stage.get(row.stage)
         by_stage[row.stage] = part if before is None or part is None else before + part
-    whole = times.layer.whole.mean
+    whole = times.layer.whole.device_mean
     stages = [row for row in times.layer.rows if row.level == "block"]
     tables = (
         ("slowest stages", [(row, by_stage.get(row.stage)) for row in stages]),
@@ -94,8 +104,9 @@ def _slowest(times: StoredTimes, kept: StoredTimes | None) -> Iterator[str]:
     )
     largest = "  largest part" if any(parts) else ""
     for title, rows in tables:
-        yield f"  {title:<{NAME_COLUMNS}} {'ms':>8} {'share':>6}{largest}"
-        rows.sort(key=lambda pair: -pair[0].mean)
+        unit = "GPU ms" if times.layer.whole.queued_ms else "ms"
+        yield f"  {title:<{NAME_COLUMNS}} {unit:>8} {'share':>6}{largest}"
+        rows.sort(key=lambda pair: -pair[0].device_mean)
         for row, part in rows[:SLOWEST]:
             yield _line_of_row(row, part, whole)
 
@@ -104,9 +115,10 @@ def _line_of_row(row: Row, part: Parts | None, whole: float) -> str:
     name = name_row(row)
     if row.level == "layer":
         name += f" ({row.cost.kind})"
-    time = f"{row.mean:,.{2 if row.mean < 100 else 0}f}"
+    mean = row.device_mean
+    time = f"{mean:,.{0 if mean >= 100 else 2 if mean >= 1 else 3}f}"
     text = f"    {_fit(name, NAME_COLUMNS - 2):<{NAME_COLUMNS - 2}} {time:>8}"
-    text += f" {100 * row.mean / whole:>4.0f} %"
+    text += f" {100 * mean / whole:>4.0f} %"
     if part is None:
         return text
     largest, share = part.largest
@@ -132,15 +144,17 @@ def _lines_of_modes(modes: StoredModes) -> Iterator[str]:
     if not fastest:
         yield f"  no mode is faster than stock for certain{_why_not(stock)}"
         return
-    yield f"  {'times as fast as stock':<24} {'output difference':<18} fastest modes"
-    for mode, ratio in fastest[:FASTEST]:
-        difference = show_difference(mode)
+    head = output_head(modes).lower()
+    outputs = [show_output(mode, modes, is_short=True) for mode, _ in fastest[:FASTEST]]
+    width = max(map(len, [head, *outputs]))
+    yield f"  {'times as fast as stock':<24} {head:<{width}}  fastest modes"
+    for (mode, ratio), output in zip(fastest, outputs, strict=False):
         first, *others = wrap(
-            mode.name, COLUMNS - 46, break_long_words=False, break_on_hyphens=False
+            mode.name, COLUMNS - 29 - width, break_long_words=False, break_on_hyphens=False
         )
-        yield f"  {show_interval(ratio):<24} {difference:<18} {first}"
+        yield f"  {show_interval(ratio):<24} {output:<{width}}  {first}"
         for line in others:
-            yield f"{'':<46}{line}"
+            yield f"{'':<{29 + width}}{line}"
     yield from wrap(_advice(modes), COLUMNS, initial_indent="  ", subsequent_indent="  ")
 
 
@@ -152,11 +166,12 @@ def _advice(modes: StoredModes) -> str:
     """One sentence: the fastest mode of all, and the fastest whose output is the same."""
     (fastest, ratio), *_ = fastest_modes(modes)
     text = f"Use {fastest.name} ({show_mean(ratio)} times as fast as stock)"
-    difference = show_difference(fastest)
-    if difference == "none":
+    if fastest.is_exact:
         return f"{text}, which changes no output."
-    known = f"an output difference of {difference}"
-    text += f" if {known if difference != '-' else 'an unknown output difference'} will do"
+    output = show_output(fastest, modes, is_short=True)
+    is_share = output_head(modes) == "Stock's answer on"
+    known = f"stock's answer on {output}" if is_share else f"an output difference of {output}"
+    text += f" if {known if output != '-' else 'an unknown output difference'} will do"
     exact = fastest_modes(modes, EXACT)
     if not exact:
         return f"{text}."

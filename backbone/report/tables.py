@@ -10,14 +10,14 @@ from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.tools import PassesTried, Simulated, Trial
 from backbone.report.kinds import kind_blocks, word_parts
 from backbone.report.markdown import format_table, format_tables
-from backbone.report.mode_tables import first_cells, process_blocks, process_cells, speed_blocks
-from backbone.report.numbers import (
-    MIB,
-    show,
-    show_interval,
-    show_limits,
-    show_mean,
+from backbone.report.mode_tables import (
+    first_cells,
+    gpu_cells,
+    process_blocks,
+    process_cells,
+    speed_blocks,
 )
+from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean
 from backbone.statistics.intervals import per_pass
 from backbone.statistics.ratios import cut_over_uncut, mean_of_rounds
 
@@ -56,7 +56,7 @@ def time_blocks(results: Results) -> list[str]:
     """Times of MobileNet-V2, a table for each dataset, and their conditions."""
     times = results.main_network
     conditions = format_conditions(times)
-    if not any("cuda_version" in each.model.conditions for each in times):
+    if not any(each.model.is_of_gpu for each in times):
         conditions += "\n- No GPU's times are stored here yet."
     rows = [without(time_cells(each), "Model") for each in times]
     return [*format_tables(rows, by="Dataset"), conditions]
@@ -130,6 +130,7 @@ def time_cells(times: StoredTimes) -> dict[str, str]:
         "Interval": show_limits(mean),
         "Std (ms)": show_mean(replace(mean, mean=float(row.samples.std()))),
         "FPS": show_mean(per_pass(row.input_shape[0], mean)),
+        **gpu_cells(record),
         **process_cells(row),
         "System time (ms)": show("{:,.0f}", record.median("system_time", 1000)),
         "Peak resident (MB)": show("{:,.0f}", record.median("peak_resident_memory", 1 / MIB)),
@@ -230,7 +231,7 @@ def _conditions_of(record: Record) -> str:
         f"torch {conditions['torch_version']}",
         f"torchvision {conditions['torchvision_version']}",
     ]
-    if "cuda_version" in conditions:
+    if record.is_of_gpu:
         words.append(f"CUDA {conditions['cuda_version']}")
         words.append(f"cuDNN {conditions['cudnn_version']}")
         # Where there are no TF32 units, below compute capability 8.0, the setting does nothing.
