@@ -111,7 +111,7 @@ def make_command(text: str, arguments: argparse.Namespace) -> Command:
             raise Failure(f"{text}: {flag} is compare.py's to set")
     command = read_command(text, words)
     warmup = arguments.warmup
-    if warmup is None and any(word.endswith("cpu/timer.py") for word in words):
+    if warmup is None and command.is_on_cpu:
         warmup = CPU_WARMUP
     passes = [] if warmup is None else ["--warmup", str(warmup)]
     return replace(command, words=[*command.words, *passes])

@@ -13,11 +13,15 @@ stock again
 --train'
 cuda_modes='--channels-last
 --fold
+--cuda-graph
 --compile
+--compile --cuda-graph
 --dtype bfloat16
 --dtype float16
 --channels-last --fold --dtype float16
---channels-last --fold --dtype float16 --compile'
+--channels-last --fold --dtype float16 --cuda-graph
+--channels-last --fold --dtype float16 --compile
+--channels-last --fold --dtype float16 --compile --cuda-graph'
 runtime_modes='--runtime onnxruntime
 --runtime onnxruntime --dtype int8
 --runtime openvino

@@ -10,10 +10,9 @@ command fails, the measurement ends; with --leave-out-failed it goes on without 
 is the first on its input, which the others are compared with.
 
 Only this process writes results. It writes each round that ends to .pending/ in the folder of
-results, and after the last one replaces the stored results, all together
-(backbone/rounds/pending.py). An interrupt ends the children and keeps the rounds; if this process
-is killed, the children end by themselves, and the next start waits for them. The same command then
-continues with the next round, and completes a replacement that was cut short.
+results, and after the last one replaces the stored results, all together (rounds/pending.py). An
+interrupt ends the children and keeps the rounds; if this process is killed, the children end by
+themselves. The next start goes on with the next round, or completes a replacement.
 """
 
 import os
@@ -98,7 +97,8 @@ def run_rounds(
     that is needed. completed: what this process has just completed storing of these commands, if
     anything; under the same conditions it is not measured again."""
     from backbone.record import records
-    from backbone.record.text import doubt_of_cut, format_rows
+    from backbone.record.remarks import remarks_on
+    from backbone.record.text import format_rows
     from backbone.rounds import schedule, series
     from backbone.rounds.caches import empty_caches
     from backbone.rounds.conditions import conditions_of, hash_code
@@ -137,8 +137,9 @@ def run_rounds(
             texts[f"{each.file}.json"] = records.dumps(record)
             texts[f"{each.file}.txt"] = format_rows(record.rows)
             ratio = cut_over_uncut(record)
-            if ratio and (doubt := doubt_of_cut(each.options.target, record, *astuple(ratio))):
-                ending.say(f"{each.command.name}: {doubt}")
+            limits = astuple(ratio) if ratio else ()
+            for remark in remarks_on(each.options.target, record, *limits):
+                ending.say(f"{each.command.name}: {remark}")
     failed = [command.name for command in outcome.failures]
     pending.store(texts, stale_files(planned, pending.results) - texts.keys(), failed)
     return failed

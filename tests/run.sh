@@ -9,5 +9,5 @@ case $python in "$root"/*) python=.venv/bin/python ;; esac
 scripts=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 "$python" -m ruff check || exit
 "$python" -m ruff format --check || exit
-"$scripts/shellcheck" -a -x ./*.sh cpu/*.sh tests/*.sh .ci/run || exit
+"$scripts/shellcheck" -a -x ./*.sh cpu/*.sh tests/*.sh tools/*.sh .ci/run || exit
 "$python" -m pytest -n 2 --dist worksteal "$@" tests

@@ -298,3 +298,18 @@ def make_memory(dataset: str, network: str = "MobileNetV2") -> tuple[MemoryRepor
     )
     layers = [Layer("Conv2d", [1, 32, 250, 167], 864), Layer("Linear", [1, 1000], 1_281_000)]
     return report, Structure(made_of, layers, macs=size * COSTS[network] * 2 * 10**9)
+
+
+def on_gpu(record: Record) -> Record:
+    """A record of a GPU that computes for a fifth of each pass, and is throttled once."""
+    of_cpu = ("threads", "cpus", "system_time", "peak_resident_memory")
+    record = without_fields(record, of_cpu)
+    rows = [
+        replace(row, page_faults=(), kernels=(), queued_ms=tuple(row.run_means / 5))
+        for row in record.rows
+    ]
+    conditions = {"device": "NVIDIA H200", "cuda_version": "13.0", "cudnn_version": "91000"}
+    conditions |= {"compute_capability": "9.0", "cudnn_allow_tf32": "True"}
+    runs = [{"enqueue_time": 0.09, "throttle_reasons": "0x0 0x1"} | run for run in record.runs]
+    runs[0]["throttle_reasons"] = "0x0 0x4"
+    return replace(record, rows=rows, conditions=record.conditions | conditions, runs=runs)

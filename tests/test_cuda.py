@@ -6,8 +6,10 @@ import pytest
 import torch
 from project import ENVIRONMENT, python
 
+from backbone.command.options import Mode
 from backbone.network.build import build_network
 from backbone.record import records
+from backbone.record.remarks import remarks_on
 from backbone.record.text import format_rows
 from backbone.trace.instrument import cut_pass
 from timer import CudaClock
@@ -28,22 +30,47 @@ def test_returns_what_the_stock_network_returns(target, parts):
     assert len(intervals) == parts and sum(intervals) > 0
 
 
+def record_of(tmp_path, *flags):
+    """The record of a few passes, whose stderr has nothing but remarks."""
+    file = tmp_path / "record.json"
+    result = python("timer.py", *flags, "--iterations", "20", "--json", str(file), env=VISIBLE)
+    record = records.load(file)
+    remarks = list(remarks_on("model", record))
+    assert (result.returncode, result.stderr.count("\n")) == (0, len(remarks)), result.stderr
+    assert result.stdout == format_rows(record.rows)
+    return record
+
+
 @pytest.mark.parametrize("dataset", ["pascal", "cityscapes"])
 def test_record_of_layers(tmp_path, dataset):
-    file = tmp_path / "record.json"
-    flags = ("--i", dataset, "--target", "layer", "--iterations", "5", "--json", str(file))
-    result = python("timer.py", *flags, env=VISIBLE)
-    assert (result.returncode, result.stderr) == (0, "")
-    record = records.load(file)
-    assert result.stdout == format_rows(record.rows)
-    assert [row.level for row in record.rows].count("layer") == 153
+    record = record_of(tmp_path, "--i", dataset, "--target", "layer")
+    layers = [row for row in record.rows if row.level == "layer"]
+    assert len(layers) == 153
     # Page faults and system time of the process would say nothing about the GPU's pass.
     assert not any(row.page_faults or row.kernels for row in record.rows)
     disturbances = {"involuntary_context_switches", "stolen_time", "cut_over_uncut"}
-    measured = {"peak_allocated_memory", "flops_per_second", "bytes_per_second"}
+    clocks = {"sm_clocks", "memory_clocks", "throttle_reasons"}
+    measured = {"peak_allocated_memory", "flops_per_second", "bytes_per_second", "ready_after"}
+    measured |= {"enqueue_time", "mark_time"}
     (run,) = record.runs
-    assert run.keys() == {"date"} | disturbances | measured
+    assert run.keys() - clocks == {"date"} | disturbances | measured
     assert all(run[field] > 0 for field in measured)
+    # The GPU's time of the operations is that of the pass, and no more than a user sees.
+    assert sum(row.device_mean for row in layers) == pytest.approx(
+        record.whole.device_mean, rel=1e-3
+    )
+    assert 0 < record.whole.device_mean < 1.1 * record.whole.mean
+    assert run["mark_time"] < 20e-6 and all(row.device_mean > 0 for row in layers)
+
+
+def test_captured_pass_gives_the_same_answer_sooner(tmp_path):
+    eager, graph = (
+        record_of(tmp_path, "--i", "pascal", *flags) for flags in ((), ("--cuda-graph",))
+    )
+    assert graph.mode == Mode(cuda_graph=True)
+    assert graph.median("output_difference") < 0.01  # TF32's, which stock has too
+    assert graph.median("enqueue_time") < eager.median("enqueue_time") / 3
+    assert graph.median("peak_allocated_memory") > eager.median("peak_allocated_memory") / 2
 
 
 @pytest.mark.parametrize(

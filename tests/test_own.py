@@ -23,7 +23,7 @@ from backbone.command.flags import timer_options
 from backbone.command.options import STOCK, Mode, Workload
 from backbone.measure import memory, reference, yardsticks
 from backbone.network import build, modes, outputs, own, stages, weights
-from backbone.record import records, rows, text
+from backbone.record import records, remarks, rows
 from backbone.rounds import commands, plan, progress, questions, schedule
 from backbone.statistics.looks import StopRule
 from backbone.trace import instrument, measurable
@@ -192,7 +192,7 @@ def test_a_cut_pass_that_leaves_out_what_the_network_does_is_told(folder):
 def test_a_cut_pass_is_doubted_by_its_interval():
     def doubt(passes: int, *limits: float) -> str | None:
         row = rows.Row("model", "Net", "", None, [1], samples=np.full((1, passes), 12.0))
-        return text.doubt_of_cut("layer", rows.Record([row], {}, []), *limits)
+        return remarks.doubt_of_cut("layer", rows.Record([row], {}, []), *limits)
 
     for ratio in (1.051, 0.951):
         assert "apparently" in doubt(21, ratio)

@@ -44,7 +44,8 @@ def test_record_of_layers_and_of_two_runs(tmp_path):
         for run in benchmark.get_runs():
             stored |= run.get_metadata().keys()
     (run,) = record.runs
-    assert stored == record.conditions.keys() | run.keys() | schema.ROW.keys()
+    of_row = schema.ROW.keys() - {"queued_time"}  # of a GPU
+    assert stored == record.conditions.keys() | run.keys() | of_row
     assert set(FIELDS.split()) <= stored and "output_difference" not in run
     assert run["peak_resident_memory"] > 2**27 and run["system_time"] > 0
     assert run["flops_per_second"] > 1e9 and run["bytes_per_second"] > 1e8
@@ -101,7 +102,7 @@ def test_runs_of_other_conditions_operations_or_rounds():
     assert mean_of_rounds(record) == mean_of_rounds(stored)
 
 
-def test_record_says_what_decides_the_time_of_a_cpu_or_a_gpu(monkeypatch):
+def test_record_says_what_decides_the_time_of_a_cpu(monkeypatch):
     for name in filter(schema.is_of_environment, [*os.environ]):
         monkeypatch.delenv(name)
     same = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1", "THP_MEM_ALLOC_ENABLE": "1"}
@@ -113,12 +114,3 @@ def test_record_says_what_decides_the_time_of_a_cpu_or_a_gpu(monkeypatch):
     processors = {"threads": torch.get_num_threads(), "cpus": len(os.sched_getaffinity(0))}
     told = {"LD_PRELOAD": "a.so:c.so", "GLIBC_TUNABLES": "empty", "KMP_WARNINGS": "0"}
     assert about == processors | same | told
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA GPU")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    monkeypatch.setattr("torch.utils.collect_env.get_nvidia_driver_version", lambda _: "570.86.15")
-    about = machine.describe_cuda()
-    assert about["compute_capability"] == "7.5" and about["cudnn_benchmark"] == "True"
-    assert about["driver_version"] == "570.86.15" and about["CUDA_CACHE_DISABLE"] == "1"
-    assert about["float32_matmul_precision"] == "highest"
-    assert not about.keys() & given.keys() and all(about.values())  # pyperf takes no empty text

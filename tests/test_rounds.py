@@ -257,8 +257,6 @@ def test_rules_of_rounds_and_passes():
     # 5 % of comparisons miss the truth at any look; with ordinary intervals, 13 to 19 % would.
     level = simulation.find_level(np.random.default_rng(1), trials=100_000)
     assert level == pytest.approx(LEVEL, abs=0.0008)
-    of_runs = map(groups.passes_of_a_run, (0.29, 0.3, 3), (False, False, True))
-    assert [*of_runs, *map(groups.passes_of_a_turn, (0.001, 3))] == [60, 2, 300, 100, 10]
 
 
 MODES = {STOCK: [10], KEPT: [5], FAST: [2], SLOW: noisy(9.9, 1.1)}

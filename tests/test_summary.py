@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import small_results
-from small_results import without_fields
+from small_results import on_gpu, without_fields
 
 from backbone.command.options import Mode
 from backbone.record.loading import load_modes_of, load_times_of
@@ -66,6 +66,33 @@ def test_without_kernels_and_memory_kept_it_says_nothing_of_what_bounds(times):
     lines = lines_of(format_times([folded]))
     assert " ".join(lines[:2]).endswith(" 2 threads, batch size 4: 3 rounds, 4 passes each")
     assert lines[2] == "--channels-last --fold 100 (78 to 128) ms"
+
+
+def test_gpu_that_waits_for_its_host(times):
+    records = {target: on_gpu(getattr(times[0], target)) for target in ("model", "block", "layer")}
+    lines = lines_of(format_times([replace(times[0], **records)]))
+    assert (
+        lines[2] == "stock: 19.9 ms on the GPU, 90.00 ms to enqueue it; the host is the bottleneck"
+    )
+    assert lines[4:6] == [
+        "slowest stages GPU ms share",
+        "Inverted Residual Block at position 1 8.00 40 %",
+    ]
+
+
+def test_modes_on_a_users_images(updated):
+    modes = load_modes_of(updated / STATS / "modes", "mobilenetv2_pascal_")
+    agreed = {"share": 0.97, "images": 200, "low": 0.936, "high": 0.986, "of": "images"}
+    fields = {f"agreement_{name}": value for name, value in agreed.items()}
+    known = []
+    for mode in modes.modes:
+        runs = [each | fields for each in mode.record.runs]
+        known.append(replace(mode, record=replace(mode.record, runs=runs)))
+    lines = lines_of(format_modes([replace(modes, modes=known)]))
+    answer = "194 of 200 images"
+    assert lines[3] == "times as fast as stock stock's answer on fastest modes"
+    assert lines[4].startswith(f"8.00 (8.00 to 8.00) {answer} LD_PRELOAD=")
+    assert f"if stock's answer on {answer} will do" in " ".join(lines)
 
 
 def test_modes(updated):

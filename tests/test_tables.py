@@ -159,6 +159,34 @@ def test_modes_of_another_network_and_agreement_on_images(checkout):
     assert " | faster | 6.2 | 194 of 200 images (93.6 to 98.6 %) | 9.0 | 400 |\n" in page
 
 
+def with_ceilings(record: Record) -> Record:
+    """A record with ceilings so high that all floors are small."""
+    ceilings = {"flops_per_second": 1e15, "bytes_per_second": 1e14}
+    return replace(record, runs=[run | ceilings for run in record.runs])
+
+
+def test_gpu_stands_beside_a_cpu(checkout):
+    gpu = checkout / "devices/h200"
+    for name in ("mobilenetv2_stats", "resnet18_stats"):
+        shutil.copytree(checkout / "cpu" / name, gpu / name)
+    change_records(gpu, small_results.on_gpu)
+    for file in (gpu / "mobilenetv2_stats/layers").glob("*.json"):
+        change_records(file, with_ceilings)
+    page = pages_of(checkout)
+    where, gpu_times = "NVIDIA H200 (h200)", "19.9 | 90.00"
+    times = f"100 | 78 to 128 | 8 | 10.0 | {gpu_times} | 3: 90 to 110 | - | - | -"
+    assert_rows(page, f"{where} | {times}")
+    computes = "The GPU computes 20.0 ms in a pass of 100 ms, its floor is 0.0055 ms"
+    assert f"{where}. {computes}" in page
+    assert " | 0.0055 | 0.00028 |\n" in page
+    # Modes too, and a network has a row for each device.
+    assert "| GPU time (ms) | Enqueue time (ms) |" in page
+    for device in ("AMD EPYC", where):
+        assert f"| resnet18 | {device} | " in page
+    latency = (checkout / "figures/latency_pascal.svg").read_text()
+    assert latency.startswith("2 panels\n")
+
+
 def test_the_fastest_modes_and_their_price(checkout, pages):
     timer, price = "python cpu/timer.py --i pascal", "output difference 2e-06"
     assert_rows(
@@ -225,8 +253,8 @@ def test_networks_and_memory(checkout, pages):
     )
     assert_rows(
         pages,
-        "MobileNet-V2 | Cityscapes | cpu | 6.00 | 2.621 | 1.573 | 95.0 | - | 8.000",
-        f"MobileNet-V2 | {VOC} | cpu | 3.00 | 2.621 | 0.786 | 32.0 | - | 2.000",
+        "MobileNet-V2 | Cityscapes | cpu | 6.00 | 2.621 | 1.573 | 95.0 | 8.000",
+        f"MobileNet-V2 | {VOC} | cpu | 3.00 | 2.621 | 0.786 | 32.0 | 2.000",
     )
     report, structure = small_results.make_memory("pascal")
     of_4 = replace(report.input, batch_size=4, input_shape=[4, 3, 500, 334])

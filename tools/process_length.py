@@ -26,9 +26,9 @@ from backbone.record.rows import Record
 from backbone.record.tools import PassesTried
 from backbone.rounds import locks, schedule
 from backbone.rounds.commands import Command, read_command
-from backbone.rounds.groups import passes_of_a_turn
 from backbone.rounds.progress import Progress
 from backbone.rounds.questions import Series
+from backbone.rounds.turn_lengths import turns_of_runs
 from backbone.statistics.looks import StopRule
 
 TRIED = (2, 4, 8, 12, 16, 24, 30, 60, 90, 120)
@@ -105,7 +105,8 @@ def evaluate(
     a round with these takes. runs: of each command, in the order of rounds."""
     samples = [[run.whole.samples[0] for run in same] for same in runs]  # milliseconds
     means = [fmean(float(run.mean()) / 1e3 for run in same) for same in samples]
-    pass_seconds = sum(means) * (1 + 1 / passes_of_a_turn(max(means)))  # of both, with untimed ones
+    turn, *_ = turns_of_runs(None, means[0], means, is_on_gpu=False)
+    pass_seconds = sum(means) * (1 + 1 / turn)  # of both, with untimed ones
     for passes in (tried for tried in TRIED if tried <= most):
         first, second = ([float(run[:passes].mean()) for run in same] for same in samples)
         scatter = stdev(log(one / other) for one, other in zip(first, second, strict=True))

@@ -117,8 +117,8 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
         help="take turns that a parent process hands out over stdin and stdout, as compare.py does",
     )
     parser.add_argument("--json", metavar="FILE", help="also write every sample, as a pyperf suite")
-    # Only the CPU's timer has flags for these.
-    parser.set_defaults(keep_memory=False, runtime=PYTORCH, threads=None)
+    # Only one of the timers has a flag for these.
+    parser.set_defaults(keep_memory=False, runtime=PYTORCH, threads=None, cuda_graph=False)
     return parser
 
 
@@ -133,6 +133,8 @@ def timer_options(
         parser.error(
             "--compile fuses operations, and leaves none to time; use --target model, or modes.sh"
         )
+    if parsed.cuda_graph and parsed.target != "model":
+        parser.error("--cuda-graph launches the pass as a whole; use --target model")
     if parsed.freeze and not parsed.compile:
         parser.error("--freeze has torch.compile take weights as constants; use it with --compile")
     for flag in ("fold", "freeze"):
@@ -148,6 +150,7 @@ def timer_options(
         fold=parsed.fold,
         compile=parsed.compile,
         freeze=parsed.freeze,
+        cuda_graph=parsed.cuda_graph,
         train=parsed.train,
         dtype=parsed.dtype,
         runtime=parsed.runtime,

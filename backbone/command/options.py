@@ -98,6 +98,7 @@ class Mode:
     fold: bool = False
     compile: bool = False
     freeze: bool = False
+    cuda_graph: bool = False
     train: bool = False
     dtype: str = "float32"
     runtime: str = PYTORCH
@@ -111,6 +112,7 @@ class Mode:
             ("fold", self.fold),
             ("compile", self.compile),
             ("freeze", self.freeze),
+            ("cuda_graph", self.cuda_graph),
             ("train", self.train),
         )
         return [name for name, is_set in flags if is_set]

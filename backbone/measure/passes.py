@@ -8,7 +8,6 @@ from math import ceil
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,22 +15,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from backbone.command.options import TimerOptions
+from backbone.measure.clocks import Clock, GpuClock
+from backbone.measure.driver import GpuState
+from backbone.measure.queued import run_queued
 from backbone.measure.turns import Turns
 from backbone.trace.instrument import CutPass
 
 FAULT_PASSES = 3  # in which the page faults of each operation are counted
-PER_UNCUT = 10  # timed passes of a turn, to each pass that is not cut
+PER_OTHER = 10  # timed passes of a turn, to each pass that is not cut, and to each queued one
+WARM_SECONDS = 0.3  # of untimed passes before a turn on a GPU, whose clock rises under load
 CONTEXT_BYTES = 2**29  # that a process has on a GPU beside its tensors, about
-
-
-class Clock(Protocol):
-    """What a timer brings of its own: how to mark a moment, and how to read the marks."""
-
-    def mark(self) -> None:
-        """Mark this moment, without waiting for anything."""
-
-    def read(self) -> list[float]:
-        """After a pass: milliseconds from each of its marks to the next."""
 
 
 @dataclass
@@ -43,6 +36,8 @@ class Passes:
     stolen_seconds: see `stolen_seconds()`. first_seconds, last_seconds: how long the first pass of
     all took, and the last untimed one.
     uncut: milliseconds of passes that are not cut into parts; empty if the others are not either.
+    Of a GPU: enqueue_seconds, the host's time for each timed pass; queued, the readings of passes
+    that began once they were enqueued whole; states, the GPU's at the end of each turn.
     """
 
     readings: list[list[float]] = field(default_factory=list)
@@ -53,6 +48,9 @@ class Passes:
     first_seconds: float = 0.0
     last_seconds: float = 0.0
     uncut: list[float] = field(default_factory=list)
+    enqueue_seconds: list[float] = field(default_factory=list)
+    queued: list[list[float]] = field(default_factory=list)
+    states: list[GpuState] = field(default_factory=list)
 
     @property
     def samples(self) -> np.ndarray:
@@ -61,14 +59,20 @@ class Passes:
         return np.maximum(np.round(self.readings, 6), 1e-6)
 
     @property
-    def fields(self) -> dict[str, float]:
-        """What a record says of what disturbed the passes."""
-        fields: dict[str, float] = {"involuntary_context_switches": self.switches}
+    def fields(self) -> dict[str, float | str]:
+        """What a record says of what disturbed the passes, and of a GPU's launches and clocks."""
+        fields: dict[str, float | str] = {"involuntary_context_switches": self.switches}
         if self.stolen_seconds is not None:
             fields["stolen_time"] = round(self.stolen_seconds, 2)
         if self.uncut:
             cut = np.median(np.sum(self.readings, axis=1))
             fields["cut_over_uncut"] = round(float(cut / np.median(self.uncut)), 6)
+        if self.enqueue_seconds:
+            fields["enqueue_time"] = round(float(np.median(self.enqueue_seconds)), 9)
+        if self.states:
+            fields["sm_clocks"] = " ".join(str(state.sm) for state in self.states)
+            fields["memory_clocks"] = " ".join(str(state.memory) for state in self.states)
+            fields["throttle_reasons"] = " ".join(hex(state.reasons) for state in self.states)
         return fields
 
 
@@ -82,37 +86,49 @@ def run_passes(
 ) -> Passes:
     """Time a marked pass on an image (B, C, H, W). Without turns, run the passes that the options
     ask for, with a progress bar on a terminal; otherwise run the passes that the parent process
-    asks for in each turn. uncut: a pass that also is timed a few times, after the others. (The
-    untimed pass of the next turn restores the heap.) Raises Failure if the parent process has
-    exited."""
+    asks for in each turn. On a GPU, the untimed passes before timed ones take 0.3 s at the least,
+    and some passes of a turn are run again, queued. uncut: a pass that also is timed a few times,
+    after the others. (The untimed pass of the next turn restores the heap.) Raises Failure if the
+    parent process has exited."""
     passes = Passes()
+    gpu = clock if isinstance(clock, GpuClock) else None
     total = options.warmup + options.iterations
     no_bar = None if turns is None else True  # None: where stderr is no terminal
     with torch.inference_mode(), tqdm(total=total, disable=no_bar, leave=False) as bar:
 
+        def run_untimed_pass() -> None:
+            begun = perf_counter()
+            forward(image)
+            clock.read()
+            passes.last_seconds = perf_counter() - begun
+            passes.first_seconds = passes.first_seconds or passes.last_seconds
+
         def run_untimed(number: int) -> None:
+            until = perf_counter() + (0 if gpu is None else WARM_SECONDS)
             for _ in range(number):
-                begun = perf_counter()
-                forward(image)
-                clock.read()
-                passes.last_seconds = perf_counter() - begun
-                passes.first_seconds = passes.first_seconds or passes.last_seconds
+                run_untimed_pass()
                 bar.update()
+            while perf_counter() < until:
+                run_untimed_pass()
 
         def run_timed(number: int) -> None:
             stolen_before = stolen_seconds()
             for _ in range(number):
                 before = getrusage(RUSAGE_SELF)
+                begun = perf_counter()
                 forward(image)
+                enqueued = perf_counter()
                 after = getrusage(RUSAGE_SELF)
                 passes.page_faults.append(after.ru_minflt - before.ru_minflt)
                 passes.system_seconds.append(after.ru_stime - before.ru_stime)
                 passes.switches += after.ru_nivcsw - before.ru_nivcsw
                 passes.readings.append(clock.read())
+                if gpu is not None:
+                    passes.enqueue_seconds.append(enqueued - begun)
                 passes.first_seconds = passes.first_seconds or sum(passes.readings[0]) / 1e3
                 bar.update()
             if uncut is not None:
-                for _ in range(ceil(number / PER_UNCUT)):
+                for _ in range(ceil(number / PER_OTHER)):
                     uncut(image)
                     passes.uncut += clock.read()
             stolen_after = stolen_seconds()
@@ -120,6 +136,11 @@ def run_passes(
                 passes.stolen_seconds = None
             else:
                 passes.stolen_seconds += stolen_after - stolen_before
+            if gpu is not None:
+                again = ceil(number / PER_OTHER)
+                passes.queued += run_queued(forward, image, gpu, again, passes.enqueue_seconds)
+                if state := gpu.query_state(run_untimed_pass):
+                    passes.states.append(state)
 
         if turns is None:
             run_untimed(options.warmup)

@@ -10,14 +10,10 @@ from torch import Tensor
 
 from backbone.command.errors import Failure
 from backbone.command.options import TimerOptions
+from backbone.measure.clocks import Clock, GpuClock
 from backbone.measure.kernels import collect_kernels
-from backbone.measure.passes import (
-    Clock,
-    Passes,
-    count_faults,
-    peak_resident_bytes,
-    run_passes,
-)
+from backbone.measure.passes import Passes, count_faults, peak_resident_bytes, run_passes
+from backbone.measure.queued import measure_mark
 from backbone.measure.turns import Turns
 from backbone.network.build import Backbone
 from backbone.network.stages import Stage
@@ -58,7 +54,7 @@ def time_network(
         faults = count_faults(cut, image)
         if turns is None or turns.is_first:
             kernels = collect_kernels(cut, image)
-    intervals = _Intervals(passes.samples, faults, kernels)
+    intervals = _Intervals(passes.samples, faults, kernels, passes.queued)
     if cut is not None:
         parts = _part_rows(cut, options.target, intervals)
     whole = _whole_row(backbone.name, input_shape, cost, intervals)
@@ -66,7 +62,10 @@ def time_network(
         # Counted in the timed passes, where also what runs between the operations may fault.
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
     ready_after = {"ready_after": round(prepared_seconds + passes.first_seconds, 3)}
-    return number_rows([*parts, whole]), ready_after | _usage_of(passes, image)
+    of_mark = {}
+    if isinstance(clock, GpuClock):
+        of_mark = {"mark_time": round(measure_mark(clock) / 1e3, 9)}
+    return number_rows([*parts, whole]), ready_after | of_mark | _usage_of(passes, image)
 
 
 def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
@@ -107,11 +106,13 @@ def _usage_of(passes: Passes, image: Tensor) -> dict[str, float]:
 @dataclass(frozen=True)
 class _Intervals:
     """What was measured from each mark to the next: samples in milliseconds, shape (passes,
-    intervals), and, unless empty, page faults of a pass and oneDNN's kernels."""
+    intervals), and, unless empty, page faults of a pass, oneDNN's kernels, and the samples of
+    passes that a GPU began once they were queued."""
 
     samples: np.ndarray
     page_faults: list[int]
     kernels: list[Kernels | None]
+    queued: list[list[float]]
 
     def samples_of(self, span: range) -> np.ndarray:
         """The samples of a row that spans some intervals, shape (1, passes)."""
@@ -121,6 +122,13 @@ class _Intervals:
     def faults_of(self, span: range) -> tuple[int, ...]:
         """The page faults of a row that spans some intervals; empty if they were not counted."""
         return (sum(self.page_faults[span.start : span.stop]),) if self.page_faults else ()
+
+    def queued_of(self, span: range) -> tuple[float, ...]:
+        """The mean milliseconds of a row in queued passes; empty if there were none."""
+        if not self.queued:
+            return ()
+        rows = np.array(self.queued)[:, span.start : span.stop]
+        return (round(float(rows.sum(axis=1).mean()), 6),)
 
     def kernels_of(self, interval: int) -> tuple[Kernels, ...]:
         """The kernels of a row that is one operation."""
@@ -140,6 +148,7 @@ def _whole_row(name: str, input_shape: list[int], cost: Cost | None, intervals: 
         cost=cost,
         samples=intervals.samples_of(every),
         page_faults=intervals.faults_of(every),
+        queued_ms=intervals.queued_of(every),
     )
 
 
@@ -177,6 +186,7 @@ def _stage_row(
         cost=sum_costs(operations),
         samples=intervals.samples_of(span),
         page_faults=intervals.faults_of(span),
+        queued_ms=intervals.queued_of(span),
     )
 
 
@@ -192,5 +202,6 @@ def _operation_row(number: int, operation: Operation, intervals: _Intervals, int
         cost=cost,
         samples=intervals.samples_of(span),
         page_faults=intervals.faults_of(span),
+        queued_ms=intervals.queued_of(span),
         kernels=intervals.kernels_of(interval),
     )

@@ -14,8 +14,8 @@ from backbone.command.errors import is_out_of_memory
 from backbone.command.options import PYTORCH, TimerOptions
 from backbone.measure.agreement import agreement_with_stock
 from backbone.measure.ceilings import measure_ceilings
+from backbone.measure.clocks import Clock
 from backbone.measure.denormal import count_denormals
-from backbone.measure.passes import Clock
 from backbone.measure.reference import Reference, read
 from backbone.network.build import Backbone
 from backbone.network.outputs import have_equal_shapes, output_difference, outputs_of
@@ -60,8 +60,10 @@ def measure_yardsticks(
         fields |= _if_memory_suffices(ceilings)
     if stock_output is not None:
         fields |= _if_memory_suffices(difference)
-    eager = options.mode.runtime == PYTORCH and not options.mode.compile  # others do not tell
-    if eager and options.workload.has_given_values:
+    mode = options.mode
+    # Others do not tell.
+    is_eager = mode.runtime == PYTORCH and not mode.compile and not mode.cuda_graph
+    if is_eager and options.workload.has_given_values:
         fields |= _if_memory_suffices(denormals)
     return fields
 

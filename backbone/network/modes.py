@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from backbone.command.errors import Failure, is_out_of_memory, reason_of
 from backbone.command.options import PYTORCH, Mode
 from backbone.network.build import Backbone
+from backbone.network.cuda_graph import GraphNetwork
 from backbone.network.runtimes import export_network
 
 
@@ -78,14 +79,19 @@ def fold_batch_norm(network: nn.Module) -> None:
 def make_ready(
     backbone: Backbone, image: Tensor, mode: Mode, quantized: Path | None = None
 ) -> Backbone:
-    """What will run of a network that is in a mode: it is compiled in place, or exported, where the
-    mode says so, and then its first pass has run. quantized: the file of the int8 network, if that
-    is the mode's dtype. Raises Failure if it fails."""
+    """What will run of a network that is in a mode: it is compiled in place, exported, or captured,
+    where the mode says so, and then its first pass has run. On a GPU the allocator's peak counts
+    from there. quantized: the file of the int8 network, if that is the mode's dtype. Raises Failure
+    if it fails."""
     if mode.runtime != PYTORCH:
         network = export_network(backbone.network, image, mode, quantized)
         return replace(backbone, network=network)
     if mode.compile:
         compile_network(backbone.network, image, freeze=mode.freeze)
+    if image.is_cuda:  # of what passes hold, without copies that folding, ... made
+        torch.cuda.reset_peak_memory_stats(image.device)
+    if mode.cuda_graph:
+        return replace(backbone, network=GraphNetwork(backbone.network, image))
     return backbone
 
 
@@ -108,7 +114,6 @@ def compile_network(network: nn.Module, image: Tensor, freeze: bool = False) -> 
             raise RuntimeError("it finds nothing to compile: give the network a forward of its own")
         if image.is_cuda:
             torch.cuda.synchronize(image.device)
-            torch.cuda.reset_peak_memory_stats(image.device)  # of the compiler's trials
     except Exception as error:  # of torch's many compilers, and of what they call
         if is_out_of_memory(error):
             raise

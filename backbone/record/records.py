@@ -48,6 +48,7 @@ def join(runs: Sequence[Record]) -> Record:
                 samples=np.concatenate([row.samples for row in same]),
                 page_faults=tuple(faults for row in same for faults in row.page_faults),
                 kernels=_join_kernels(*same),
+                queued_ms=_join_queued(*same),
             )
         )
     return Record(rows, runs[0].conditions, [fields for run in runs for fields in run.runs])
@@ -58,6 +59,13 @@ def _join_kernels(*rows: Row) -> tuple[Kernels | None, ...]:
     if not any(row.kernels for row in rows):
         return ()
     return tuple(kernels for row in rows for kernels in row.kernels or [None] * len(row.samples))
+
+
+def _join_queued(*rows: Row) -> tuple[float, ...]:
+    """Those of all runs of some rows; none if a run has none."""
+    if not all(row.queued_ms for row in rows):
+        return ()
+    return tuple(milliseconds for row in rows for milliseconds in row.queued_ms)
 
 
 def dumps(record: Record) -> str:
@@ -75,6 +83,8 @@ def dumps(record: Record) -> str:
             of_run = dict(record.runs[number]) if row is record.whole else {}
             if row.page_faults:
                 of_run["page_faults"] = row.page_faults[number]
+            if row.queued_ms:
+                of_run["queued_time"] = round(row.queued_ms[number] / 1e3, 9)
             if row.kernels and row.kernels[number] is not None:
                 of_run |= _kernel_fields(row.kernels[number])
             seconds = [round(ms / 1e3, 9) for ms in samples]
@@ -151,6 +161,7 @@ def _row_of(benchmark: pyperf.Benchmark) -> Row:
     of_runs = [run.get_metadata() for run in runs]
     faults = [each.get("page_faults") for each in of_runs]
     kernels = [_kernels_of(each) for each in of_runs]
+    queued = [each.get("queued_time") for each in of_runs]
     cost = None
     if "macs" in fields:
         cost = Cost(
@@ -168,6 +179,7 @@ def _row_of(benchmark: pyperf.Benchmark) -> Row:
         settings=json.loads(fields.get("settings", "{}")),
         page_faults=() if None in faults else tuple(faults),
         kernels=tuple(kernels) if any(kernels) else (),
+        queued_ms=() if None in queued else tuple(round(each * 1e3, 6) for each in queued),
         cost=cost,
     )
 

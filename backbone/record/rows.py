@@ -47,6 +47,8 @@ class Row:
     samples: elapsed milliseconds of each pass, shape (runs, iterations). settings: what else the
     line of a stage says. page_faults: of a pass, the median of each run; none where not counted.
     kernels: of each run, None where they were not collected; none where oneDNN has run none.
+    queued_ms: of a GPU, the mean milliseconds in passes that it began once they were enqueued
+    whole, of each run.
     cost: of its operations together. number: among rows that would have the same name, from 1.
     """
 
@@ -59,6 +61,7 @@ class Row:
     settings: dict[str, int | float] = field(default_factory=dict)
     page_faults: tuple[int, ...] = ()
     kernels: tuple[Kernels | None, ...] = ()
+    queued_ms: tuple[float, ...] = ()
     cost: Cost | None = None
     number: int = 1
 
@@ -71,6 +74,17 @@ class Row:
     def run_means(self) -> np.ndarray:
         """Milliseconds a pass in each run, shape (runs,)."""
         return self.samples.mean(axis=1)
+
+    @property
+    def device_means(self) -> np.ndarray:
+        """Milliseconds that the device computes in a pass, in each run, shape (runs,): a GPU's in
+        queued passes, where they are known; otherwise like run_means."""
+        return np.array(self.queued_ms) if self.queued_ms else self.run_means
+
+    @property
+    def device_mean(self) -> float:
+        """The mean of device_means."""
+        return float(self.device_means.mean())
 
     @property
     def median_faults(self) -> float | None:
@@ -127,10 +141,16 @@ class Record:
             fold=is_set("fold"),
             compile=is_set("compile"),
             freeze=is_set("freeze"),
+            cuda_graph=is_set("cuda_graph"),
             train=is_set("train"),
             dtype=self.conditions.get("dtype", "float32"),
             runtime=self.conditions.get("runtime", PYTORCH),
         )
+
+    @property
+    def is_of_gpu(self) -> bool:
+        """Whether it is of a CUDA GPU; otherwise it is of a CPU."""
+        return "cuda_version" in self.conditions
 
     @property
     def variables(self) -> dict[str, str]:

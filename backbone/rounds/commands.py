@@ -22,6 +22,11 @@ class Command:
     environment: dict[str, str] = field(default_factory=dict)
     label: str = ""
 
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether it is the CPU's timer."""
+        return any(word.endswith("cpu/timer.py") for word in self.words)
+
 
 def read_command(name: str, words: Sequence[str], label: str = "") -> Command:
     """A command from its words. Variables of its environment and an interpreter may precede the

@@ -10,25 +10,19 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, log2
+from math import log2
 
 from backbone.command import ending
 from backbone.command.errors import Failure
 from backbone.measure.available import available_bytes, available_processors
 from backbone.measure.reference import compute_reference
 from backbone.record.rows import Record
+from backbone.rounds.caches import cache_of_round
 from backbone.rounds.commands import Command
 from backbone.rounds.questions import Series
 from backbone.rounds.runs import Memory, Run, RunFailed, first_prepared
+from backbone.rounds.turn_lengths import turns_of_runs
 
-TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
-LEAST_PASSES = 10  # timed in a turn, of which one more pass is not
-# Timed passes of a process: on a GPU; on a CPU if the first command's pass takes less than 0.3 s
-# (five rounds then have the study's 300), and if it takes longer. METHOD.md has the experiment.
-GPU_PASSES = 300
-SHORT_SECONDS = 0.3
-SHORT_PASSES = 60
-LONG_PASSES = 2
 RESERVE = 2**30  # bytes, here and on a GPU, that runs may need beyond what they are seen to hold
 
 
@@ -97,7 +91,7 @@ class RoundRunner:
         group = 0
         while group == 0 or (others and not self._ends_early(first)):
             with contextlib.ExitStack() as stack:
-                runs, others = self._start_group(stack, first, others, self._seed + number)
+                runs, others = self._start_group(stack, first, others, number)
                 self._hand_out(runs, first)
                 for run in runs:
                     if self._ends_early(first):
@@ -134,7 +128,7 @@ class RoundRunner:
         return self._reference
 
     def _start_group(
-        self, stack: contextlib.ExitStack, first: Command, others: list[Command], hash_seed: int
+        self, stack: contextlib.ExitStack, first: Command, others: list[Command], number: int
     ) -> tuple[list[Run], list[Command]]:
         """Warm runs of the first command and of as many others as memory holds, at least two; and
         the others that are left. What is started is stopped with the stack."""
@@ -148,10 +142,13 @@ class RoundRunner:
             if len(runs) >= 2 and not (held + self._memory_of(command)).fits(room):
                 left.append(command)
                 continue
-            run = Run(command, self._locks, self._variables)
+            variables = self._variables
+            if not command.is_on_cpu:
+                variables = cache_of_round(variables, number)
+            run = Run(command, self._locks, variables)
             stack.callback(run.stop)
             with self._noting_failure(run):
-                run.start(hash_seed)
+                run.start(self._seed + number)
                 if command not in self._memory:  # to be seen before the next one starts
                     self._see_memory(run)
                 else:
@@ -206,15 +203,19 @@ class RoundRunner:
         taking = [run for run in runs if run.command not in self._failures]
         if not taking or self._ends_early(first):
             return
-        if self._passes is None:
-            self._passes = passes_of_a_run(self._seconds[first], is_on_gpu=self._device_bytes > 0)
-        turn = passes_of_a_turn(max(self._seconds[run.command] for run in taking))
-        for passes_left in range(self._passes, 0, -turn):
+        turns = turns_of_runs(
+            self._passes,
+            first=self._seconds[first],
+            seconds=[self._seconds[run.command] for run in taking],
+            is_on_gpu=self._device_bytes > 0,
+        )
+        self._passes = sum(turns)
+        for passes in turns:
             for run in self._order_of(taking):
                 if self._ends_early(first):
                     return
                 with self._noting_failure(run):
-                    run.take_turn(min(turn, passes_left))
+                    run.take_turn(passes)
                     self._see_seconds(run)
             taking = [run for run in taking if run.command not in self._failures]
 
@@ -235,15 +236,3 @@ class RoundRunner:
             yield
         except RunFailed as failure:
             self._failures[run.command] = str(failure)
-
-
-def passes_of_a_run(seconds: float, is_on_gpu: bool) -> int:
-    """How many a process times, by the seconds of a pass."""
-    if is_on_gpu:
-        return GPU_PASSES
-    return SHORT_PASSES if seconds < SHORT_SECONDS else LONG_PASSES
-
-
-def passes_of_a_turn(seconds: float) -> int:
-    """How many are timed in it, by the seconds of the slowest run's pass."""
-    return max(LEAST_PASSES, ceil(TURN_SECONDS / seconds))

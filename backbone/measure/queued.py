@@ -1,0 +1,50 @@
+"""A GPU's passes, begun once the host has enqueued them whole.
+
+A GPU that waits for launches shows the host's pace, not its own. So it is held by a kernel that
+does nothing, until all that is to be timed is in its queue, as by nvbench's blocking kernel.
+"""
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from torch import Tensor
+
+from backbone.measure.clocks import GpuClock
+
+HOLDS = (2, 8, 32)  # times the host's time for a pass, until one is long enough
+MARKS = 200
+HOLD_OF_MARKS = 10  # milliseconds, for which the host takes less than one
+
+
+def run_queued(
+    forward: Callable[[Tensor], object],
+    image: Tensor,
+    clock: GpuClock,
+    number: int,
+    enqueue_seconds: Sequence[float],
+) -> list[list[float]]:
+    """The readings of a number of marked passes on an image (B, C, H, W), each begun after it was
+    enqueued whole. Empty if that cannot be: the forward waits for the GPU, or it has more launches
+    than the GPU's queue holds. enqueue_seconds: how long the host took for passes before."""
+    readings: list[list[float]] = []
+    holds = iter(HOLDS)
+    hold = next(holds)
+    while len(readings) < number:
+        clock.hold(1e3 * hold * median(enqueue_seconds))
+        forward(image)
+        is_queued = clock.is_held()
+        reading = clock.read()
+        if is_queued:
+            readings.append(reading)
+        elif (hold := next(holds, None)) is None:
+            return []
+    return readings
+
+
+def measure_mark(clock: GpuClock) -> float:
+    """Milliseconds that a mark takes on the GPU, the median of those between 200 marks with nothing
+    between them."""
+    clock.hold(HOLD_OF_MARKS)
+    for _ in range(MARKS):
+        clock.mark()
+    return median(clock.read())
