@@ -2,6 +2,8 @@
 
 A command is a timer with its flags, such as 'cpu/timer.py --i pascal', of this checkout or another;
 before it may stand variables of its environment (OMP_NUM_THREADS=1) and an interpreter of its own.
+With --target block or layer, a table says which stages or operations make the difference. With
+-L s 1,2,4 'cpu/timer.py --s {s}' stands for three commands.
 """
 
 import argparse
@@ -15,18 +17,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backbone.command import ending, files, flag_types
-from backbone.command.errors import Failure
+from backbone.command.errors import CANNOT_BE_CUT, Failure
 from backbone.command.interrupts import interrupts_raised
+from backbone.command.parameter_lists import expand
 from backbone.rounds import locks
 from backbone.rounds.commands import Command, read_command
 from backbone.statistics.looks import SAME, StopRule
 
 if TYPE_CHECKING:
+    from backbone.record.rows import Record
+    from backbone.report.differences import Differences
     from backbone.rounds import schedule
     from backbone.rounds.questions import Question
 
 OWN_FLAGS = ("--iterations", "--warmup", "--turns", "--json")
 CPU_WARMUP = 2  # passes; a GPU's timer has its own default
+CUTS = re.compile(r"--target[ =](block|layer)|--w[ =](no|False)")
+CUT_LEAST = 12  # rounds before a first look, since intervals of many rows are wide
+MANY = 20  # commands, from which on a line says how long they take
+PROCESS_SECONDS = 5  # of a process, about, beside its passes
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -38,6 +47,16 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("commands", nargs="+", metavar="COMMAND", help="a timer with its flags")
+    parser.add_argument(
+        "-L",
+        "--parameter-list",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("VAR", "VALUES"),
+        help="each of these values, separated by commas, in place of {VAR} in the commands; "
+        "several lists multiply",
+    )
     least_two = partial(flag_types.whole_number, least=2)
     for name, kind, default, meaning in (
         ("--precision", percent, 10, "stop when each ratio is known within this many percent"),
@@ -60,8 +79,15 @@ def parse_arguments() -> argparse.Namespace:
         type=percent,
         help="exit 1 if the second is slower than the first by more than that for certain",
     )
+    parser.add_argument(
+        "--all", action="store_true", help="list all stages or operations that differ, and not ten"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the comparison as JSON")
     arguments = parser.parse_args()
+    try:
+        arguments.commands = expand(arguments.commands, arguments.parameter_list)
+    except ValueError as error:
+        parser.error(str(error))
     if arguments.fail_slower is not None and len(arguments.commands) < 2:
         parser.error("--fail-slower needs a second command")
     return arguments
@@ -79,19 +105,30 @@ def main() -> None:
     if arguments.json is not None:
         files.check_writable(arguments.json)
     commands = [make_command(text, arguments) for text in arguments.commands]
+    if len(commands) > MANY:
+        minutes = len(commands) * PROCESS_SECONDS / 60
+        ending.say(f"{len(commands)} commands: a round takes {minutes:.0f} minutes or more")
     from backbone.report import comparison
+    from backbone.report.difference_text import format_differences
 
     with interrupts_raised(), locks.machine_taken(), locks.earlier_processes_ended() as lock:
-        outcome = run_rounds(commands, arguments, lock)
+        commands, outcome = measure(commands, arguments, lock)
     if not outcome.is_complete:
         raise Failure(outcome.failed)
     ended = [command for command in commands if command in outcome.runs]
     joined = [outcome.record_of(command) for command in ended]
     compared = comparison.compare([command.name for command in ended], joined, arguments.same)
     print(comparison.format_comparison(compared, arguments.same), end="")
+    differences = differences_of(ended, joined)
+    for name, found in differences.items():
+        of_it = f"\n{name}\n" if len(differences) > 1 else "\n"
+        print(f"{of_it}{format_differences(found, arguments.all)}", end="")
     if arguments.json is not None:
-        text = json.dumps([each.fields for each in compared], indent=1) + "\n"
-        files.write_whole(arguments.json, text)
+        all_fields = [each.fields for each in compared]
+        for fields in all_fields:
+            if fields["command"] in differences:
+                fields["rows"] = differences[fields["command"]].fields
+        files.write_whole(arguments.json, json.dumps(all_fields, indent=1) + "\n")
     if outcome.failures:
         raise Failure(outcome.failed)
     if arguments.fail_slower is not None:
@@ -117,6 +154,46 @@ def make_command(text: str, arguments: argparse.Namespace) -> Command:
     return replace(command, words=[*command.words, *passes])
 
 
+def measure(
+    commands: list[Command], arguments: argparse.Namespace, lock: int
+) -> "tuple[list[Command], schedule.Outcome]":
+    """The commands that were run, and what their rounds gave: their whole passes if one of them
+    cannot be cut into stages or operations. lock: an open file that the processes keep open."""
+    outcome = run_rounds(commands, arguments, lock)
+    uncut = [reason for reason in outcome.failures.values() if CANNOT_BE_CUT in reason]
+    if not uncut:
+        return commands, outcome
+    ending.say(f"no stages or operations, whole passes instead: {uncut[0]}")
+    whole = [
+        replace(command, words=[*command.words, *as_whole(command.words)]) for command in commands
+    ]
+    return whole, run_rounds(whole, arguments, lock)
+
+
+def as_whole(words: Sequence[str]) -> list[str]:
+    """Flags that make a timer's other flags ask for the whole pass."""
+    is_old = any(word.partition("=")[0] == "--w" for word in words)
+    return ["--w", "yes"] if is_old else ["--target", "model"]
+
+
+def differences_of(
+    commands: Sequence[Command], joined: "Sequence[Record]"
+) -> "dict[str, Differences]":
+    """Of each other command, by its name, the stages or operations in which it differs from the
+    first; without commands that have none in common, which a line on stderr says."""
+    from backbone.report.differences import NOUNS, find_differences
+
+    found = {}
+    if not any(record.conditions["target"] in NOUNS for record in joined):
+        return found
+    for command, record in list(zip(commands, joined, strict=True))[1:]:
+        try:
+            found[command.name] = find_differences(joined[0], record)
+        except Failure as failure:
+            ending.say(f"no table of differences: {failure}")
+    return found
+
+
 def run_rounds(
     commands: Sequence[Command], arguments: argparse.Namespace, lock: int
 ) -> "schedule.Outcome":
@@ -130,7 +207,9 @@ def run_rounds(
     rule = StopRule(arguments.rounds)
     seed = random.randrange(10**9) if arguments.seed is None else arguments.seed
     questions = questions_about(commands, arguments)
-    series = [Series("comparison", commands, questions, passes=arguments.iterations)]
+    is_cut = any(CUTS.search(" ".join(command.words)) for command in commands)
+    least = CUT_LEAST if is_cut else 1
+    series = [Series("comparison", commands, questions, least, passes=arguments.iterations)]
     with empty_caches() as variables, Progress(["comparison"], rule, lines=False) as progress:
         return schedule.run_rounds(series, rule, seed, progress, locks=(lock,), variables=variables)
 

@@ -123,14 +123,15 @@ def test_gpu_time_is_stored_and_its_kinds_are_summed(monkeypatch, tmp_path):
     assert joined.whole.queued_ms == ()  # of some runs alone it would be another mean
 
 
-def test_turns_on_a_gpu_take_a_second_and_on_a_cpu_ten_passes():
-    seconds = [0.006, 0.005], [0.006, 0.001], [0.2, 0.3]
-    on_gpu = [turns_of_runs(None, each[0], each, is_on_gpu=True) for each in seconds]
-    assert on_gpu == [[200, 200], [1000, 1000], [10] * 30]
-    assert turns_of_runs(500, 0.006, [0.006, 0.005], True) == [250, 250]
-    assert turns_of_runs(50, 0.006, [0.006, 0.005], True) == [50]
-    of_cpu = [turns_of_runs(None, first, [first, 0.005], False) for first in (0.29, 0.3, 0.002)]
-    assert of_cpu == [[10] * 6, [2], [20] * 3]
+def test_turns_take_a_second_on_a_gpu_and_ten_passes_on_a_cpu():
+    gpu = {"is_on_gpu": True}
+    expected = [[167] * 2, [1000] * 2, [2000] * 2]
+    assert turns_of_runs([None] * 3, [0.006, 0.001, 0.0005], **gpu) == expected
+    assert turns_of_runs([None] * 2, [0.2, 0.02], **gpu) == [[10] * 30, [50] * 30]
+    assert turns_of_runs([500, 501], [0.006, 0.005], **gpu) == [[250, 250], [250, 251]]
+    assert turns_of_runs([50, 50], [0.006, 0.005], **gpu) == [[50], [50]]
+    of_cpu = [turns_of_runs([None] * 2, [first, 0.005], False) for first in (0.29, 0.3, 0.002)]
+    assert of_cpu == [[[10] * 6] * 2, [[2]] * 2, [[20] * 3] * 2]
 
 
 def test_a_round_on_a_gpu_compiles_anew():

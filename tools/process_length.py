@@ -105,7 +105,7 @@ def evaluate(
     a round with these takes. runs: of each command, in the order of rounds."""
     samples = [[run.whole.samples[0] for run in same] for same in runs]  # milliseconds
     means = [fmean(float(run.mean()) / 1e3 for run in same) for same in samples]
-    turn, *_ = turns_of_runs(None, means[0], means, is_on_gpu=False)
+    (turn, *_), _ = turns_of_runs([None, None], means, is_on_gpu=False)
     pass_seconds = sum(means) * (1 + 1 / turn)  # of both, with untimed ones
     for passes in (tried for tried in TRIED if tried <= most):
         first, second = ([float(run[:passes].mean()) for run in same] for same in samples)

@@ -12,6 +12,7 @@ ADVICE = {
     "not implemented for": "this PyTorch has no such operation here: choose another --dtype",
     "^(CUDA|cuDNN) ": "this torch may not fit the GPU or its driver",
 }
+CANNOT_BE_CUT = "cannot be cut into operations faithfully"
 
 
 class Failure(Exception):

@@ -20,12 +20,15 @@ class GpuState:
 def query_state(gpu: str, keep_busy: Callable[[], object]) -> GpuState | None:
     """The state of a GPU, by its UUID, while it computes: keep_busy is called until the answer is
     there. None if nvidia-smi cannot say."""
-    fields = ("clocks.sm", "clocks.mem", "clocks_event_reasons.active")
-    try:
-        ((sm, memory, reasons),) = query_driver(fields, gpu, keep_busy)
-        return GpuState(int(sm.split()[0]), int(memory.split()[0]), int(reasons, base=16))
-    except ValueError:  # no answer, or "[N/A]"
-        return None
+    for reasons in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):
+        fields = ("clocks.sm", "clocks.mem", reasons)  # a driver before 535 has the second name
+        for values in query_driver(fields, gpu, keep_busy):
+            try:
+                sm, memory, bits = values
+                return GpuState(int(sm.split()[0]), int(memory.split()[0]), int(bits, base=16))
+            except ValueError:  # "[N/A]", or another text
+                return None
+    return None
 
 
 def query_driver(

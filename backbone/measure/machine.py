@@ -65,14 +65,19 @@ def describe_software() -> dict[str, str | int]:
 
 def describe_cuda() -> dict[str, str | int]:
     """What decides a GPU's time beside the code: the device, its software and their settings."""
+    with warnings.catch_warnings():  # some versions of torch warn of the older names of settings
+        warnings.simplefilter("ignore")
+        settings = {
+            "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
+            "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        }
     return {
         "device": torch.cuda.get_device_name(),
         "compute_capability": "{}.{}".format(*torch.cuda.get_device_capability()),
         "cuda_version": str(torch.version.cuda),
         "cudnn_version": str(torch.backends.cudnn.version()),
-        "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
-        "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        **settings,
         "triton_version": _version_of("triton"),
         **_describe_driver(),
         **schema.environment(schema.CUDA_ENVIRONMENT),

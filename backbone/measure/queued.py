@@ -12,8 +12,9 @@ from torch import Tensor
 from backbone.measure.clocks import GpuClock
 
 HOLDS = (2, 8, 32)  # times the host's time for a pass, until one is long enough
+LEAST_HOLD = 1.0  # milliseconds: a captured pass is enqueued in less than the host's scatter
 MARKS = 200
-HOLD_OF_MARKS = 10  # milliseconds, for which the host takes less than one
+HOLD_OF_MARKS = 20  # milliseconds, for which the host takes one or two
 
 
 def run_queued(
@@ -23,28 +24,31 @@ def run_queued(
     number: int,
     enqueue_seconds: Sequence[float],
 ) -> list[list[float]]:
-    """The readings of a number of marked passes on an image (B, C, H, W), each begun after it was
-    enqueued whole. Empty if that cannot be: the forward waits for the GPU, or it has more launches
-    than the GPU's queue holds. enqueue_seconds: how long the host took for passes before."""
+    """The readings of at most so many marked passes on an image (B, C, H, W), each begun after it
+    was enqueued whole. Empty if that cannot be: the forward waits for the GPU, or it has more
+    launches than the GPU's queue holds. enqueue_seconds: how long the host took for passes
+    before."""
     readings: list[list[float]] = []
     holds = iter(HOLDS)
     hold = next(holds)
     while len(readings) < number:
-        clock.hold(1e3 * hold * median(enqueue_seconds))
+        clock.hold(max(LEAST_HOLD, 1e3 * hold * median(enqueue_seconds)))
         forward(image)
         is_queued = clock.is_held()
         reading = clock.read()
         if is_queued:
             readings.append(reading)
         elif (hold := next(holds, None)) is None:
-            return []
+            break
     return readings
 
 
-def measure_mark(clock: GpuClock) -> float:
+def measure_mark(clock: GpuClock) -> float | None:
     """Milliseconds that a mark takes on the GPU, the median of those between 200 marks with nothing
-    between them."""
+    between them; None if the host was too slow to enqueue them."""
     clock.hold(HOLD_OF_MARKS)
     for _ in range(MARKS):
         clock.mark()
-    return median(clock.read())
+    is_queued = clock.is_held()
+    intervals = clock.read()
+    return median(intervals) if is_queued else None

@@ -63,8 +63,8 @@ def time_network(
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
     ready_after = {"ready_after": round(prepared_seconds + passes.first_seconds, 3)}
     of_mark = {}
-    if isinstance(clock, GpuClock):
-        of_mark = {"mark_time": round(measure_mark(clock) / 1e3, 9)}
+    if isinstance(clock, GpuClock) and (milliseconds := measure_mark(clock)) is not None:
+        of_mark = {"mark_time": round(milliseconds / 1e3, 9)}
     return number_rows([*parts, whole]), ready_after | of_mark | _usage_of(passes, image)
 
 

@@ -19,6 +19,7 @@ class GraphNetwork(nn.Module):
         be captured, as where the network waits for the GPU."""
         super().__init__()
         self.image = image
+        self.captured = [network]  # whose weights the graph reads; in a list it is no submodule
         self.graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -30,9 +31,10 @@ class GraphNetwork(nn.Module):
                 with torch.cuda.graph(self.graph, stream=stream):
                     self.output = network(image)
         except Exception as error:  # whatever a forward does that no graph can hold
-            if is_out_of_memory(error):
-                raise
-            reason = reason_of(error)
+            cause = error.__context__ or error  # to end a capture that has failed fails too
+            if is_out_of_memory(cause):
+                raise cause from error
+            reason = reason_of(cause)
             raise Failure(f"--cuda-graph: the pass cannot be captured ({reason})") from error
         torch.cuda.current_stream().wait_stream(stream)
 

@@ -1,6 +1,7 @@
 """The modes that a network can run in."""
 
 import contextlib
+import warnings
 from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
@@ -108,7 +109,9 @@ def compile_network(network: nn.Module, image: Tensor, freeze: bool = False) -> 
 
             config.freezing = True  # as an option of compile() Dynamo would not see it
         network.compile()
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            # Stock's matrix products do not use them either; METHOD.md says so.
+            warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
             network(image)
         if counters["frames"]["ok"] == before:  # as of a plain nn.Sequential, whose is torch's
             raise RuntimeError("it finds nothing to compile: give the network a forward of its own")

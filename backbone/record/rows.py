@@ -188,6 +188,11 @@ class Record:
         return self.rows[-1]
 
     @property
+    def images_per_pass(self) -> int:
+        """The batch size."""
+        return self.whole.input_shape[0]
+
+    @property
     def rounds(self) -> tuple[int, ...]:
         """The numbers of the rounds in which it has runs, in order. A run that was not part of a
         round counts as one."""

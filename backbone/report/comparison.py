@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backbone.record.rows import Record
 from backbone.report.numbers import show_limits, show_mean, show_range, show_range_of_counts
-from backbone.statistics.intervals import Interval
+from backbone.statistics.intervals import Interval, per_pass
 from backbone.statistics.looks import judge
 from backbone.statistics.ratios import mean_of_rounds, speed_up
 
@@ -17,8 +17,9 @@ LONGEST = 60  # characters of a command that stands in a line with its time
 class Compared:
     """One command beside the first.
 
-    milliseconds: of a pass, the geometric mean over the rounds. speed_up: times as fast as the
-    first, by the ratios of the runs of the same round; None of the first itself. verdict: "faster",
+    milliseconds: of a pass, the geometric mean over the rounds. images: in a pass. speed_up: times
+    as fast as the first for each image, by the ratios of the runs of the same round; None of the
+    first itself. verdict: "faster",
     "slower", "same" or "undecided"; None of the first. rounds: that it took part in. process_means:
     milliseconds of a pass in each process. page_faults: of a pass in each process; empty if they
     were not counted.
@@ -26,6 +27,7 @@ class Compared:
 
     command: str
     milliseconds: Interval
+    images: int
     speed_up: Interval | None
     verdict: str | None
     rounds: int
@@ -41,6 +43,7 @@ class Compared:
             "mean_ms": self.milliseconds.mean,
             "low_ms": self.milliseconds.low,
             "high_ms": self.milliseconds.high,
+            "batch_size": self.images,
             "speed_up": ratio.mean,
             "low": ratio.low,
             "high": ratio.high,
@@ -60,6 +63,7 @@ def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> 
             Compared(
                 command=command,
                 milliseconds=mean_of_rounds(record),
+                images=record.images_per_pass,
                 speed_up=ratio,
                 verdict=None if ratio is None else judge(ratio, same),
                 rounds=record.conditions["rounds"],
@@ -84,8 +88,10 @@ def format_comparison(compared: Sequence[Compared], same: float) -> str:
     shown = numbers if is_long else names
     width = max(map(len, shown))
     lines = []
+    has_batches = len({each.images for each in compared}) > 1
     for name, each in zip(shown, compared, strict=True):
-        lines.append(f"{name:<{width}}  {_format_mean(each)}{_format_ratio(each, same)}")
+        rate = f", {_format_rate(each)}" if has_batches else ""
+        lines.append(f"{name:<{width}}  {_format_mean(each)}{rate}{_format_ratio(each, same)}")
         lines.append(f"  {_format_processes(each)}")
     if is_long:
         lines += ["", *(f"{number}: {name}" for number, name in zip(numbers, names, strict=True))]
@@ -96,6 +102,10 @@ def _format_mean(each: Compared) -> str:
     mean = each.milliseconds
     limits = "" if mean.low is None else f" ({show_limits(mean)})"
     return f"{show_mean(mean)} ms{limits}"
+
+
+def _format_rate(each: Compared) -> str:
+    return f"{show_mean(per_pass(each.images, each.milliseconds))} images/s"
 
 
 def _format_ratio(each: Compared, same: float) -> str:

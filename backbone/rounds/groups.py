@@ -58,7 +58,7 @@ class RoundRunner:
     ) -> None:
         """For the arguments see run_rounds() in schedule.py."""
         self._series = series
-        self._passes = series.passes
+        self._passes: dict[Command, int] = {}  # timed, of a process
         self._stock = series.stock  # None once its output could not be computed
         self._reference: bytes | None = None  # that output, once it is computed
         self._seed = seed
@@ -85,8 +85,8 @@ class RoundRunner:
         self._random = random.Random(f"{self._seed} {self._series.name} {number}")
         self._failures = this_round.failures
         first, *others = commands
-        if first in earlier:
-            self._passes = earlier[first][0].whole.samples.shape[1]
+        for command, before in earlier.items():
+            self._passes[command] = before[0].whole.samples.shape[1]
         others = self._random.sample(others, len(others))
         group = 0
         while group == 0 or (others and not self._ends_early(first)):
@@ -204,18 +204,18 @@ class RoundRunner:
         if not taking or self._ends_early(first):
             return
         turns = turns_of_runs(
-            self._passes,
-            first=self._seconds[first],
-            seconds=[self._seconds[run.command] for run in taking],
+            [self._passes.get(run.command, self._series.passes) for run in taking],
+            [self._seconds[run.command] for run in taking],
             is_on_gpu=self._device_bytes > 0,
         )
-        self._passes = sum(turns)
-        for passes in turns:
+        self._passes |= {run.command: sum(of_it) for run, of_it in zip(taking, turns, strict=True)}
+        left = {run: iter(of_it) for run, of_it in zip(taking, turns, strict=True)}
+        for _ in turns[0]:
             for run in self._order_of(taking):
                 if self._ends_early(first):
                     return
                 with self._noting_failure(run):
-                    run.take_turn(passes)
+                    run.take_turn(next(left[run]))
                     self._see_seconds(run)
             taking = [run for run in taking if run.command not in self._failures]
 

@@ -1,6 +1,6 @@
 """How many passes a process times, and how many in each of its turns."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from math import ceil
 
 TURN_SECONDS = 0.1  # that the slowest run's turn takes, at least
@@ -10,24 +10,32 @@ LEAST_PASSES = 10  # timed in a turn
 SHORT_SECONDS = 0.3
 SHORT_PASSES = 60
 LONG_PASSES = 2
-GPU_TURN_SECONDS = 1.0  # that the fastest run's turn takes on a GPU, whose clock rises under load
-GPU_PASSES = 300  # that a process times there, at least
-GPU_TURNS = 2  # that it has, at least
+GPU_TURN_SECONDS = 1.0  # that each turn takes on a GPU, at least, whose clock rises under load
+GPU_PASSES = 300  # that the first command's process times there, at least
+GPU_TURNS = 2  # that each process has there, at least
 
 
 def turns_of_runs(
-    passes: int | None, first: float, seconds: Collection[float], is_on_gpu: bool
-) -> list[int]:
-    """The timed passes of each turn of runs that take turns.
+    passes: Sequence[int | None], seconds: Sequence[float], is_on_gpu: bool
+) -> list[list[int]]:
+    """The timed passes of each turn, run by run; all runs have as many turns.
 
-    passes: of all turns; None: as many as suit the first command. first: the seconds of that one's
-    pass. seconds: of each run's pass.
+    passes: of all turns of each run, the first command's first; None: as many as suit. seconds: of
+    each run's pass.
     """
     if not is_on_gpu:
-        passes = passes or (SHORT_PASSES if first < SHORT_SECONDS else LONG_PASSES)
+        of_all = passes[0] or (SHORT_PASSES if seconds[0] < SHORT_SECONDS else LONG_PASSES)
         turn = max(LEAST_PASSES, ceil(TURN_SECONDS / max(seconds)))
-        return [min(turn, left) for left in range(passes, 0, -turn)]
-    turn = max(LEAST_PASSES, ceil(GPU_TURN_SECONDS / min(seconds)))
-    passes = passes or max(GPU_PASSES, GPU_TURNS * turn)
-    turns = max(1, passes // turn)
-    return [passes * (number + 1) // turns - passes * number // turns for number in range(turns)]
+        return [[min(turn, left) for left in range(of_all, 0, -turn)]] * len(seconds)
+    turns = [max(LEAST_PASSES, ceil(GPU_TURN_SECONDS / of_run)) for of_run in seconds]
+    number = max(GPU_TURNS, ceil(GPU_PASSES / turns[0]))
+    if passes[0] is not None:
+        number = max(1, passes[0] // turns[0])
+    return [
+        _split(of_run or number * turn, number) for of_run, turn in zip(passes, turns, strict=True)
+    ]
+
+
+def _split(passes: int, turns: int) -> list[int]:
+    """Passes in turns as equal as they can be."""
+    return [passes * (turn + 1) // turns - passes * turn // turns for turn in range(turns)]

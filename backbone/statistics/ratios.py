@@ -9,23 +9,25 @@ from backbone.statistics.looks import level_of
 
 
 def speed_up(record: Record, other: Record, first: Record) -> Interval | None:
-    """How many times as fast a record's pass is as another's, over the rounds that the two share;
-    None if they share none. first: see speed_ups()."""
+    """How many times as fast a record's pass is as another's, image by image if their batches are
+    of different sizes, over the rounds that the two share; None if they share none. first: see
+    speed_ups()."""
     ratios = speed_ups(record, other, first)
     return geometric_interval(ratios, level_of(record.conditions)) if ratios else None
 
 
 def speed_ups(record: Record, other: Record, first: Record) -> list[float]:
-    """How many times as fast a record's pass is as another's, round by round; empty if the two
-    share no round. Runs in the same group of a round are compared directly. Runs in different
-    groups are compared through the first record, which has a run in each group."""
+    """How many times as fast a record's pass is as another's, for each image, round by round; empty
+    if the two share no round. Runs in the same group of a round are compared directly. Runs in
+    different groups are compared through the first record, which has a run in each group."""
     means, others, firsts = (_means_by_round(each) for each in (record, other, first))
     in_each_round = [
         _speed_ups_in_round(means[key], others[key], firsts.get(key, {}))
         for key in means
         if key in others
     ]
-    return [geometric_mean(ratios) for ratios in in_each_round if ratios]
+    images = record.images_per_pass / other.images_per_pass
+    return [images * geometric_mean(ratios) for ratios in in_each_round if ratios]
 
 
 def _speed_ups_in_round(

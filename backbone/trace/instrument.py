@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, fx, nn
 
-from backbone.command.errors import Failure, reason_of
+from backbone.command.errors import CANNOT_BE_CUT, Failure, reason_of
 from backbone.network.build import Backbone
 from backbone.network.stages import Stage
 from backbone.trace.observe import Observer, observe
@@ -74,7 +74,7 @@ def _refused_if_it_fails(backbone: Backbone) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # whatever a forward of another form makes the recording run into
-        message = f"{backbone.name} cannot be cut into operations faithfully ({reason_of(error)})"
+        message = f"{backbone.name} {CANNOT_BE_CUT} ({reason_of(error)})"
         raise Failure(f"{message}; use --target model") from error
 
 
