@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,8 +16,8 @@ from torch.special import bessel_j0
 
 from backbone.command.errors import Failure
 from backbone.command.flags import timer_options
-from backbone.command.options import TimerOptions
-from backbone.network import modes
+from backbone.command.options import Mode, TimerOptions
+from backbone.network import modes, runtimes
 from backbone.network.build import build, build_network
 from backbone.record import records
 from backbone.trace.instrument import cut_pass
@@ -224,3 +225,14 @@ def test_modes_have_the_allocators_that_are_found(checkout, allocator, name, oth
     lines = [line for line in plan.decode().splitlines() if line.startswith("LD_PRELOAD")]
     assert len(lines) == number
     assert all(line.startswith(f"LD_PRELOAD={name} cpu/timer.py --i pascal ") for line in lines)
+
+
+def test_onnxruntime_has_as_many_threads_as_pytorch(monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    given = Mock(side_effect=RuntimeError("enough"))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", given)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    network, mode = torch.nn.Sequential(torch.nn.ReLU()), Mode(runtime="onnxruntime")
+    with pytest.raises(Failure, match="enough"):
+        runtimes.export_network(network, torch.rand(1, 3, 8, 8), mode)
+    assert given.call_args.args[1].intra_op_num_threads == 3

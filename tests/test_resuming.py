@@ -15,6 +15,7 @@ from wrappers import files_in, run, start, wait_for
 
 from backbone.command.errors import Failure
 from backbone.record import records
+from backbone.rounds import pending
 from backbone.rounds.commands import Command
 from backbone.rounds.groups import Round
 from backbone.rounds.pending import Measurement, Pending, check_whole, complete_storing
@@ -191,3 +192,13 @@ def test_killed_at_every_step_of_storing(tmp_path, monkeypatch):
         if ours.is_stored:
             break
     assert found == new and steps > 30 and half_stored > 2
+
+
+def test_new_files_are_on_disk_before_the_marker_that_counts_on_them(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(pending, "sync_folder", lambda folder: done.append(folder.name))
+    monkeypatch.setattr(pending, "write_whole", lambda file, text: done.append(file.name))
+    monkeypatch.setattr(pending, "_replace_stored", lambda *_: done.append("replaced"))
+    Pending(tmp_path, "stats.sh", []).store({"folder/a.json": "{}"})
+    assert done.index("a.json") < done.index("folder") < done.index(pending.MARKER)
+    assert done[-1] == "replaced"

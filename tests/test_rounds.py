@@ -1,5 +1,7 @@
 """Rounds: turns, what fails, that no process is left behind, and when a measurement stops."""
 
+import random
+import subprocess
 import sys
 from io import StringIO
 from itertools import accumulate, count
@@ -16,7 +18,7 @@ from backbone.command.errors import Failure
 from backbone.measure import available
 from backbone.measure.addresses import has_fixed_addresses
 from backbone.record.rows import Record, Row
-from backbone.rounds import background, groups, progress, runs
+from backbone.rounds import background, groups, process, progress, runs
 from backbone.rounds.commands import Command
 from backbone.rounds.groups import Round, RoundRunner
 from backbone.rounds.questions import Question, Series
@@ -352,3 +354,27 @@ def test_what_disturbs_and_what_a_control_group_allows(monkeypatch, tmp_path):
     assert available.available_bytes() == 1000
     (tmp_path / "memory.stat").write_text("anon 3400\ninactive_file 600\n")  # read, not taken
     assert available.available_bytes() == 1600
+
+
+def test_order_of_turns_is_random_but_for_fast_and_slow():
+    seconds = {"fast": 0.001, "quick": 0.0011, "slow": 1.0}
+    some = [SimpleNamespace(command=name) for name in seconds]
+    runner = SimpleNamespace(_seconds=seconds, _random=random.Random(1))
+    orders = {tuple(run.command for run in RoundRunner._order_of(runner, some)) for _ in range(60)}
+    pairs = (("fast", "quick"), ("quick", "fast"))
+    assert orders == {order for pair in pairs for order in ((*pair, "slow"), ("slow", *pair))}
+
+
+def test_process_that_does_not_heed_sigterm_is_killed(monkeypatch):
+    monkeypatch.setattr(process, "ENDING_SECONDS", 0.2)
+    script = "import signal; signal.signal(15, signal.SIG_IGN); print(1, flush=True); input()"
+    deaf = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with deaf:
+        deaf.stdout.readline()
+        process.stop_process(deaf)
+        assert deaf.poll() == -9

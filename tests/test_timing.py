@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from backbone.command.options import Mode, TimerOptions, Workload
+from backbone.measure import ceilings
 from backbone.measure.captured import stdout_captured
 from backbone.measure.kernels import collect_kernels
 from backbone.measure.timing import time_network, with_cost
@@ -227,3 +228,12 @@ def test_what_is_not_written_yet_is_written_where_it_belongs(capfd):
     LIBRARY.printf(b"after")
     LIBRARY.fflush(None)
     assert (captured, capfd.readouterr().out) == (b"inside", "before, after")
+
+
+def test_ceilings_count_both_flops_of_a_mac_and_what_a_copy_reads_and_writes(monkeypatch):
+    monkeypatch.setattr(ceilings, "COPIED_BYTES", 2**20)
+    monkeypatch.setattr(ceilings, "MATRIX_SIDES", {"cpu": 64})
+    # The shortest intervals are 1 and 2 ms for the products, and 3 ms for the copies.
+    found = ceilings.measure_ceilings(torch.device("cpu"), torch.float32, FakeClock())
+    assert found.flops_per_second == pytest.approx(2 * 64**3 / 1e-3)
+    assert found.bytes_per_second == pytest.approx(2 * 2**20 / 3e-3)

@@ -70,10 +70,14 @@ def test_plans(echo):
     assert pascal.questions == [Question(stock), Question(kept, stock, precision=10)]
     assert (len(pascal.commands), pascal.passes, pascal.modes) == (6, None, [kept])
     assert kept.name == "cpu/timer.py --i pascal --target model --warmup 2 --keep-memory --s 2"
+    assert planned[1].file == "cpu/mobilenetv2_stats_keep-memory_s_2/mobilenetv2_pascal"
+    lines = ["cpu/timer.py --i pascal"]
+    one_thread = plan.read_plan(lines, ["--threads", "1", "--s", "2"], "stats.sh")
+    assert one_thread[0].file == "cpu/mobilenetv2_stats_threads_1_s_2/mobilenetv2_pascal"
     *_, last = read_plan("modes.sh", echo | {"STAND_IN_CUDA": "cuda"})[0]
-    spelled = "mobilenetv2_cityscapes_channels-last_fold_dtype_float16_compile"
+    spelled = "mobilenetv2_cityscapes_channels-last_fold_dtype_float16_compile_cuda-graph"
     assert last.file == f"mobilenetv2_stats_s_2/modes/{spelled}" and last.options.warmup == 25
-    flags = "--channels-last --fold --dtype float16 --compile --s 2"
+    flags = "--channels-last --fold --dtype float16 --compile --cuda-graph --s 2"
     assert last.command.name == f"timer.py --i cityscapes {flags}"
     broken = run(ROOT / "stats.sh", env=echo | {"STAND_IN_CUDA": "PyTorch does not fit"})
     assert (broken.returncode, broken.stderr) == (1, "stats.sh: PyTorch does not fit\n")

@@ -45,10 +45,10 @@ def _check_same_run(file: Path, record: Record, first: Record, target: str) -> N
 
 
 def _comparable(record: Record) -> dict[str, object]:
-    """The conditions and rounds that the records of one measurement share. (A command that is in
-    several groups of a round has more passes.)"""
+    """The conditions and rounds that the records of one measurement share. (On a GPU passes that
+    take longer are fewer; and a command that is in several groups of a round has more.)"""
     fields = {"runs": record.rounds} | record.conditions
-    return {name: fields[name] for name in fields.keys() - {"passes"}}
+    return {name: fields[name] for name in fields.keys() - {"iterations", "passes"}}
 
 
 def load_modes() -> list[list[StoredModes]]:
