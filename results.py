@@ -58,6 +58,7 @@ def main() -> None:
         loading.load_times(),
         loading.load_modes(),
         stored_memory.load_memory(),
+        loading.load_scaling(),
         tools.load(tools.Trial, tools.TRIALS),
         tools.load(tools.Simulated, tools.LOOKS),
         tools.load(tools.PassesTried, tools.PASSES),

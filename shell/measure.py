@@ -233,17 +233,15 @@ def show_stored(planned: Sequence[Planned], results: Path) -> None:
 
 def summary_of(planned: Sequence[Planned], results: Path) -> str:
     """The summary of the results that a plan has left."""
-    from backbone.record import loading
     from backbone.report import summary
 
     whole = [each for each in planned if each.options.target == "model"]
     if whole[0].stale is None:
-        files = [results / f"{each.file}.json" for each in whole]
-        times = [loading.load_times_of(file.parent, file.name) for file in files]
-        return summary.format_times(times)
-    starts = dict.fromkeys(results / each.stale for each in whole)
-    modes = [loading.load_modes_of(start.parent, start.name) for start in starts]
-    return summary.format_modes(modes)
+        return summary.summarize_times([results / f"{each.file}.json" for each in whole])
+    starts = [*dict.fromkeys(results / each.stale for each in whole)]
+    if starts[0].parent.name == "scaling":
+        return summary.summarize_scaling(starts[0].parent)
+    return summary.summarize_modes(starts)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,22 @@ from pathlib import Path
 
 from backbone.command.errors import Failure
 from backbone.command.files import ROOT
+from backbone.command.options import STOCK
 from backbone.record import records
 from backbone.record.rows import Record
-from backbone.record.stored import StoredMode, StoredModes, StoredTimes, of_main_network
+from backbone.record.stored import (
+    StoredMode,
+    StoredModes,
+    StoredScaling,
+    StoredTimes,
+    of_main_network,
+)
 from backbone.record.titles import dataset_order, dataset_title, network_title, settings_of
 
 TARGET_FOLDERS = {"model": "", "block": "blocks", "layer": "layers"}
 TIMES = ("*_stats*", "cpu/*_stats*")
 MODES = tuple(f"{folder}/modes" for folder in TIMES)
+SCALING = tuple(f"{folder}/scaling" for folder in TIMES)
 
 
 def load_times() -> list[StoredTimes]:
@@ -87,6 +95,28 @@ def load_modes_of(folder: Path, start: str) -> StoredModes:
     return StoredModes(
         **_what_it_is_of(folder.parent, by_file), modes=sorted(loaded.values(), key=_order_of)
     )
+
+
+def load_scaling() -> list[StoredScaling]:
+    """What scaling.sh has stored, folder by folder."""
+    return [load_scaling_of(folder) for folder in folders_of(*SCALING)]
+
+
+def load_scaling_of(folder: Path) -> StoredScaling:
+    """The passes of a folder of scaling. Raises Failure if none is the stock pass on one image."""
+    loaded = {file: records.load(file) for file in records_in(folder)}
+    firsts = [
+        file for file, record in loaded.items() if record.mode == STOCK and _is_default(record)
+    ]
+    if not firsts:
+        raise Failure(f"{folder} has no record of a stock pass on one image; scaling.sh makes it")
+    first = min(firsts, key=lambda file: "_pascal_" not in file.name)
+    by_file = {first: loaded[first], **loaded}
+    return StoredScaling(**_what_it_is_of(folder.parent, by_file))
+
+
+def _is_default(record: Record) -> bool:
+    return record.conditions["batch_size"] == 1 and "threads_chosen" not in record.conditions
 
 
 def _order_of(mode: StoredMode) -> tuple[bool, bool, float]:

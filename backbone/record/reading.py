@@ -7,6 +7,7 @@ from backbone.command.errors import Failure
 # What makes the files of a folder, by the folder's path.
 MAKERS = {
     "/modes/": "modes.sh",
+    "/scaling/": "scaling.sh",
     "_stats": "stats.sh",
     "memory_reports": "mem_report.sh",
     "model_structures": "summary.sh",

@@ -149,6 +149,18 @@ class StoredModes(Stored):
         return next((mode for mode in self.modes if mode.is_kept), None)
 
 
+@dataclass(frozen=True)
+class StoredScaling(Stored):
+    """Whole passes of one network with batches, images and numbers of threads of several sizes,
+    stock and with memory kept. The first, which the fields of Stored are of, is a stock pass on one
+    image, with PyTorch's own number of threads."""
+
+    @property
+    def records(self) -> list[Record]:
+        """Those of all passes."""
+        return [*self.files.values()]
+
+
 def of_main_network(times: list[StoredTimes]) -> list[StoredTimes]:
     """MobileNet-V2's times."""
     return [stored for stored in times if stored.network == MAIN_NETWORK]

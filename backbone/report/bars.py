@@ -15,12 +15,12 @@ class Bar:
     place: float
     value: Interval
 
-    @property
-    def reach(self) -> tuple[float, float]:
-        """How far the interval reaches below and above the mean."""
-        if self.value.low is None:
-            return 0, 0
-        return self.value.mean - self.value.low, self.value.high - self.value.mean
+
+def reach_of(value: Interval) -> tuple[float, float]:
+    """How far an interval reaches below and above its mean."""
+    if value.low is None:
+        return 0, 0
+    return value.mean - value.low, value.high - value.mean
 
 
 def draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> None:
@@ -28,7 +28,7 @@ def draw_bars(draw: Callable, error_axis: str, groups: dict[str, list[Bar]]) -> 
     width = 0.8 / max(1, len(groups))
     for index, (label, bars) in enumerate(groups.items()):
         shift = (index + 0.5) * width - 0.4
-        below, above = zip(*(bar.reach for bar in bars), strict=True)
+        below, above = zip(*(reach_of(bar.value) for bar in bars), strict=True)
         draw(
             [bar.place + shift for bar in bars],
             [bar.value.mean for bar in bars],

@@ -20,6 +20,7 @@ from backbone.report.panels import (
     draw_roofline,
 )
 from backbone.report.parts import split_passes
+from backbone.report.scaling_panels import AXES, draw_scaling
 from backbone.report.tables import Results
 
 
@@ -93,6 +94,13 @@ def network_pictures(results: Results) -> Iterator[Picture]:
         panels = [alike for times in inputs for alike in _by_device(times)]
         draw = partial(_draw, draw_networks, panels, 3.6)
         yield Picture("networks.svg", "Time that a billion MACs take in each network", draw)
+
+
+def scaling_pictures(results: Results) -> Iterator[Picture]:
+    """The time of an image over images, pixels and threads."""
+    if results.scaling:
+        draw = partial(_draw, draw_scaling, results.scaling, 3.4, widths=(1,) * AXES)
+        yield Picture("scaling.svg", "Time of an image over images, pixels and threads", draw)
 
 
 def _by_dataset(times: list[StoredTimes]) -> dict[str, list[StoredTimes]]:

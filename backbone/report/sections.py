@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from backbone.report import figures, mode_orders, tables
 from backbone.report.figures import Picture
+from backbone.report.scaling import scaling_blocks
 from backbone.report.tables import Results
 
 HEAD = """\
@@ -166,6 +167,16 @@ own networks stand here as well, as `NAME (own)`.""",
 How long a billion multiply-accumulates take in each network, the network with the fewest MACs at
 the top: were time a matter of MACs alone, all bars of a colour would be of one length.""",
         pictures=figures.network_pictures,
+    ),
+    Section(
+        "Scaling",
+        """\
+The time of an image, stock and with memory kept, over the number of images in a batch, the size of
+an image, and the number of threads; what is not varied is one image of VOC size and PyTorch's own
+number of threads. The axes are logarithmic; on the dotted line time is in proportion. Page faults
+are those of the stock pass.""",
+        blocks=lambda results: scaling_blocks(results.scaling),
+        pictures=figures.scaling_pictures,
     ),
     Section(
         "Memory",

@@ -1,8 +1,10 @@
 """What a wrapper prints at its end: the answer in short, at most 90 columns wide."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from textwrap import wrap
 
+from backbone.record import loading
 from backbone.record.names import name_row
 from backbone.record.remarks import is_bound_by_launches
 from backbone.record.rows import Record, Row
@@ -16,6 +18,7 @@ from backbone.report.numbers import (
     show_range_of_counts,
 )
 from backbone.report.parts import Parts, parts_of_operations, with_memory_kept
+from backbone.report.scaling import format_scaling
 from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 COLUMNS = 90
@@ -25,6 +28,21 @@ LEAST_RATIO = 1.05
 LEAST_FAULTS = 100
 SLOWEST = 3  # stages, and operations, that are listed
 FASTEST = 5  # modes that are listed
+
+
+def summarize_times(files: Sequence[Path]) -> str:
+    """The times of records of whole passes, and of the stages and operations stored with them."""
+    return format_times([loading.load_times_of(file.parent, file.name) for file in files])
+
+
+def summarize_modes(starts: Sequence[Path]) -> str:
+    """The modes of inputs, by what the paths of each one's records begin with."""
+    return format_modes([loading.load_modes_of(start.parent, start.name) for start in starts])
+
+
+def summarize_scaling(folder: Path) -> str:
+    """What a folder of scaling holds."""
+    return format_scaling(loading.load_scaling_of(folder))
 
 
 def format_times(all_times: Sequence[StoredTimes]) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from backbone.record import stored
 from backbone.record.rows import Record
-from backbone.record.stored import StoredModes, StoredTimes
+from backbone.record.stored import StoredModes, StoredScaling, StoredTimes
 from backbone.record.stored_memory import StoredMemory
 from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.tools import PassesTried, Simulated, Trial
@@ -24,12 +24,13 @@ from backbone.statistics.ratios import cut_over_uncut, mean_of_rounds
 
 @dataclass(frozen=True)
 class Results:
-    """All that is stored: times, modes (of each network and setting those of all inputs), and
-    memory; and what the programs in tools/ store."""
+    """All that is stored: times, modes (of each network and setting those of all inputs), memory
+    and scaling; and what the programs in tools/ store."""
 
     times: list[StoredTimes]
     modes: list[list[StoredModes]] = field(default_factory=list)
     memory: list[StoredMemory] = field(default_factory=list)
+    scaling: list[StoredScaling] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     simulated: list[Simulated] = field(default_factory=list)
     passes: list[PassesTried] = field(default_factory=list)

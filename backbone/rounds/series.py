@@ -25,7 +25,9 @@ def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
             modes=[
                 entry.command
                 for entry in alike
-                if entry.options.target == "model" and not is_stock(entry)
+                if entry.options.target == "model"
+                and not is_stock(entry)
+                and entry.workload == alike[0].workload
             ],
             stock=StockPass(alike[0].workload, alike[0].device, alike[0].options.threads),
         )

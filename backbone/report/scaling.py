@@ -1,0 +1,188 @@
+"""How the time of a pass scales with the batch size, the image size, and the threads."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from backbone.record.rows import Record
+from backbone.record.stored import StoredScaling
+from backbone.record.titles import count
+from backbone.report.markdown import format_table
+from backbone.report.numbers import show, show_interval, show_mean
+from backbone.statistics.intervals import Interval
+from backbone.statistics.looks import SAME, judge
+from backbone.statistics.ratios import mean_of_rounds, speed_up
+
+FEW_FAULTS = 100  # of a pass, which no faults at all have too
+
+
+@dataclass(frozen=True)
+class Point:
+    """Passes of one size: x, the number that varies; label, what it is in a table; the records of
+    stock and, on a CPU, of memory kept."""
+
+    x: int
+    label: str
+    stock: Record
+    kept: Record | None
+
+    @property
+    def faults(self) -> float | None:
+        """Page faults of a stock pass for each image; None on a GPU."""
+        faults = self.stock.whole.median_faults
+        return None if faults is None else faults / self.stock.images_per_pass
+
+    @property
+    def kept_speed_up(self) -> Interval | None:
+        """How many times as fast the pass is with memory kept."""
+        return None if self.kept is None else speed_up(self.kept, self.stock, self.stock)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Points that differ in one number alone. noun: of what; slope: on logarithmic axes, of the
+    time of an image if it were in proportion."""
+
+    noun: str
+    axis: str
+    slope: int
+    points: list[Point]
+
+
+def ms_per_image(record: Record) -> Interval:
+    """Milliseconds of a pass for each of its images."""
+    return mean_of_rounds(record).divided_by(record.images_per_pass)
+
+
+def panels_of(scaling: StoredScaling) -> list[Panel]:
+    """Its batch sizes, image sizes and threads, each if there are several."""
+    first = scaling.records[0]
+
+    def points(x_of: Callable[[Record], int], label_of: Callable[[Record], str]) -> list[Point]:
+        """Those that differ from the first in this number alone, the smallest first."""
+        alike = [r for r in scaling.records if _others_of(r, x_of) == _others_of(first, x_of)]
+        stock = {x_of(r): r for r in alike if not r.mode.keep_memory}
+        kept = {x_of(r): r for r in alike if r.mode.keep_memory}
+        return [Point(x, label_of(stock[x]), stock[x], kept.get(x)) for x in sorted(stock)]
+
+    panels = [
+        Panel("images", "images in a batch", 0, points(_images_of, lambda r: str(_images_of(r)))),
+        Panel("size", "pixels of an image", 1, points(_pixels_of, _size_of)),
+        Panel("threads", "threads", -1, points(_threads_of, lambda r: str(_threads_of(r)))),
+    ]
+    return [panel for panel in panels if len(panel.points) > 1]
+
+
+def _images_of(record: Record) -> int:
+    return record.images_per_pass
+
+
+def _pixels_of(record: Record) -> int:
+    height, width = record.whole.input_shape[-2:]
+    return height * width
+
+
+def _size_of(record: Record) -> str:
+    return "{} x {}".format(*record.whole.input_shape[-2:])
+
+
+def _threads_of(record: Record) -> int:
+    return record.conditions.get("threads", 0)
+
+
+def _others_of(record: Record, x_of: Callable[[Record], int]) -> list[int]:
+    """The numbers of a record but for one."""
+    return [of(record) for of in (_images_of, _pixels_of, _threads_of) if of is not x_of]
+
+
+def scaling_blocks(all_scaling: Sequence[StoredScaling]) -> list[str]:
+    """For each network and device, a table and a sentence for each number that varies."""
+    blocks = []
+    for scaling in all_scaling:
+        blocks.append(f"{scaling.network}, {scaling.configuration}:")
+        for panel in panels_of(scaling):
+            blocks.append(format_table(point_cells(panel, point) for point in panel.points))
+            blocks.append(word_panel(panel))
+    return blocks
+
+
+def point_cells(panel: Panel, point: Point) -> dict[str, str]:
+    """What a table says of a point."""
+    ratio = point.kept_speed_up
+    kept = None if point.kept is None else ms_per_image(point.kept)
+    return {
+        panel.noun.capitalize(): point.label,
+        "Stock (ms per image)": show_interval(ms_per_image(point.stock)),
+        "Memory kept (ms per image)": "-" if kept is None else show_interval(kept),
+        "Memory kept, times as fast": "-" if ratio is None else show_interval(ratio),
+        "Page faults per image": show("{:,.0f}", point.faults),
+    }
+
+
+def word_panel(panel: Panel) -> str:
+    """A panel in a sentence."""
+    if panel.noun == "size":
+        return _word_sizes(panel.points)
+    least, other = panel.points[0], panel.points[1 if panel.noun == "threads" else -1]
+    words = _word_ratio(speed_up(other.stock, least.stock, least.stock))
+    kept = None
+    if least.kept is not None and other.kept is not None:
+        kept = speed_up(other.kept, least.kept, least.stock)
+    with_kept = "" if kept is None else f"; with memory kept, {_word_ratio(kept)}"
+    if panel.noun == "threads":
+        return (
+            f"{other.label} threads are {words} as fast as {count(least.x, 'thread')}{with_kept}."
+        )
+    return (
+        f"A batch of {other.label} gives {words} as many images per second as one image{with_kept}."
+    )
+
+
+def _word_ratio(ratio: Interval | None) -> str:
+    return "an unknown number of times" if ratio is None else f"{show_interval(ratio)} times"
+
+
+def _word_sizes(points: list[Point]) -> str:
+    """At which size page faults set in, and from which on keeping memory helps for certain."""
+    sentences = []
+    faulting = [point for point in points if (point.faults or 0) > FEW_FAULTS]
+    if faulting and faulting[0].faults is not None:
+        first = faulting[0]
+        sentences.append(f"Page faults set in at {first.label}: {first.faults:,.0f} per image.")
+    helped: list[Point] = []
+    for point in reversed(points):
+        ratio = point.kept_speed_up
+        if ratio is None or judge(ratio, SAME) != "faster":
+            break
+        helped.insert(0, point)
+    if helped:
+        where = f"from {helped[0].label} on" if helped != points else "at all sizes"
+        ends = [show_mean(point.kept_speed_up) for point in dict.fromkeys((helped[0], helped[-1]))]
+        sentences.append(f"Keeping memory helps {where}: {' to '.join(ends)} times as fast.")
+    elif points[0].kept is not None:
+        sentences.append("Keeping memory helps at no size for certain.")
+    return " ".join(sentences) or _word_ends(points)
+
+
+def _word_ends(points: list[Point]) -> str:
+    """How much longer the largest image takes for its pixels than the smallest."""
+    least, most = points[0], points[-1]
+    times = ms_per_image(most.stock).mean / ms_per_image(least.stock).mean
+    pixels = f"{most.x / least.x:.1f} times the pixels of {least.label}"
+    return f"{most.label} has {pixels}, and takes {times:.1f} times as long."
+
+
+def format_scaling(scaling: StoredScaling) -> str:
+    """What scaling.sh prints at its end, at most 90 columns wide."""
+    lines = [f"{scaling.network}, {scaling.configuration}: ms per image, {_rounds_of(scaling)}"]
+    for panel in panels_of(scaling):
+        lines += ["", f"  {panel.noun:<12} {'stock':>22} {'memory kept':>22} {'times as fast':>20}"]
+        for point in panel.points:
+            cells = list(point_cells(panel, point).values())
+            lines.append(f"  {cells[0]:<12} {cells[1]:>22} {cells[2]:>22} {cells[3]:>20}")
+        lines += wrap(word_panel(panel), 90, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines) + "\n"
+
+
+def _rounds_of(scaling: StoredScaling) -> str:
+    return count(len(scaling.records[0].rounds), "round")

@@ -1,0 +1,42 @@
+#!/bin/sh
+# The whole pass, stock and with memory kept, over batch sizes and threads at VOC size and over image
+# sizes, by rounds -> mobilenetv2_stats/scaling/ on a CUDA GPU (there memory is always kept, and
+# threads do not matter), else cpu/mobilenetv2_stats/scaling/. Arguments are the timer's.
+wrapper=scaling.sh root=$(dirname -- "$0")
+[ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
+export ROUNDS="${ROUNDS:-5}"
+[ -n "${INPUTS-}" ] || INPUTS='224x224 256x512 pascal 512x1024 768x1536 cityscapes'
+. "$root/shell/start.sh" || exit
+
+# point INPUT FLAG...: a pass with these flags, stock and with memory kept.
+point() {
+  input=$1
+  shift
+  for kept in '' --keep-memory; do
+    [ -z "$kept" ] || [ "$script" = cpu/timer.py ] || continue
+    flags=$(echo "$@" $kept)
+    printf '%s\n' "$script --i $input $flags $warmup -> scaling/${flags:-stock}"
+  done
+}
+# threads: powers of two below the number of processors, which PyTorch has a thread for each of.
+threads() {
+  all=$("$python" -c 'import torch; print(torch.get_num_threads())') number=1
+  while [ "$number" -lt "$all" ]; do
+    echo "$number"
+    number=$((2 * number))
+  done
+}
+if has_cuda "measuring the CPU"; then
+  script=timer.py warmup='' batches='2 4 8 16 32 64'
+else
+  script=cpu/timer.py warmup='--warmup 1' batches='2 4 8'
+fi
+plan() {
+  for input in $inputs; do
+    point "$input"
+    [ "$input" = pascal ] || continue
+    for batch in $batches; do point pascal --s "$batch"; done
+    [ "$script" = timer.py ] || for number in $(threads); do point pascal --threads "$number"; done
+  done
+}
+exec "$python" "$root/shell/measure.py" "$wrapper" "$(plan)" "$@"
