@@ -14,13 +14,14 @@ point() {
   shift
   for kept in '' --keep-memory; do
     [ -z "$kept" ] || [ "$script" = cpu/timer.py ] || continue
-    flags=$(echo "$@" $kept)
+    flags="$*"
+    [ -z "$kept" ] || flags="${flags:+$flags }$kept"
     printf '%s\n' "$script --i $input $flags $warmup -> scaling/${flags:-stock}"
   done
 }
 # threads: powers of two below the number of processors, which PyTorch has a thread for each of.
 threads() {
-  all=$("$python" -c 'import torch; print(torch.get_num_threads())') number=1
+  all=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) number=1
   while [ "$number" -lt "$all" ]; do
     echo "$number"
     number=$((2 * number))

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 from project import ROOT  # noqa: F401, the project is on the path from here on
-from wrappers import checkout, nothing_left_running, stand_in  # noqa: F401
+from wrappers import checkout, echo, nothing_left_running, stand_in  # noqa: F401
 
 from backbone.command.errors import Failure
 from backbone.rounds import locks

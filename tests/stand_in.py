@@ -54,7 +54,11 @@ def main(parser, device):
     metadata = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     metadata |= dict.fromkeys(mode.switched_on, "True")
     metadata |= {"level": "model", "type": "MobileNetV2", "name": "MobileNetV2", "unit": "second"}
-    metadata |= {"input_shape": "[1, 3, 64, 96]", "network": "MobileNetV2", "device": "a stand-in"}
+    metadata |= {
+        "input_shape": json.dumps(workload.input_shape),
+        "network": "MobileNetV2",
+        "device": "a stand-in",
+    }
     metadata |= {"dataset": workload.dataset, "batch_size": workload.batch_size}
     metadata |= {"target": options.target, "warmup": options.warmup, "iterations": len(values)}
     metadata |= {"dtype": mode.dtype, "runtime": mode.runtime}

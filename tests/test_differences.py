@@ -1,11 +1,13 @@
 """compare.py by stage and operation, and its parameter lists."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from project import ENVIRONMENT, ROOT, python, script
 
+import compare as compare_script
 from backbone.command.errors import Failure
 from backbone.command.parameter_lists import expand
 from backbone.record.names import number_rows
@@ -13,6 +15,7 @@ from backbone.record.rows import Cost, Kernels, Record, Row
 from backbone.report.comparison import compare, format_comparison
 from backbone.report.difference_text import format_differences
 from backbone.report.differences import find_differences
+from backbone.rounds.commands import Command
 
 ROUNDS = 3
 
@@ -157,35 +160,22 @@ def test_many_commands_are_announced():
 
 
 NETS = """
-import torch
 from torch import nn
 
-class Net(nn.Sequential):
-    kept = None
+def narrow():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1))
 
-    def forward(self, x):
-        if self.kept is None and self.caches:
-            self.kept = torch.ones_like(x[:, :1, :1, :1])
-        return super().forward(x) * (self.kept if self.caches else 1)
-
-def net(width, caches=False):
-    network = Net(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Conv2d(width, 4, 1))
-    network.caches = caches
-    return network
-
-def narrow(): return net(4)
-def wide(): return net(32)
-def caching(): return net(4, caches=True)
+def wide():
+    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 4, 1))
 """
-QUICK = ("compare.py", "--rounds", "2", "--iterations", "3", "--warmup", "1")
 
 
 def test_table_of_operations_and_its_json(tmp_path):
     nets, file = tmp_path / "nets.py", tmp_path / "d.json"
     nets.write_text(NETS)
-    lists = ("-L", "net", "narrow,wide")
+    quick = ("--rounds", "2", "--iterations", "3", "--warmup", "1", "-L", "net", "narrow,wide")
     command = f"cpu/timer.py --i 64x96 --target layer --model {nets}:{{net}}"
-    result = python(*QUICK, *lists, "--json", file, command)
+    result = python("compare.py", *quick, "--json", file, command)
     assert (result.returncode, result.stderr) == (0, "")
     assert "\nBy operation, over 2 rounds; intervals hold " in result.stdout
     one, two = json.loads(file.read_text())
@@ -196,21 +186,33 @@ def test_table_of_operations_and_its_json(tmp_path):
     assert difference == pytest.approx(second - first)
 
 
-def test_passes_that_cannot_be_cut_are_compared_whole(tmp_path):
-    nets = tmp_path / "nets.py"
-    nets.write_text(NETS)
-    timer = f"cpu/timer.py --i 64x96 --model {nets}"
-    result = python(*QUICK, f"{timer}:narrow --target layer", f"{timer}:caching --w no")
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("compare.py: no stages or operations, whole passes instead: ")
-    assert "caching cannot be cut into operations faithfully (" in line
-    assert result.returncode == 0 and " times as fast (" in result.stdout
-    assert "By operation" not in result.stdout
+CUT = [Command(name, ["x.py", *flags.split()]) for name, flags in (("a", "--w no"), ("b", ""))]
 
 
-def test_different_targets_have_no_table():
-    timer = "cpu/timer.py --i 64x96 --target"
-    result = python(*QUICK, f"{timer} layer", f"{timer} block")
-    assert result.returncode == 0 and " times as fast (" in result.stdout
+def test_passes_that_cannot_be_cut_are_compared_whole(monkeypatch, capsys):
+    why = "exit status 1: cpu/timer.py: Net cannot be cut into operations faithfully (...)"
+    outcomes = iter([Mock(failures={CUT[0]: why}), "whole passes"])
+    ran = []
+
+    def run_rounds(commands, arguments, lock):
+        ran.append([command.words for command in commands])
+        return next(outcomes)
+
+    monkeypatch.setattr(compare_script, "run_rounds", run_rounds)
+    commands, outcome = compare_script.measure(CUT, Mock(), 3)
+    assert outcome == "whole passes" and [each.name for each in commands] == ["a", "b"]
+    assert ran[1] == [["x.py", "--w", "no", "--w", "yes"], ["x.py", "--target", "model"]]
+    said = "no stages or operations, whole passes instead: exit status 1: cpu/timer.py: Net cannot"
+    assert said in capsys.readouterr().err
+
+
+def test_different_targets_have_no_table(capsys):
+    targets = [record({"conv1": [1, 2, 3]}, target=target) for target in ("layer", "block")]
+    assert compare_script.differences_of(CUT, targets) == {}
     said = "no table of differences: one command has --target layer, the other --target block\n"
-    assert result.stderr == f"compare.py: {said}"
+    assert capsys.readouterr().err.endswith(said)
+    model = record({"conv1": [1, 2, 3]}, target="model")
+    assert compare_script.differences_of(CUT, [model, model]) == {}
+    assert capsys.readouterr().err == ""
+    same = [record({"conv1": [1, 2, 3]}) for _ in CUT]
+    assert [*compare_script.differences_of(CUT, same)] == ["b"]

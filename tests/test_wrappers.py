@@ -16,14 +16,12 @@ from pathlib import Path
 
 import pytest
 from project import ENVIRONMENT, ROOT, script
-from wrappers import RESULTS, files_in, run, start, wait_for
+from wrappers import NO_CUDA, RESULTS, files_in, run, start, wait_for
 
 from backbone.record import records
 from backbone.rounds import plan
 from backbone.rounds.questions import Question
 from backbone.rounds.series import make_series
-
-NO_CUDA = "no CUDA device here (a stand-in)"
 
 
 def test_results_of_the_real_scripts_are_stored_whole(checkout, tmp_path):
@@ -43,16 +41,6 @@ def test_results_of_the_real_scripts_are_stored_whole(checkout, tmp_path):
     assert re.search(r"\n  memory kept  [\d.]+ ms, [\d.]+ times as fast\n", result.stdout)
     assert re.search(r"  slowest operations.*(\n.* \d+ %  [a-z ]+ \d+ %){3}\n", result.stdout)
     assert "\nStored in cpu/mobilenetv2_stats, cpu/mobilenetv2_stats_keep-memory\n" in result.stdout
-
-
-@pytest.fixture
-def echo(tmp_path):
-    """The environment with a $PYTHON that prints its folder, and what the driver is to do."""
-    file = tmp_path / "a python"
-    prints = 'case $1 in */check.py) echo "$STAND_IN_CUDA" ;; *) pwd; printf "%s\\n" "$@" ;; esac'
-    file.write_text(f"#!/bin/sh\n{prints}\n")
-    file.chmod(0o755)
-    return {**ENVIRONMENT, "PYTHON": str(file), "STAND_IN_CUDA": NO_CUDA}
 
 
 def read_plan(wrapper, env):

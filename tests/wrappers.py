@@ -20,6 +20,7 @@ if __name__ == "__main__":
     import os, tqdm
     print(os.environ.get("STAND_IN_CUDA", "no CUDA device here (a stand-in)"))
 """
+NO_CUDA = "no CUDA device here (a stand-in)"
 MEM = """
 def main():
     from backbone.measure import script
@@ -51,6 +52,16 @@ def stand_in(checkout: Path, tmp_path: Path) -> dict[str, str]:
         reference.write("\n\ndef compute_reference(*_):\n    return None\n")
     patch(checkout / "mem.py", "if __name__", MEM)
     return {**ENVIRONMENT, "ROUNDS": "1", "STAND_IN_LOG": str(tmp_path / "log")}
+
+
+@pytest.fixture
+def echo(tmp_path):
+    """The environment with a $PYTHON that prints its folder, and what the driver is to do."""
+    file = tmp_path / "a python"
+    prints = 'case $1 in */check.py) echo "$STAND_IN_CUDA" ;; *) pwd; printf "%s\\n" "$@" ;; esac'
+    file.write_text(f"#!/bin/sh\n{prints}\n")
+    file.chmod(0o755)
+    return {**ENVIRONMENT, "PYTHON": str(file), "STAND_IN_CUDA": NO_CUDA}
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from backbone.report.differences import Difference, Differences, together
 
 LISTED = 10  # rows, unless all are asked for
 HEAD = ("first", "second", "second - first (ms)", "share", "page faults", "reorders (ms)")
-WIDTHS = (9, 9, 27, 7, 19, 17)
+WIDTHS = (9, 9, 32, 8, 19, 17)
 
 
 def format_differences(found: Differences, lists_all: bool) -> str:

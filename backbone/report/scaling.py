@@ -157,8 +157,9 @@ def _word_sizes(points: list[Point]) -> str:
         helped.insert(0, point)
     if helped:
         where = f"from {helped[0].label} on" if helped != points else "at all sizes"
-        ends = [show_mean(point.kept_speed_up) for point in dict.fromkeys((helped[0], helped[-1]))]
-        sentences.append(f"Keeping memory helps {where}: {' to '.join(ends)} times as fast.")
+        ratios = [show_mean(point.kept_speed_up) for point in (helped[0], helped[-1])]
+        ends = " to ".join(dict.fromkeys(ratios))
+        sentences.append(f"Keeping memory helps {where}: {ends} times as fast.")
     elif points[0].kept is not None:
         sentences.append("Keeping memory helps at no size for certain.")
     return " ".join(sentences) or _word_ends(points)
