@@ -1,7 +1,7 @@
 """The picture of scaling: the time of an image over images, pixels and threads."""
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from backbone.record.stored import StoredScaling
 from backbone.report.bars import reach_of
@@ -37,7 +37,11 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         axes.plot(xs, ideal, ":", color="grey", linewidth=1)
     axes.plot([], [], ":", color="grey", linewidth=1, label="in proportion")
     axes.set(xscale="log", yscale="log", xlabel=panel.axis)
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xticks(xs, [point.label for point in panel.points], rotation=60, fontsize=7)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+    rotation = 60 if panel.noun == "size" else 0
+    axes.set_xticks(xs, [point.label for point in panel.points], rotation=rotation, fontsize=7)
     axes.grid(alpha=0.4)
     axes.legend(fontsize=7)
