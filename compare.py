@@ -17,11 +17,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backbone.command import ending, files, flag_types
-from backbone.command.errors import CANNOT_BE_CUT, Failure
+from backbone.command.errors import Failure
 from backbone.command.interrupts import interrupts_raised
 from backbone.command.parameter_lists import expand
 from backbone.rounds import locks
 from backbone.rounds.commands import Command, read_command
+from backbone.rounds.uncut import Uncut, as_whole, check_cuts, is_cut
 from backbone.statistics.looks import SAME, StopRule
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 OWN_FLAGS = ("--iterations", "--warmup", "--turns", "--json")
 CPU_WARMUP = 2  # passes; a GPU's timer has its own default
-CUTS = re.compile(r"--target[ =](block|layer)|--w[ =](no|False)")
 CUT_LEAST = 12  # rounds before a first look, since intervals of many rows are wide
 MANY = 20  # commands, from which on a line says how long they take
 PROCESS_SECONDS = 5  # of a process, about, beside its passes
@@ -65,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
             "--iterations",
             flag_types.positive,
             None,
-            "timed passes of each process; default: 60, or 2 long ones",
+            "timed passes of each process; default: 60, or 2 long ones; on a GPU 300 or more",
         ),
         ("--warmup", flag_types.whole_number, None, "passes before them; default: 2, on a GPU 25"),
         ("--seed", flag_types.whole_number, None, "of the random order of turns"),
@@ -108,6 +108,7 @@ def main() -> None:
     if len(commands) > MANY:
         minutes = len(commands) * PROCESS_SECONDS / 60
         ending.say(f"{len(commands)} commands: a round takes {minutes:.0f} minutes or more")
+    from backbone.record.remarks import remarks_on
     from backbone.report import comparison
     from backbone.report.difference_text import format_differences
 
@@ -119,15 +120,18 @@ def main() -> None:
     joined = [outcome.record_of(command) for command in ended]
     compared = comparison.compare([command.name for command in ended], joined, arguments.same)
     print(comparison.format_comparison(compared, arguments.same), end="")
+    for command, record in zip(ended, joined, strict=True):
+        for remark in remarks_on(record):
+            ending.say(f"{command.name}: {remark}")
     differences = differences_of(ended, joined)
-    for name, found in differences.items():
-        of_it = f"\n{name}\n" if len(differences) > 1 else "\n"
-        print(f"{of_it}{format_differences(found, arguments.all)}", end="")
+    for command, found in differences.items():
+        title = f"\n{command.name}\n" if len(ended) > 2 else "\n"
+        print(f"{title}{format_differences(found, arguments.all)}", end="")
     if arguments.json is not None:
-        all_fields = [each.fields for each in compared]
-        for fields in all_fields:
-            if fields["command"] in differences:
-                fields["rows"] = differences[fields["command"]].fields
+        all_fields = [
+            one.fields | ({"rows": differences[command].fields} if command in differences else {})
+            for command, one in zip(ended, compared, strict=True)
+        ]
         files.write_whole(arguments.json, json.dumps(all_fields, indent=1) + "\n")
     if outcome.failures:
         raise Failure(outcome.failed)
@@ -157,48 +161,43 @@ def make_command(text: str, arguments: argparse.Namespace) -> Command:
 def measure(
     commands: list[Command], arguments: argparse.Namespace, lock: int
 ) -> "tuple[list[Command], schedule.Outcome]":
-    """The commands that were run, and what their rounds gave: their whole passes if one of them
+    """The commands that were run, and what their rounds gave: of whole passes, if one of them
     cannot be cut into stages or operations. lock: an open file that the processes keep open."""
-    outcome = run_rounds(commands, arguments, lock)
-    uncut = [reason for reason in outcome.failures.values() if CANNOT_BE_CUT in reason]
-    if not uncut:
-        return commands, outcome
-    ending.say(f"no stages or operations, whole passes instead: {uncut[0]}")
-    whole = [
-        replace(command, words=[*command.words, *as_whole(command.words)]) for command in commands
-    ]
-    return whole, run_rounds(whole, arguments, lock)
-
-
-def as_whole(words: Sequence[str]) -> list[str]:
-    """Flags that make a timer's other flags ask for the whole pass."""
-    is_old = any(word.partition("=")[0] == "--w" for word in words)
-    return ["--w", "yes"] if is_old else ["--target", "model"]
+    try:
+        least = CUT_LEAST if any(map(is_cut, commands)) else 1
+        outcome = run_rounds(commands, arguments, lock, least)
+        check_cuts(outcome.failures.values())
+    except Uncut as uncut:
+        ending.say(f"no stages or operations, whole passes instead: {uncut}")
+        commands = [*map(as_whole, commands)]
+        outcome = run_rounds(commands, arguments, lock, least=1)
+    return commands, outcome
 
 
 def differences_of(
     commands: Sequence[Command], joined: "Sequence[Record]"
-) -> "dict[str, Differences]":
-    """Of each other command, by its name, the stages or operations in which it differs from the
-    first; without commands that have none in common, which a line on stderr says."""
+) -> "dict[Command, Differences]":
+    """The stages or operations in which commands differ from the first, of those that have the same
+    as it; a line on stderr names what another lacks."""
     from backbone.report.differences import NOUNS, find_differences
 
     found = {}
-    if not any(record.conditions["target"] in NOUNS for record in joined):
-        return found
-    for command, record in list(zip(commands, joined, strict=True))[1:]:
-        try:
-            found[command.name] = find_differences(joined[0], record)
-        except Failure as failure:
-            ending.say(f"no table of differences: {failure}")
+    first, *others = joined
+    for command, record in zip(commands[1:], others, strict=True):
+        if NOUNS.keys() & {first.conditions["target"], record.conditions["target"]}:
+            try:
+                found[command] = find_differences(first, record)
+            except Failure as failure:
+                ending.say(f"{command.name}: no table of differences: {failure}")
     return found
 
 
 def run_rounds(
-    commands: Sequence[Command], arguments: argparse.Namespace, lock: int
+    commands: Sequence[Command], arguments: argparse.Namespace, lock: int, least: int
 ) -> "schedule.Outcome":
     """Run rounds until every verdict is known, or as many as the user asks for, with a bar on a
-    terminal. lock: an open file that the processes keep open."""
+    terminal. lock: an open file that the processes keep open. least: the first round that may be
+    the last. Raises Uncut."""
     from backbone.rounds import schedule
     from backbone.rounds.caches import empty_caches
     from backbone.rounds.progress import Progress
@@ -207,11 +206,14 @@ def run_rounds(
     rule = StopRule(arguments.rounds)
     seed = random.randrange(10**9) if arguments.seed is None else arguments.seed
     questions = questions_about(commands, arguments)
-    is_cut = any(CUTS.search(" ".join(command.words)) for command in commands)
-    least = CUT_LEAST if is_cut else 1
     series = [Series("comparison", commands, questions, least, passes=arguments.iterations)]
     with empty_caches() as variables, Progress(["comparison"], rule, lines=False) as progress:
-        return schedule.run_rounds(series, rule, seed, progress, locks=(lock,), variables=variables)
+        return schedule.run_rounds(
+            *(series, rule, seed, progress),
+            keep=lambda ended: check_cuts(ended.failures.values()),
+            locks=(lock,),
+            variables=variables,
+        )
 
 
 def questions_about(commands: Sequence[Command], arguments: argparse.Namespace) -> list["Question"]:

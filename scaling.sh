@@ -1,7 +1,7 @@
 #!/bin/sh
 # The whole pass, stock and with memory kept, over batch sizes and threads at VOC size and over image
-# sizes, by rounds -> mobilenetv2_stats/scaling/ on a CUDA GPU (there memory is always kept, and
-# threads do not matter), else cpu/mobilenetv2_stats/scaling/. Arguments are the timer's.
+# sizes, by rounds (5, or ROUNDS) -> mobilenetv2_stats/scaling/ on a CUDA GPU (where memory is always
+# kept, and threads do not matter), else cpu/mobilenetv2_stats/scaling/. Arguments are the timer's.
 wrapper=scaling.sh root=$(dirname -- "$0")
 [ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 export ROUNDS="${ROUNDS:-5}"
@@ -12,14 +12,13 @@ export ROUNDS="${ROUNDS:-5}"
 point() {
   input=$1
   shift
-  for kept in '' --keep-memory; do
-    [ -z "$kept" ] || [ "$script" = cpu/timer.py ] || continue
+  for kept in '' $keeps; do
     flags="$*"
     [ -z "$kept" ] || flags="${flags:+$flags }$kept"
     printf '%s\n' "$script --i $input $flags $warmup -> scaling/${flags:-stock}"
   done
 }
-# threads: powers of two below the number of processors, which PyTorch has a thread for each of.
+# threads: powers of two below the number of processors.
 threads() {
   all=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) number=1
   while [ "$number" -lt "$all" ]; do
@@ -28,9 +27,10 @@ threads() {
   done
 }
 if has_cuda "measuring the CPU"; then
-  script=timer.py warmup='' batches='2 4 8 16 32 64'
+  script=timer.py warmup='' batches='2 4 8 16 32 64' keeps=''
 else
-  script=cpu/timer.py warmup='--warmup 1' batches='2 4 8'
+  script=cpu/timer.py warmup='--warmup 1' batches='2 4 8' keeps=''
+  ! can_keep_memory || keeps=--keep-memory
 fi
 plan() {
   for input in $inputs; do
@@ -40,4 +40,4 @@ plan() {
     [ "$script" = timer.py ] || for number in $(threads); do point pascal --threads "$number"; done
   done
 }
-exec "$python" "$root/shell/measure.py" "$wrapper" "$(plan)" "$@"
+exec "$python" "$root/shell/measure.py" --leave-out-failed "$wrapper" "$(plan)" "$@"

@@ -12,7 +12,7 @@ from backbone.command.options import TimerOptions
 from backbone.measure import script
 
 if TYPE_CHECKING:
-    from backbone.measure.driver import GpuState
+    from backbone.measure.nvidia_smi import GpuState
 
 CYCLES = 10**6  # of a first hold, by which its length is measured
 
@@ -61,9 +61,9 @@ class CudaClock:
         return not self.events[0].query()
 
     def query_state(self, keep_busy: Callable[[], object]) -> "GpuState | None":
-        """The GPU's state while it computes; see measure/driver.py."""
-        from backbone.measure.driver import query_state
+        """The GPU's state while it computes; see measure/nvidia_smi.py."""
         from backbone.measure.machine import gpu_id
+        from backbone.measure.nvidia_smi import query_state
 
         return query_state(gpu_id(), keep_busy)
 

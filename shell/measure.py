@@ -97,7 +97,7 @@ def run_rounds(
     that is needed. completed: what this process has just completed storing of these commands, if
     anything; under the same conditions it is not measured again."""
     from backbone.record import records
-    from backbone.record.remarks import remarks_on
+    from backbone.record.remarks import doubt_of_cut, remarks_on
     from backbone.record.text import format_rows
     from backbone.rounds import schedule, series
     from backbone.rounds.caches import empty_caches
@@ -137,8 +137,9 @@ def run_rounds(
             texts[f"{each.file}.json"] = records.dumps(record)
             texts[f"{each.file}.txt"] = format_rows(record.rows)
             ratio = cut_over_uncut(record)
-            limits = astuple(ratio) if ratio else ()
-            for remark in remarks_on(each.options.target, record, *limits):
+            if ratio and (doubt := doubt_of_cut(each.options.target, record, *astuple(ratio))):
+                ending.say(f"{each.command.name}: {doubt}")
+            for remark in remarks_on(record):
                 ending.say(f"{each.command.name}: {remark}")
     failed = [command.name for command in outcome.failures]
     pending.store(texts, stale_files(planned, pending.results) - texts.keys(), failed)

@@ -35,7 +35,7 @@ def record_of(tmp_path, *flags):
     file = tmp_path / "record.json"
     result = python("timer.py", *flags, "--iterations", "20", "--json", str(file), env=VISIBLE)
     record = records.load(file)
-    remarks = list(remarks_on("model", record))
+    remarks = list(remarks_on(record))
     assert (result.returncode, result.stderr.count("\n")) == (0, len(remarks)), result.stderr
     assert result.stdout == format_rows(record.rows)
     return record

@@ -74,7 +74,10 @@ def test_rows_are_matched_and_add_up():
         "4.000 7.000 +3.000 (-1.880 to +7.880) - 20 -> 4 1.000 -> - "
         "2 operations with no certain difference",
     ]
-    assert "over 3 rounds; intervals hold together at 95 % (Bonferroni)" in text
+    assert (
+        "By operation, ms per pass, 3 rounds; the rows' intervals hold together at 95 % (Bon"
+        in text
+    )
 
 
 def test_ten_rows_unless_all_are_asked_for():
@@ -115,6 +118,15 @@ def test_runs_are_paired_by_round_and_group():
         find_differences(first, record(times, places=[(7, 0), (8, 0), (9, 0)]))
     with pytest.raises(Failure, match="one command has --target layer, the other --target block"):
         find_differences(first, record(times, target="block"))
+
+
+def test_rows_are_of_an_image_if_batches_differ():
+    first, second = record(FIRST, faults=10), record(FIRST, batch=2, faults=10)
+    found = find_differences(first, second)
+    conv1 = next(row for row in found.rows if row.name == "Conv2d conv1")
+    assert (conv1.first.milliseconds, conv1.second.milliseconds) == pytest.approx((5, 2.5))
+    assert conv1.second.page_faults == 5 and found.unit == "ms per image"
+    assert find_differences(second, second).unit == "ms per pass"
 
 
 def test_speed_up_is_that_of_an_image():
@@ -177,7 +189,7 @@ def test_table_of_operations_and_its_json(tmp_path):
     command = f"cpu/timer.py --i 64x96 --target layer --model {nets}:{{net}}"
     result = python("compare.py", *quick, "--json", file, command)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "\nBy operation, over 2 rounds; intervals hold " in result.stdout
+    assert "\nBy operation, ms per pass, 2 rounds; the rows' intervals hold " in result.stdout
     one, two = json.loads(file.read_text())
     assert "rows" not in one and {row["name"] for row in two["rows"]} >= {"Conv2d 0", "ReLU 1"}
     sides = [[row[side]["milliseconds"] for row in two["rows"]] for side in ("first", "second")]
@@ -186,7 +198,7 @@ def test_table_of_operations_and_its_json(tmp_path):
     assert difference == pytest.approx(second - first)
 
 
-CUT = [Command(name, ["x.py", *flags.split()]) for name, flags in (("a", "--w no"), ("b", ""))]
+CUT = [Command(name, ["x.py", *flags]) for name, flags in (("a", ["--w", "no"]), ("b", []))]
 
 
 def test_passes_that_cannot_be_cut_are_compared_whole(monkeypatch, capsys):
@@ -194,14 +206,15 @@ def test_passes_that_cannot_be_cut_are_compared_whole(monkeypatch, capsys):
     outcomes = iter([Mock(failures={CUT[0]: why}), "whole passes"])
     ran = []
 
-    def run_rounds(commands, arguments, lock):
-        ran.append([command.words for command in commands])
+    def run_rounds(commands, arguments, lock, least):
+        ran.append((least, [command.words for command in commands]))
         return next(outcomes)
 
     monkeypatch.setattr(compare_script, "run_rounds", run_rounds)
     commands, outcome = compare_script.measure(CUT, Mock(), 3)
     assert outcome == "whole passes" and [each.name for each in commands] == ["a", "b"]
-    assert ran[1] == [["x.py", "--w", "no", "--w", "yes"], ["x.py", "--target", "model"]]
+    whole = [["x.py", "--w", "no", "--w", "yes"], ["x.py", "--target", "model"]]
+    assert ran == [(12, [command.words for command in CUT]), (1, whole)]
     said = "no stages or operations, whole passes instead: exit status 1: cpu/timer.py: Net cannot"
     assert said in capsys.readouterr().err
 
@@ -215,4 +228,4 @@ def test_different_targets_have_no_table(capsys):
     assert compare_script.differences_of(CUT, [model, model]) == {}
     assert capsys.readouterr().err == ""
     same = [record({"conv1": [1, 2, 3]}) for _ in CUT]
-    assert [*compare_script.differences_of(CUT, same)] == ["b"]
+    assert [*compare_script.differences_of(CUT, same)] == [CUT[1]]

@@ -378,3 +378,13 @@ def test_process_that_does_not_heed_sigterm_is_killed(monkeypatch):
         deaf.stdout.readline()
         process.stop_process(deaf)
         assert deaf.poll() == -9
+
+
+def test_every_round_compiles_anew_but_on_the_cpu(timer, tmp_path):
+    start = "log(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
+    commands = [timer("a", START=start), timer("b", START=start)]
+    run_all(commands, 2, variables={"TORCHINDUCTOR_CACHE_DIR": "cache"})
+    places = [line.rpartition(" ")[2] for line in logged(tmp_path, "cache")]
+    assert sorted(places) == ["cache-001"] * 2 + ["cache-002"] * 2
+    assert Command("c", ["python", "/a/cpu/timer.py", "--i", "pascal"]).is_on_cpu
+    assert not Command("g", ["python", "/a/timer.py"]).is_on_cpu

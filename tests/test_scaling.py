@@ -1,6 +1,7 @@
 """How passes scale: what scaling.sh runs, and its table, sentences and picture."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,39 @@ def test_a_gpu_and_a_single_round():
     words = "20 x 20 has 4.0 times the pixels of 10 x 10, and takes 8.0 times as long."
     assert word_panel(panel) == words
     assert "Memory kept" not in "".join(scaling_blocks([scaling]))
+
+
+def test_what_a_second_thread_brings_and_what_all_do():
+    threads = [record(100 / n, threads=n) for n in (1, 4, 8)]
+    *_, panel = panels_of(scaling_of(record(50), *threads))
+    assert word_panel(panel) == (
+        "2 threads are 2.00 (2.00 to 2.00) times as fast as 1 thread. "
+        "8 threads are 8.00 (8.00 to 8.00) times as fast as 1 thread."
+    )
+
+
+def test_a_single_size_and_faults_at_all_sizes():
+    alone = scaling_of(record(50))
+    assert format_scaling(alone) == (
+        "Net, A CPU: ms per image, 3 rounds\n  500 x 334: 50 (39 to 64)\n"
+    )
+    assert scaling_blocks([alone]) == []
+    assert list(figures.scaling_pictures(Results([], scaling=[alone]))) == []
+    faulting = [record(50, faults=900), record(10, size=(50, 40), faults=500)]
+    *_, panel = panels_of(scaling_of(*faulting))
+    assert word_panel(panel) == "There are page faults at all sizes, from 50 x 40 on."
+
+
+def test_ratio_across_groups_of_a_round_is_by_the_first_command():
+    """Where memory does not hold all, stock and memory kept of a batch are in different groups."""
+    first = record(100)
+    samples = np.repeat(100 * SCATTER, 2, axis=0)
+    runs = [{"order_seed": 1, "round": n, "group": g} for n in (1, 2, 3) for g in (0, 1)]
+    first = replace(first, runs=runs, rows=[replace(first.rows[0], samples=samples)])
+    stock, kept = record(400, 4), record(200, 4, kept=True)
+    kept = replace(kept, runs=[run | {"group": 1} for run in kept.runs])
+    images, *_ = panels_of(scaling_of(first, stock, kept))
+    assert images.points[1].kept_speed_up.mean == pytest.approx(2)
 
 
 def test_memory_that_helps_at_no_size():

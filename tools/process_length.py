@@ -105,12 +105,16 @@ def evaluate(
     a round with these takes. runs: of each command, in the order of rounds."""
     samples = [[run.whole.samples[0] for run in same] for same in runs]  # milliseconds
     means = [fmean(float(run.mean()) / 1e3 for run in same) for same in samples]
-    (turn, *_), _ = turns_of_runs([None, None], means, is_on_gpu=False)
-    pass_seconds = sum(means) * (1 + 1 / turn)  # of both, with untimed ones
+
+    def cost(passes: int) -> float:
+        """Seconds of both processes' passes, of which one of each turn is not timed."""
+        turns, _ = turns_of_runs([passes] * 2, means, [False] * 2)
+        return sum(means) * (passes + len(turns))
+
     for passes in (tried for tried in TRIED if tried <= most):
         first, second = ([float(run[:passes].mean()) for run in same] for same in samples)
         scatter = stdev(log(one / other) for one, other in zip(first, second, strict=True))
-        of_round = seconds - (most - passes) * pass_seconds
+        of_round = seconds - cost(most) + cost(passes)
         half_width = NormalDist().inv_cdf(0.975) * scatter / sqrt(60 * MINUTES / of_round)
         yield PassesTried(title, passes, scatter, of_round, 100 * (exp(half_width) - 1))
 

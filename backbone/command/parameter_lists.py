@@ -1,6 +1,7 @@
 """Parameter lists: values that take turns in commands, in hyperfine's syntax."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
@@ -13,9 +14,10 @@ def expand(commands: Sequence[str], lists: Sequence[tuple[str, str]]) -> list[st
     ValueError if a list is missing or of no use, or if a value is empty."""
     values = {name: text.split(",") for name, text in lists}
     named = {name for command in commands for name in PARAMETER.findall(command)}
-    for name, text in lists:
-        if values[name] != text.split(","):
+    for name, number in Counter(name for name, _ in lists).items():
+        if number > 1:
             raise ValueError(f"-L {name}: given twice")
+    for name, text in lists:
         if not all(values[name]):
             raise ValueError(f"-L {name} {text}: an empty value")
         if name not in named:

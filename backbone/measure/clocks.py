@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from backbone.measure.driver import GpuState
+from backbone.measure.nvidia_smi import GpuState
 
 
 class Clock(Protocol):
@@ -27,4 +27,4 @@ class GpuClock(Clock, Protocol):
         """Whether the GPU has yet to reach the first mark since the last reading."""
 
     def query_state(self, keep_busy: Callable[[], object]) -> GpuState | None:
-        """See `query_state()` of measure/driver.py."""
+        """See `query_state()` of measure/nvidia_smi.py."""

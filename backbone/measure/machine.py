@@ -9,7 +9,7 @@ import torch
 
 from backbone.measure.addresses import has_fixed_addresses
 from backbone.measure.available import available_processors
-from backbone.measure.driver import query_driver
+from backbone.measure.nvidia_smi import query_driver
 from backbone.record import schema
 
 # Conditions of a GPU that its driver knows, by nvidia-smi's fields.

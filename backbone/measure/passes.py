@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from backbone.command.options import TimerOptions
 from backbone.measure.clocks import Clock, GpuClock
-from backbone.measure.driver import GpuState
+from backbone.measure.nvidia_smi import GpuState
 from backbone.measure.queued import run_queued
 from backbone.measure.turns import Turns
 from backbone.trace.instrument import CutPass

@@ -25,8 +25,8 @@ def run_queued(
     enqueue_seconds: Sequence[float],
 ) -> list[list[float]]:
     """The readings of at most so many marked passes on an image (B, C, H, W), each begun after it
-    was enqueued whole. Empty if that cannot be: the forward waits for the GPU, or it has more
-    launches than the GPU's queue holds. enqueue_seconds: how long the host took for passes
+    was enqueued whole; fewer, or none, if that fails: the forward waits for the GPU, or it has
+    more launches than the GPU's queue holds. enqueue_seconds: how long the host took for passes
     before."""
     readings: list[list[float]] = []
     holds = iter(HOLDS)

@@ -60,12 +60,14 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
                 ending.end_at_once()
             return
         files.write_whole(options.json, text)
-    from backbone.record.remarks import remarks_on
+    from backbone.record.remarks import doubt_of_cut, remarks_on
     from backbone.record.text import format_rows
 
     print(format_rows(record.rows), end="")
-    ratio = [run["cut_over_uncut"] for run in record.runs if "cut_over_uncut" in run]
-    for remark in remarks_on(options.target, record, *ratio):
+    ratio = record.runs[0].get("cut_over_uncut")
+    if ratio and (doubt := doubt_of_cut(options.target, record, ratio)):
+        ending.say(doubt)
+    for remark in remarks_on(record):
         ending.say(remark)
     if agreement := record.agreement:
         ending.say(f"the answer is stock's on {agreement.text}")

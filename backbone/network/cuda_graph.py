@@ -23,13 +23,12 @@ class GraphNetwork(nn.Module):
         self.graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            for _ in range(WARMUP_PASSES):
+                network(image)
         try:
-            with torch.inference_mode():
-                with torch.cuda.stream(stream):
-                    for _ in range(WARMUP_PASSES):
-                        network(image)
-                with torch.cuda.graph(self.graph, stream=stream):
-                    self.output = network(image)
+            with torch.inference_mode(), torch.cuda.graph(self.graph, stream=stream):
+                self.output = network(image)
         except Exception as error:  # whatever a forward does that no graph can hold
             cause = error.__context__ or error  # to end a capture that has failed fails too
             if is_out_of_memory(cause):

@@ -110,7 +110,7 @@ def load_scaling_of(folder: Path) -> StoredScaling:
     ]
     if not firsts:
         raise Failure(f"{folder} has no record of a stock pass on one image; scaling.sh makes it")
-    first = min(firsts, key=lambda file: "_pascal_" not in file.name)
+    first = min(firsts, key=lambda file: loaded[file].conditions["dataset"] != "pascal")
     by_file = {first: loaded[first], **loaded}
     return StoredScaling(**_what_it_is_of(folder.parent, by_file))
 

@@ -21,12 +21,9 @@ THROTTLING = {
 }
 
 
-def remarks_on(target: str, record: Record, *ratio: float | None) -> Iterator[str]:
-    """Lines on a record: if a pass cut into parts takes another time than the network's own, if the
-    host is the bottleneck of a GPU's passes, and if the GPU was throttled. target, ratio: see
-    `doubt_of_cut()`; no ratio if it was not measured."""
-    if ratio and (doubt := doubt_of_cut(target, record, *ratio)):
-        yield doubt
+def remarks_on(record: Record) -> Iterator[str]:
+    """Lines on a record of a GPU: if the host is the bottleneck of its passes, and if it was
+    throttled."""
     whole = record.whole
     if is_bound_by_launches(record):
         enqueue = record.median("enqueue_time", 1e3)

@@ -25,8 +25,8 @@ def format_differences(found: Differences, lists_all: bool) -> str:
             lines.append(together(f"{number} {what}", rows))
     level = 100 * (1 - found.whole.level)
     title = (
-        f"By {found.noun}, over {count(len(found.whole.by_round), 'round')}; intervals hold "
-        f"together at {level:.4g} % (Bonferroni):"
+        f"By {found.noun}, {found.unit}, {count(len(found.whole.by_round), 'round')}; the rows' "
+        f"intervals hold together at {level:.4g} % (Bonferroni):"
     )
     table = [_line(HEAD, found.noun), *(_format_row(row, found) for row in lines)]
     return "\n".join([title, *table]) + "\n"

@@ -63,11 +63,12 @@ class Difference:
 @dataclass(frozen=True)
 class Differences:
     """The rows of two commands, the largest difference first; together they are the difference of
-    the whole passes. noun: what a row is. The level of each row is that of the whole over the
-    number of rows (Bonferroni's correction): in so large a share of such tables any interval misses
-    its true difference."""
+    the whole passes. noun: what a row is. unit: of its time. The level of each row is that of the
+    whole over the number of rows (Bonferroni's correction): in so large a share of such tables any
+    row's interval misses its true difference."""
 
     noun: str
+    unit: str
     whole: Difference
     rows: list[Difference]
 
@@ -100,29 +101,37 @@ class _Runs:
 
     record: Record
     indices: list[list[int]]
+    images: int  # of a pass that the values are of, or 1
 
     def times_of(self, rows: Sequence[Row]) -> np.ndarray:
-        """Milliseconds of some rows together, shape (rounds,)."""
-        means = sum((row.run_means for row in rows), np.zeros(len(self.record.runs)))
-        return np.array([means[indices].mean() for indices in self.indices])
+        """Milliseconds of some rows together, a GPU's own where they are known, shape
+        (rounds,)."""
+        means = sum((row.device_means for row in rows), np.zeros(len(self.record.runs)))
+        return np.array([means[indices].mean() for indices in self.indices]) / self.images
 
     def side_of(self, rows: Sequence[Row]) -> Side | None:
         """What some rows are together; None without any."""
         sides = [
-            Side(float(self.times_of([row]).mean()), row.median_faults, row.reorder_ms)
+            Side(
+                float(self.times_of([row]).mean()),
+                _over(row.median_faults, self.images),
+                _over(row.reorder_ms, self.images),
+            )
             for row in rows
         ]
         return reduce(add, sides) if sides else None
 
 
 def find_differences(first: Record, second: Record) -> Differences:
-    """The differences of two commands with the same target, "block" or "layer". Rows are matched by
-    path, type and number; of two networks with different names and rows, by kind of operation
-    (stages by type). Raises Failure if the commands cannot be compared so."""
+    """The differences of two commands with the same target, "block" or "layer"; for each image, if
+    their batches are of different sizes. Rows are matched by path, type and number; of two networks
+    with different names and rows, by kind of operation (stages by type). Raises Failure if the
+    commands cannot be compared so."""
     target, other = (record.conditions["target"] for record in (first, second))
     if target != other:
         raise Failure(f"one command has --target {target}, the other --target {other}")
-    runs = _runs_of_shared_rounds(first, second)
+    is_per_image = first.images_per_pass != second.images_per_pass
+    runs = _runs_of_shared_rounds(first, second, is_per_image)
     matched, noun = _match(first, second, target)
     level = level_of(first.conditions)
 
@@ -133,10 +142,14 @@ def find_differences(first: Record, second: Record) -> Differences:
 
     whole = difference("the whole pass", ([first.whole], [second.whole]), level)
     found = [difference(name, rows, level / len(matched)) for name, rows in matched.items()]
-    return Differences(noun, whole, sorted(found, key=lambda row: -abs(row.milliseconds.mean)))
+    unit = "ms per image" if is_per_image else "ms per pass"
+    unit += " on the GPU" if first.whole.queued_ms and second.whole.queued_ms else ""
+    return Differences(
+        noun, unit, whole, sorted(found, key=lambda row: -abs(row.milliseconds.mean))
+    )
 
 
-def _runs_of_shared_rounds(first: Record, second: Record) -> list[_Runs]:
+def _runs_of_shared_rounds(first: Record, second: Record, is_per_image: bool) -> list[_Runs]:
     """Of each record, the runs that were in the same group of a round as one of the other's."""
     places = [
         {(run["order_seed"], run["round"], run["group"]): n for n, run in enumerate(record.runs)}
@@ -148,7 +161,11 @@ def _runs_of_shared_rounds(first: Record, second: Record) -> list[_Runs]:
     if not shared:
         raise Failure("the commands share no round")
     return [
-        _Runs(record, [[pair[side] for pair in shared[key]] for key in sorted(shared)])
+        _Runs(
+            record,
+            [[pair[side] for pair in shared[key]] for key in sorted(shared)],
+            record.images_per_pass if is_per_image else 1,
+        )
         for side, record in enumerate((first, second))
     ]
 
@@ -183,6 +200,10 @@ def _name_of(first: Sequence[Row], second: Sequence[Row]) -> str:
     if first and second:
         return name
     return f"{name} (only in the {'first' if first else 'second'})"
+
+
+def _over(value: float | None, amount: int) -> float | None:
+    return None if value is None else value / amount
 
 
 def _sum_of_known(values: Sequence[float | None]) -> float | None:

@@ -20,6 +20,7 @@ from backbone.report.panels import (
     draw_roofline,
 )
 from backbone.report.parts import split_passes
+from backbone.report.scaling import panels_of
 from backbone.report.scaling_panels import AXES, draw_scaling
 from backbone.report.tables import Results
 
@@ -98,8 +99,9 @@ def network_pictures(results: Results) -> Iterator[Picture]:
 
 def scaling_pictures(results: Results) -> Iterator[Picture]:
     """The time of an image over images, pixels and threads."""
-    if results.scaling:
-        draw = partial(_draw, draw_scaling, results.scaling, 3.4, widths=(1,) * AXES)
+    drawn = [scaling for scaling in results.scaling if panels_of(scaling)]
+    if drawn:
+        draw = partial(_draw, draw_scaling, drawn, 3.4, widths=(1,) * AXES)
         yield Picture("scaling.svg", "Time of an image over images, pixels and threads", draw)
 
 

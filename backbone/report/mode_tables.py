@@ -106,13 +106,13 @@ def gpu_cells(record: Record) -> dict[str, str]:
 def output_head(modes: StoredModes) -> str:
     """What is known of what modes do to the output: on how many of a user's images the answer is
     stock's or, if they were measured without any, the difference on a random one."""
-    return "Stock's answer on" if _have_images(modes) else "Output difference"
+    return "Stock's answer on" if have_images(modes) else "Output difference"
 
 
 def show_output(mode: StoredMode, modes: StoredModes, is_short: bool = False) -> str:
     """What a mode does to the output, as its head has it; "-" if that is not known. is_short: an
     agreement without its interval."""
-    if not _have_images(modes):
+    if not have_images(modes):
         return show_difference(mode)
     agreement = mode.record.agreement
     if agreement is None:
@@ -120,7 +120,8 @@ def show_output(mode: StoredMode, modes: StoredModes, is_short: bool = False) ->
     return agreement.short if is_short else agreement.text
 
 
-def _have_images(modes: StoredModes) -> bool:
+def have_images(modes: StoredModes) -> bool:
+    """Whether modes were measured with a user's images."""
     return any(each.record.agreement for each in modes.modes)
 
 
@@ -186,13 +187,13 @@ def first_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:
                     "The fastest": category.title,
                     "Command": f"`{_command_of(mode)}`",
                     "Times as fast as stock": show_interval(ratio),
-                    "Output difference": _show_output(mode),
+                    "Output difference": _word_output(mode),
                     "Peak (MB)": _show_peak(mode.record),
                     "Stock's peak (MB)": _show_peak(modes.stock.record),
                 }
 
 
-def _show_output(mode: StoredMode) -> str:
+def _word_output(mode: StoredMode) -> str:
     """What a mode does to the output, in a table in which inputs may be measured with images or
     without any."""
     agreement = mode.record.agreement

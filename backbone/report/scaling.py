@@ -13,18 +13,19 @@ from backbone.statistics.intervals import Interval
 from backbone.statistics.looks import SAME, judge
 from backbone.statistics.ratios import mean_of_rounds, speed_up
 
-FEW_FAULTS = 100  # of a pass, which no faults at all have too
+FEW_FAULTS = 100  # of an image: no more than a process has anyway
 
 
 @dataclass(frozen=True)
 class Point:
     """Passes of one size: x, the number that varies; label, what it is in a table; the records of
-    stock and, on a CPU, of memory kept."""
+    stock and, on a CPU, of memory kept. first: the record that is in every group of a round."""
 
     x: int
     label: str
     stock: Record
     kept: Record | None
+    first: Record
 
     @property
     def faults(self) -> float | None:
@@ -35,7 +36,14 @@ class Point:
     @property
     def kept_speed_up(self) -> Interval | None:
         """How many times as fast the pass is with memory kept."""
-        return None if self.kept is None else speed_up(self.kept, self.stock, self.stock)
+        return None if self.kept is None else speed_up(self.kept, self.stock, self.first)
+
+    def over(self, other: "Point", keeps_memory: bool) -> Interval | None:
+        """How many times as fast an image is as at another point, stock or with memory kept."""
+        record, reference = (self.kept, other.kept) if keeps_memory else (self.stock, other.stock)
+        if record is None or reference is None:
+            return None
+        return speed_up(record, reference, self.first)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,10 @@ def panels_of(scaling: StoredScaling) -> list[Panel]:
         alike = [r for r in scaling.records if _others_of(r, x_of) == _others_of(first, x_of)]
         stock = {x_of(r): r for r in alike if not r.mode.keep_memory}
         kept = {x_of(r): r for r in alike if r.mode.keep_memory}
-        return [Point(x, label_of(stock[x]), stock[x], kept.get(x)) for x in sorted(stock)]
+        return [
+            Point(x, label_of(stock[x]), stock[x], kept.get(x), _first_of(stock[x], scaling))
+            for x in sorted(stock)
+        ]
 
     panels = [
         Panel("images", "images in a batch", 0, points(_images_of, lambda r: str(_images_of(r)))),
@@ -71,6 +82,15 @@ def panels_of(scaling: StoredScaling) -> list[Panel]:
         Panel("threads", "threads", -1, points(_threads_of, lambda r: str(_threads_of(r)))),
     ]
     return [panel for panel in panels if len(panel.points) > 1]
+
+
+def _first_of(record: Record, scaling: StoredScaling) -> Record:
+    """The stock pass on one image of a record's size, which takes turns with it."""
+    for other in scaling.records:
+        is_first = other.mode == record.mode and "threads_chosen" not in other.conditions
+        if is_first and _images_of(other) == 1 and _pixels_of(other) == _pixels_of(record):
+            return other
+    return record
 
 
 def _images_of(record: Record) -> int:
@@ -99,8 +119,10 @@ def scaling_blocks(all_scaling: Sequence[StoredScaling]) -> list[str]:
     """For each network and device, a table and a sentence for each number that varies."""
     blocks = []
     for scaling in all_scaling:
-        blocks.append(f"{scaling.network}, {scaling.configuration}:")
-        for panel in panels_of(scaling):
+        panels = panels_of(scaling)
+        if panels:
+            blocks.append(f"{scaling.network}, {scaling.configuration}:")
+        for panel in panels:
             blocks.append(format_table(point_cells(panel, point) for point in panel.points))
             blocks.append(word_panel(panel))
     return blocks
@@ -123,30 +145,34 @@ def word_panel(panel: Panel) -> str:
     """A panel in a sentence."""
     if panel.noun == "size":
         return _word_sizes(panel.points)
-    least, other = panel.points[0], panel.points[1 if panel.noun == "threads" else -1]
-    words = _word_ratio(speed_up(other.stock, least.stock, least.stock))
-    kept = None
-    if least.kept is not None and other.kept is not None:
-        kept = speed_up(other.kept, least.kept, least.stock)
-    with_kept = "" if kept is None else f"; with memory kept, {_word_ratio(kept)}"
-    if panel.noun == "threads":
-        return (
-            f"{other.label} threads are {words} as fast as {count(least.x, 'thread')}{with_kept}."
-        )
-    return (
-        f"A batch of {other.label} gives {words} as many images per second as one image{with_kept}."
+    least, *others = panel.points
+    if panel.noun == "images":
+        rate = "times as many images per second as one image"
+        return _word_ratios(f"A batch of {others[-1].label} gives", others[-1], least, rate)
+    rate = f"times as fast as {count(least.x, 'thread')}"
+    told = dict.fromkeys((0, len(others) - 1))  # the second thread, and all threads
+    return " ".join(
+        _word_ratios(f"{others[index].label} threads are", others[index], least, rate)
+        for index in told
     )
 
 
-def _word_ratio(ratio: Interval | None) -> str:
-    return "an unknown number of times" if ratio is None else f"{show_interval(ratio)} times"
+def _word_ratios(subject: str, point: Point, other: Point, rate: str) -> str:
+    """How many times as fast a point is as another."""
+    stock, kept = (point.over(other, keeps_memory) for keeps_memory in (False, True))
+    if stock is None:
+        return f"{subject} an unknown number of {rate}."
+    with_kept = "" if kept is None else f"; with memory kept, {show_interval(kept)} times"
+    return f"{subject} {show_interval(stock)} {rate}{with_kept}."
 
 
 def _word_sizes(points: list[Point]) -> str:
     """At which size page faults set in, and from which on keeping memory helps for certain."""
     sentences = []
     faulting = [point for point in points if (point.faults or 0) > FEW_FAULTS]
-    if faulting and faulting[0].faults is not None:
+    if faulting == points:
+        sentences.append(f"There are page faults at all sizes, from {points[0].label} on.")
+    elif faulting:
         first = faulting[0]
         sentences.append(f"Page faults set in at {first.label}: {first.faults:,.0f} per image.")
     helped: list[Point] = []
@@ -175,15 +201,22 @@ def _word_ends(points: list[Point]) -> str:
 
 def format_scaling(scaling: StoredScaling) -> str:
     """What scaling.sh prints at its end, at most 90 columns wide."""
-    lines = [f"{scaling.network}, {scaling.configuration}: ms per image, {_rounds_of(scaling)}"]
-    for panel in panels_of(scaling):
-        lines += ["", f"  {panel.noun:<12} {'stock':>22} {'memory kept':>22} {'times as fast':>20}"]
+    first = scaling.records[0]
+    rounds = count(len(first.rounds), "round")
+    lines = [f"{scaling.network}, {scaling.configuration}: ms per image, {rounds}"]
+    panels = panels_of(scaling)
+    for panel in panels:
+        has_kept = any(point.kept for point in panel.points)
+        kept_heads = f" {'memory kept':>22} {'times as fast':>20}" if has_kept else ""
+        lines += ["", f"  {panel.noun:<12} {'stock':>22}{kept_heads}"]
         for point in panel.points:
-            cells = list(point_cells(panel, point).values())
-            lines.append(f"  {cells[0]:<12} {cells[1]:>22} {cells[2]:>22} {cells[3]:>20}")
+            line = f"  {point.label:<12} {show_interval(ms_per_image(point.stock)):>22}"
+            if point.kept is not None:
+                line += f" {show_interval(ms_per_image(point.kept)):>22}"
+            if (ratio := point.kept_speed_up) is not None:
+                line += f" {show_interval(ratio):>20}"
+            lines.append(line)
         lines += wrap(word_panel(panel), 90, initial_indent="  ", subsequent_indent="  ")
+    if not panels:
+        lines.append(f"  {_size_of(first)}: {show_interval(ms_per_image(first))}")
     return "\n".join(lines) + "\n"
-
-
-def _rounds_of(scaling: StoredScaling) -> str:
-    return count(len(scaling.records[0].rounds), "round")

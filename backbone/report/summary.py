@@ -10,7 +10,14 @@ from backbone.record.remarks import is_bound_by_launches
 from backbone.record.rows import Record, Row
 from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.titles import count
-from backbone.report.mode_tables import EXACT, fastest_modes, gpu_cells, output_head, show_output
+from backbone.report.mode_tables import (
+    EXACT,
+    fastest_modes,
+    gpu_cells,
+    have_images,
+    output_head,
+    show_output,
+)
 from backbone.report.numbers import (
     show_interval,
     show_mean,
@@ -187,8 +194,9 @@ def _advice(modes: StoredModes) -> str:
     if fastest.is_exact:
         return f"{text}, which changes no output."
     output = show_output(fastest, modes, is_short=True)
-    is_share = output_head(modes) == "Stock's answer on"
-    known = f"stock's answer on {output}" if is_share else f"an output difference of {output}"
+    known = f"an output difference of {output}"
+    if have_images(modes):
+        known = f"stock's answer on {output}"
     text += f" if {known if output != '-' else 'an unknown output difference'} will do"
     exact = fastest_modes(modes, EXACT)
     if not exact:

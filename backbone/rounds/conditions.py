@@ -9,7 +9,7 @@ from pathlib import Path
 from backbone.command.files import ROOT
 from backbone.command.options import Workload
 from backbone.measure.available import available_processors
-from backbone.measure.driver import query_driver
+from backbone.measure.nvidia_smi import query_driver
 from backbone.record import schema
 from backbone.rounds.plan import Planned
 from backbone.statistics.looks import StopRule
@@ -75,5 +75,5 @@ def _cpu_model() -> str:
 
 def _gpu() -> str:
     """Name, driver and power limit of the GPUs."""
-    gpus = query_driver(["name", "driver_version", "power.limit"])
+    gpus = query_driver(["name", "driver_version", "power.limit"]) or []
     return "; ".join(map(", ".join, gpus)) or "none"

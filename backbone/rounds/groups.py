@@ -67,7 +67,7 @@ class RoundRunner:
         self._variables = variables  # that all runs have in their environment
         self._memory: dict[Command, Memory] = {}  # that runs of a command have held
         self._seconds: dict[Command, float] = {}  # of its passes, the shortest seen
-        self._device_bytes = 0  # that a GPU has for all runs together
+        self._device_bytes: int | None = None  # that a GPU has for all runs together
         # One of them computes, the others prepare, each on one processor.
         self._starts_at_once = available_processors() + 1
 
@@ -138,7 +138,7 @@ class RoundRunner:
         starting: list[Run] = []
         held = Memory()
         for command in (first, *others):
-            room = Memory(available, self._device_bytes)
+            room = Memory(available, self._device_bytes or 0)
             if len(runs) >= 2 and not (held + self._memory_of(command)).fits(room):
                 left.append(command)
                 continue
@@ -184,7 +184,7 @@ class RoundRunner:
         """Wait until a run is warm, and note what memory it holds. Raises RunFailed."""
         self._wait_for(run)
         self._memory[run.command] = run.memory
-        if run.free_on_device is not None and self._device_bytes == 0:
+        if run.free_on_device is not None and self._device_bytes is None:
             self._device_bytes = run.free_on_device + run.memory.on_device - RESERVE
 
     def _wait_for(self, run: Run) -> None:
@@ -206,7 +206,7 @@ class RoundRunner:
         turns = turns_of_runs(
             [self._passes.get(run.command, self._series.passes) for run in taking],
             [self._seconds[run.command] for run in taking],
-            is_on_gpu=self._device_bytes > 0,
+            [run.free_on_device is not None for run in taking],
         )
         self._passes |= {run.command: sum(of_it) for run, of_it in zip(taking, turns, strict=True)}
         left = {run: iter(of_it) for run, of_it in zip(taking, turns, strict=True)}

@@ -156,7 +156,9 @@ def _place_of(
         return f"{stats}/{TARGET_FOLDERS[options.target]}", name, None
     folder, _, mode = label.partition("/")
     spelled = re.sub("[ =]", "_", mode.replace("--", ""))
-    return f"{stats}/{folder}/", f"{name}_{spelled}", f"{name}_"
+    # A set of modes is of one input, one of scaling of all.
+    stale = f"{network}_" if folder == "scaling" else f"{name}_"
+    return f"{stats}/{folder}/", f"{name}_{spelled}", stale
 
 
 def check_network(plan: Sequence[Planned], results: Path) -> None:

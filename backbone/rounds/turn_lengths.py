@@ -16,23 +16,26 @@ GPU_TURNS = 2  # that each process has there, at least
 
 
 def turns_of_runs(
-    passes: Sequence[int | None], seconds: Sequence[float], is_on_gpu: bool
+    passes: Sequence[int | None], seconds: Sequence[float], is_on_gpu: Sequence[bool]
 ) -> list[list[int]]:
     """The timed passes of each turn, run by run; all runs have as many turns.
 
-    passes: of all turns of each run, the first command's first; None: as many as suit. seconds: of
-    each run's pass.
+    Of each run, the first command's first: passes, of all its turns (None: as many as suit);
+    seconds, of a pass; is_on_gpu.
     """
-    if not is_on_gpu:
+    if not any(is_on_gpu):
         of_all = passes[0] or (SHORT_PASSES if seconds[0] < SHORT_SECONDS else LONG_PASSES)
         turn = max(LEAST_PASSES, ceil(TURN_SECONDS / max(seconds)))
         return [[min(turn, left) for left in range(of_all, 0, -turn)]] * len(seconds)
-    turns = [max(LEAST_PASSES, ceil(GPU_TURN_SECONDS / of_run)) for of_run in seconds]
-    number = max(GPU_TURNS, ceil(GPU_PASSES / turns[0]))
-    if passes[0] is not None:
-        number = max(1, passes[0] // turns[0])
+    of_a_turn = [max(LEAST_PASSES, ceil(GPU_TURN_SECONDS / of_run)) for of_run in seconds]
+    if passes[0] is None:
+        least = GPU_PASSES if is_on_gpu[0] else 0
+        turns = max(GPU_TURNS, ceil(least / of_a_turn[0]))
+    else:
+        turns = max(1, round(passes[0] / of_a_turn[0]))  # as before, if a pass takes as long
     return [
-        _split(of_run or number * turn, number) for of_run, turn in zip(passes, turns, strict=True)
+        _split(of_run or turns * turn, turns)
+        for of_run, turn in zip(passes, of_a_turn, strict=True)
     ]
 
 

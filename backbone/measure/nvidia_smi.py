@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-PATIENCE = 30  # seconds that nvidia-smi may take
+PATIENCE = 10  # seconds that nvidia-smi may take
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,10 @@ def query_state(gpu: str, keep_busy: Callable[[], object]) -> GpuState | None:
     there. None if nvidia-smi cannot say."""
     for reasons in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):
         fields = ("clocks.sm", "clocks.mem", reasons)  # a driver before 535 has the second name
-        for values in query_driver(fields, gpu, keep_busy):
+        answer = query_driver(fields, gpu, keep_busy)
+        if answer is None:
+            return None
+        for values in answer:
             try:
                 sm, memory, bits = values
                 return GpuState(int(sm.split()[0]), int(memory.split()[0]), int(bits, base=16))
@@ -33,10 +36,10 @@ def query_state(gpu: str, keep_busy: Callable[[], object]) -> GpuState | None:
 
 def query_driver(
     fields: Sequence[str], gpu: str | None = None, meanwhile: Callable[[], object] | None = None
-) -> list[list[str]]:
-    """The values of fields of nvidia-smi, a list for each GPU; empty if it cannot say. gpu: the
-    UUID of one, which alone is asked for. meanwhile: called again and again until it has
-    answered."""
+) -> list[list[str]] | None:
+    """The values of fields of nvidia-smi, a list for each GPU; empty if it refuses, as a field that
+    it does not know; None if it is not there, or does not answer. gpu: the UUID of one, which alone
+    is asked for. meanwhile: called again and again until it has answered."""
     command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
     command += [] if gpu is None else [f"--id={gpu}"]
     try:
@@ -50,9 +53,9 @@ def query_driver(
                 said, _ = asked.communicate(timeout=max(0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 asked.kill()
-                return []
+                return None
     except OSError:
-        return []
-    if asked.returncode != 0:  # as where it does not know a field
+        return None
+    if asked.returncode != 0:
         return []
     return [[value.strip() for value in line.split(",")] for line in said.splitlines()]
