@@ -11,6 +11,7 @@ import json
 import random
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from backbone.command import ending, files, flag_types
 from backbone.command.errors import Failure
 from backbone.command.interrupts import interrupts_raised
-from backbone.command.parameter_lists import expand
+from backbone.command.parameter_lists import expand, take_lists
 from backbone.rounds import locks
 from backbone.rounds.commands import Command, read_command
 from backbone.rounds.uncut import Uncut, as_whole, check_cuts, is_cut
@@ -51,8 +52,6 @@ def parse_arguments() -> argparse.Namespace:
         "-L",
         "--parameter-list",
         nargs=2,
-        action="append",
-        default=[],
         metavar=("VAR", "VALUES"),
         help="each of these values, separated by commas, in place of {VAR} in the commands; "
         "several lists multiply",
@@ -60,12 +59,12 @@ def parse_arguments() -> argparse.Namespace:
     least_two = partial(flag_types.whole_number, least=2)
     for name, kind, default, meaning in (
         ("--precision", percent, 10, "stop when each ratio is known within this many percent"),
-        ("--rounds", least_two, None, "run exactly this many; each starts one process per command"),
+        ("--rounds", least_two, None, "number of rounds, each with one process per command"),
         (
             "--iterations",
             flag_types.positive,
             None,
-            "timed passes of each process; default: 60, or 2 long ones; on a GPU 300 or more",
+            "timed passes of each process; default: 60, 2 of 0.3 s or longer, on a GPU 300 or more",
         ),
         ("--warmup", flag_types.whole_number, None, "passes before them; default: 2, on a GPU 25"),
         ("--seed", flag_types.whole_number, None, "of the random order of turns"),
@@ -80,12 +79,13 @@ def parse_arguments() -> argparse.Namespace:
         help="exit 1 if the second is slower than the first by more than that for certain",
     )
     parser.add_argument(
-        "--all", action="store_true", help="list all stages or operations that differ, and not ten"
+        "--all", action="store_true", help="list all rows that differ, not only the first ten"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the comparison as JSON")
-    arguments = parser.parse_args()
+    lists, words = take_lists(sys.argv[1:], ("-L", "--parameter-list"))
+    arguments = parser.parse_args(words)
     try:
-        arguments.commands = expand(arguments.commands, arguments.parameter_list)
+        arguments.commands = expand(arguments.commands, lists)
     except ValueError as error:
         parser.error(str(error))
     if arguments.fail_slower is not None and len(arguments.commands) < 2:
@@ -105,6 +105,8 @@ def main() -> None:
     if arguments.json is not None:
         files.check_writable(arguments.json)
     commands = [make_command(text, arguments) for text in arguments.commands]
+    if arguments.all and not any(map(is_cut, commands)):
+        raise Failure("--all is for commands with --target block or layer")
     if len(commands) > MANY:
         minutes = len(commands) * PROCESS_SECONDS / 60
         ending.say(f"{len(commands)} commands: a round takes {minutes:.0f} minutes or more")
@@ -125,7 +127,7 @@ def main() -> None:
             ending.say(f"{command.name}: {remark}")
     differences = differences_of(ended, joined)
     for command, found in differences.items():
-        title = f"\n{command.name}\n" if len(ended) > 2 else "\n"
+        title = f"\n{command.name}, compared with {ended[0].name}\n" if len(ended) > 2 else "\n"
         print(f"{title}{format_differences(found, arguments.all)}", end="")
     if arguments.json is not None:
         all_fields = [

@@ -32,6 +32,10 @@ else
   script=cpu/timer.py warmup='--warmup 1' batches='2 4 8' keeps=''
   ! can_keep_memory || keeps=--keep-memory
 fi
+case " $inputs " in
+  *' pascal '*) ;;
+  *) say "batch sizes and threads are measured at the size of pascal, which is not in INPUTS" ;;
+esac
 plan() {
   for input in $inputs; do
     point "$input"

@@ -22,20 +22,33 @@ def test_two_equal_commands_by_turns(tmp_path):
     """The second has variables, quotes and an interpreter of its own."""
     file, link = tmp_path / "comparison.json", tmp_path / "a python"
     link.symlink_to(sys.executable)
-    command = f"OMP_NUM_THREADS=1 WORDS='a b' '{link}' {TIMER}"
+    timer = f"{TIMER} --target block"
+    command = f"OMP_NUM_THREADS=1 WORDS='a b' '{link}' {timer}"
     env = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    result = python(*QUICK, "--json", file, TIMER, command, env=env)
+    flags = ("-L", "size", "64x96", "--json", file, timer.replace("64x96", "{size}"))
+    result = python(*QUICK, *flags, command, env=env)
     assert (result.returncode, result.stderr) == (0, "")
-    first, processes, second, _, *names = result.stdout.splitlines()
+    text, _, table = result.stdout.partition("\n\nBy stage, ms per pass, 2 rounds; the rows' inter")
+    first, processes, second, _, *names = text.splitlines()
     assert first.startswith("command 1  ") and " ms (" in first and "times" not in first
     assert processes.startswith("  2 processes, ") and processes.endswith(" page faults a pass")
     assert second.startswith("command 2  ") and " times as fast (" in second
-    assert names == ["", f"command 1: {TIMER}", f"command 2: {command}"]
+    assert names == ["", f"command 1: {timer}", f"command 2: {command}"]
+    assert "  the whole pass\n" in table
     one, other = json.loads(file.read_text())
-    assert (one["command"], one["speed_up"], one["verdict"]) == (TIMER, 1.0, None)
+    assert (one["command"], one["speed_up"], one["verdict"]) == (timer, 1.0, None)
     assert other["low"] < other["speed_up"] < other["high"] and other["command"] == command
     assert other["verdict"] in ("faster", "slower", "same", "undecided")
     assert one["low_ms"] < one["mean_ms"] < one["high_ms"]
+    rows = other["rows"]
+    assert (
+        "rows" not in one
+        and len(rows) == 21
+        and "Inverted Residual Block at position 1" in (row["name"] for row in rows)
+    )
+    sides = [[row[side]["milliseconds"] for row in rows] for side in ("first", "second")]
+    differences = sum(row["difference_ms"] for row in rows)
+    assert differences == pytest.approx(sum(sides[1]) - sum(sides[0]))
 
 
 def test_commands_that_are_no_timers_or_cannot_start():

@@ -1,15 +1,14 @@
 """compare.py by stage and operation, and its parameter lists."""
 
-import json
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from project import ENVIRONMENT, ROOT, python, script
+from project import ENVIRONMENT, ROOT, assert_one_line, python, script
 
 import compare as compare_script
 from backbone.command.errors import Failure
-from backbone.command.parameter_lists import expand
+from backbone.command.parameter_lists import expand, take_lists
 from backbone.record.names import number_rows
 from backbone.record.rows import Cost, Kernels, Record, Row
 from backbone.report.comparison import compare, format_comparison
@@ -135,7 +134,7 @@ def test_speed_up_is_that_of_an_image():
     assert two.speed_up.mean == pytest.approx(20 / 16) and two.verdict == "faster"
     shown = format_comparison([one, two], same=2)
     assert "10.0 ms (10.0 to 10.0), 100 images/s\n" in shown
-    assert "16.0 ms (16.0 to 16.0), 125 images/s  1.25 times as fast" in shown
+    assert "16.0 ms (16.0 to 16.0), 125 images/s  1.25 times the images/s (" in shown
     assert "images/s" not in format_comparison([one, one], same=2)
 
 
@@ -146,6 +145,10 @@ def test_lists_multiply():
         *("y a", "y b", "z"),
     ]
     assert expand(["x", "x"], []) == ["x", "x"]  # the same twice is a comparison too
+    assert expand(["x {s}"], [("s", "1,1")]) == ["x 1", "x 1"]
+    words = ["-L", "f", "--fold,--channels-last", "x {f}", "--rounds", "2", "-L"]
+    lists = [("f", "--fold,--channels-last")]
+    assert take_lists(words, ["-L"]) == (lists, ["x {f}", "--rounds", "2", "-L"])
 
 
 @pytest.mark.parametrize(
@@ -153,8 +156,8 @@ def test_lists_multiply():
     [
         ([], "{s} has no values: add -L s VALUE,..."),
         ([("s", "1"), ("t", "1")], "-L t: no command has {t}"),
-        ([("s", "1,,2")], "-L s 1,,2: an empty value"),
-        ([("s", "")], "-L s : an empty value"),
+        ([("s", "1,,2")], "-L s '1,,2': an empty value"),
+        ([("s", "")], "-L s '': an empty value"),
         ([("s", "1"), ("s", "2")], "-L s: given twice"),
     ],
 )
@@ -164,38 +167,16 @@ def test_lists_that_do_not_fit_are_usage_errors(lists, said):
     assert result.returncode == 2 and result.stderr.endswith(f"compare.py: error: {said}\n")
 
 
+def test_all_needs_rows():
+    result = script(ROOT / "compare.py", "--all", "cpu/timer.py", "cpu/timer.py --fold")
+    assert_one_line(result, "compare.py: --all is for commands with --target block or layer")
+
+
 def test_many_commands_are_announced():
     values = ",".join(map(str, range(24)))
     result = python("compare.py", "-L", "n", values, "/bin/true {n}", env=ENVIRONMENT)
     assert result.returncode == 1
     assert result.stderr.startswith("compare.py: 24 commands: a round takes 2 minutes or more\n")
-
-
-NETS = """
-from torch import nn
-
-def narrow():
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1))
-
-def wide():
-    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 4, 1))
-"""
-
-
-def test_table_of_operations_and_its_json(tmp_path):
-    nets, file = tmp_path / "nets.py", tmp_path / "d.json"
-    nets.write_text(NETS)
-    quick = ("--rounds", "2", "--iterations", "3", "--warmup", "1", "-L", "net", "narrow,wide")
-    command = f"cpu/timer.py --i 64x96 --target layer --model {nets}:{{net}}"
-    result = python("compare.py", *quick, "--json", file, command)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "\nBy operation, ms per pass, 2 rounds; the rows' intervals hold " in result.stdout
-    one, two = json.loads(file.read_text())
-    assert "rows" not in one and {row["name"] for row in two["rows"]} >= {"Conv2d 0", "ReLU 1"}
-    sides = [[row[side]["milliseconds"] for row in two["rows"]] for side in ("first", "second")]
-    first, second = map(sum, sides)
-    difference = sum(row["difference_ms"] for row in two["rows"])
-    assert difference == pytest.approx(second - first)
 
 
 CUT = [Command(name, ["x.py", *flags]) for name, flags in (("a", ["--w", "no"]), ("b", []))]

@@ -137,9 +137,7 @@ def test_agreement_is_said_and_kept_with_its_interval(tmp_path, digits):
     command = ("cpu/timer.py", "--i", "32x32", "--iterations", "2", "--warmup", "0")
     command += ("--model", digits.model, "--weights", digits.weights, "--images", digits.images)
     result = script(*command, "--dtype", "bfloat16", "--json", file)
-    assert result.returncode == 0 and result.stderr.startswith(
-        "cpu/timer.py: the answer is stock's"
-    )
+    assert result.returncode == 0 and result.stderr.startswith("cpu/timer.py: same answer as stock")
     record = records.load(file)
     assert record.conditions["images"] == folder_id(digits.images)
     assert record.agreement.share > 0.9 and record.agreement.images == 171
@@ -227,7 +225,7 @@ def test_weights_have_7_bits_without_vnni(tmp_path, monkeypatch, nets):
     [
         (
             ["--dtype", "int8"],
-            "int8 needs cpu/timer.py with --runtime onnxruntime or openvino",
+            "int8 needs --runtime onnxruntime or openvino, which cpu/timer.py has",
         ),
         (
             ["--dtype", "int8", "--runtime", "openvino", "--target", "layer"],

@@ -168,7 +168,7 @@ def timer_options(
     if mode.runtime != PYTORCH:
         _check_runtime(options, parser.error)
     elif mode.dtype == INT8:
-        parser.error("--dtype int8 needs cpu/timer.py with --runtime onnxruntime or openvino")
+        parser.error("--dtype int8 needs --runtime onnxruntime or openvino, which cpu/timer.py has")
     return options
 
 

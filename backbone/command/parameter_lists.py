@@ -10,8 +10,8 @@ PARAMETER = re.compile(r"{(\w+)}")
 
 def expand(commands: Sequence[str], lists: Sequence[tuple[str, str]]) -> list[str]:
     """The commands with the values of lists, such as ("s", "1,2,4"), in place of {s}: each command
-    with all combinations, in order; a command that results twice stands there once. Raises
-    ValueError if a list is missing or of no use, or if a value is empty."""
+    with all combinations of the lists that it names, in order. Raises ValueError if a list is
+    missing or of no use, or if a value is empty."""
     values = {name: text.split(",") for name, text in lists}
     named = {name for command in commands for name in PARAMETER.findall(command)}
     for name, number in Counter(name for name, _ in lists).items():
@@ -19,17 +19,28 @@ def expand(commands: Sequence[str], lists: Sequence[tuple[str, str]]) -> list[st
             raise ValueError(f"-L {name}: given twice")
     for name, text in lists:
         if not all(values[name]):
-            raise ValueError(f"-L {name} {text}: an empty value")
+            raise ValueError(f"-L {name} '{text}': an empty value")
         if name not in named:
             raise ValueError(f"-L {name}: no command has {{{name}}}")
     if missing := sorted(named - values.keys()):
         raise ValueError(f"{{{missing[0]}}} has no values: add -L {missing[0]} VALUE,...")
-    if not lists:
-        return list(commands)
-    combinations = [dict(zip(values, each, strict=True)) for each in product(*values.values())]
-    expanded = (
-        PARAMETER.sub(lambda found, each=each: each[found[1]], command)
-        for command in commands
-        for each in combinations
-    )
-    return list(dict.fromkeys(expanded))
+    expanded = []
+    for command in commands:
+        own = {name: values[name] for name in values if name in PARAMETER.findall(command)}
+        for combination in product(*own.values()):
+            chosen = dict(zip(own, combination, strict=True))
+            expanded.append(PARAMETER.sub(lambda found, chosen=chosen: chosen[found[1]], command))
+    return expanded
+
+
+def take_lists(
+    words: Sequence[str], flags: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """The lists among the words of a command line, each a flag with a name and its values, which
+    may begin with a hyphen as argparse would not have it; and the other words."""
+    lists, others = [], list(words)
+    while found := [place for place, word in enumerate(others[:-2]) if word in flags]:
+        place = found[0]
+        lists.append((others[place + 1], others[place + 2]))
+        del others[place : place + 3]
+    return lists, others

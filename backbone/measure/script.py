@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from backbone.command import ending, files, flags
 from backbone.command.errors import Failure
 from backbone.command.image_files import check_images
-from backbone.command.options import PYTORCH, TimerOptions
+from backbone.command.options import PYTORCH, STOCK, TimerOptions
 from backbone.measure.turns import Turns
 from backbone.network import catalog
 
@@ -70,7 +70,9 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
     for remark in remarks_on(record):
         ending.say(remark)
     if agreement := record.agreement:
-        ending.say(f"the answer is stock's on {agreement.text}")
+        ending.say(f"same answer as stock on {agreement.text}")
+    elif turns is None and options.workload.images and options.mode == STOCK:
+        ending.say("--images: this is stock, which the answers of modes are compared with")
 
 
 def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Record":

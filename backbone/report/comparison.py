@@ -91,7 +91,8 @@ def format_comparison(compared: Sequence[Compared], same: float) -> str:
     has_batches = len({each.images for each in compared}) > 1
     for name, each in zip(shown, compared, strict=True):
         rate = f", {_format_rate(each)}" if has_batches else ""
-        lines.append(f"{name:<{width}}  {_format_mean(each)}{rate}{_format_ratio(each, same)}")
+        ratio = _format_ratio(each, same, "times the images/s" if has_batches else "times as fast")
+        lines.append(f"{name:<{width}}  {_format_mean(each)}{rate}{ratio}")
         lines.append(f"  {_format_processes(each)}")
     if is_long:
         lines += ["", *(f"{number}: {name}" for number, name in zip(numbers, names, strict=True))]
@@ -108,12 +109,12 @@ def _format_rate(each: Compared) -> str:
     return f"{show_mean(per_pass(each.images, each.milliseconds))} images/s"
 
 
-def _format_ratio(each: Compared, same: float) -> str:
+def _format_ratio(each: Compared, same: float, unit: str) -> str:
     if each.speed_up is None:
         return ""
     ratio = each.speed_up
     limits = "" if ratio.low is None else f" ({show_limits(ratio)})"
-    return f"  {show_mean(ratio)} times as fast{limits}: {word_verdict(each.verdict, same)}"
+    return f"  {show_mean(ratio)} {unit}{limits}: {word_verdict(each.verdict, same)}"
 
 
 def word_verdict(verdict: str, same: float) -> str:

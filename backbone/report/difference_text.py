@@ -6,8 +6,8 @@ from backbone.record.titles import count
 from backbone.report.differences import Difference, Differences, together
 
 LISTED = 10  # rows, unless all are asked for
-HEAD = ("first", "second", "second - first (ms)", "share", "page faults", "reorders (ms)")
-WIDTHS = (9, 9, 32, 8, 19, 17)
+HEAD = ("first (ms)", "second (ms)", "difference (ms)", "of it", "page faults", "reorders (ms)")
+WIDTHS = (10, 11, 32, 8, 19, 17)
 
 
 def format_differences(found: Differences, lists_all: bool) -> str:

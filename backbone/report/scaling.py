@@ -202,7 +202,8 @@ def _word_ends(points: list[Point]) -> str:
 def format_scaling(scaling: StoredScaling) -> str:
     """What scaling.sh prints at its end, at most 90 columns wide."""
     first = scaling.records[0]
-    rounds = count(len(first.rounds), "round")
+    number = len(first.rounds)
+    rounds = "1 round, which gives no interval" if number == 1 else f"{number} rounds"
     lines = [f"{scaling.network}, {scaling.configuration}: ms per image, {rounds}"]
     panels = panels_of(scaling)
     for panel in panels:
