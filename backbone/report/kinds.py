@@ -9,7 +9,7 @@ from backbone.record.stored import StoredTimes
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show, show_mean, show_small
 from backbone.report.parts import Parts, split_passes
-from backbone.statistics.intervals import Interval, interval, per_pass
+from backbone.statistics.intervals import Interval, interval
 from backbone.statistics.looks import level_of
 from backbone.statistics.ratios import mean_of_rounds
 
@@ -53,24 +53,28 @@ def kind_blocks(times: StoredTimes) -> list[str]:
     ]
 
 
-def word_parts(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[str]:
-    """What passes are made of, a line each of those of which it is known, if there are any."""
-    lines = [
-        f"- {each.times.title}: {', '.join(word_shares(each.parts))} of {each.parts.whole:,.0f} ms."
+def part_cells(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[dict[str, str]]:
+    """What those passes are made of of which it is known, a row each."""
+    return [
+        {
+            "Dataset": each.times.dataset,
+            "Device": each.times.configuration,
+            "Pass (ms)": f"{each.parts.whole:,.0f}",
+            **{name: f"{100 * share:.0f}" for name, share in shares_of(each.parts).items()},
+        }
         for each in split_passes(times, all_times)
     ]
-    return ["\n".join(lines)] if lines else []
 
 
-def word_shares(parts: Parts) -> list[str]:
-    """What part of a pass each of its parts is."""
-    shares = {
-        "page faults (the system's time)": parts.page_faults,
-        "reorders": parts.reorders,
-        "the kernels' own time": sum(parts.kernels.values()),
-        "the rest": parts.rest,
+def shares_of(parts: Parts) -> dict[str, float]:
+    """What share of a pass each of its parts is."""
+    kernels = sum(parts.kernels.values())
+    return {
+        "Page faults (%)": parts.page_faults / parts.whole,
+        "Reorders (%)": parts.reorders / parts.whole,
+        "Kernels (%)": kernels / parts.whole,
+        "The rest (%)": parts.rest / parts.whole,
     }
-    return [f"{name} {100 * ms / parts.whole:.0f} %" for name, ms in shares.items()]
 
 
 def sum_by_kind(rows: list[Row], ceilings: Ceilings, level: float) -> dict[str, KindSum]:
@@ -114,10 +118,6 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
         "Of it reorders (ms)": show("{:.1f}", total.reorders),
         "% of the time": f"{100 * total.time.mean / whole.time.mean:.1f}",
         "% of the MACs": f"{100 * total.macs / whole.macs:.1f}",
-        "GFLOP/s": show_mean(per_pass(2e-9 * total.macs, total.time)) if total.macs else "-",
-        "GB/s": show_mean(per_pass(1e-9 * total.bytes_moved, total.time))
-        if total.bytes_moved
-        else "-",
         "Floor (ms)": show_small(total.floor, 2),
         "Floor / time": show_small(total.floor / total.time.mean, 2),
         "Page faults": show("{:,.0f}", total.page_faults),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from backbone.record.tools import PassesTried, Simulated, Trial
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show_range, show_range_of_counts
-from backbone.report.tables import Results
+from backbone.report.tables import Results, sum_blocks
 from backbone.statistics.intervals import Interval, scatter
 from backbone.statistics.looks import level_of
 
@@ -17,6 +17,7 @@ def format_method(results: Results) -> dict[str, list[str]]:
         "Trials": _table_of(trials_cells(results.trials)),
         "Simulation": _table_of(simulated_cells(results.simulated)),
         "Passes per process": _table_of(map(passes_cells, results.passes)),
+        "Sums of the rows": sum_blocks(results),
     }
 
 

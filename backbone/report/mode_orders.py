@@ -16,7 +16,18 @@ def order_blocks(results: Results) -> list[str]:
     main = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
     rows = [cells for inputs in results.modes for cells in order_cells(inputs, main)]
     has_others = any(row["Model"] != MAIN_NETWORK for row in rows)
-    return [format_table(rows)] if has_others else []
+    return [format_table(rows), _word_help(rows)] if has_others else []
+
+
+def _word_help(rows: list[dict[str, str]]) -> str:
+    """Whether the same modes help other networks most, in a sentence."""
+    others = [row for row in rows if row["Model"] != MAIN_NETWORK]
+    fastest = {row["Fastest mode"] for row in rows if row["Model"] == MAIN_NETWORK}
+    same = sum(row["Fastest mode"] in fastest for row in others)
+    return (
+        f"Of {len(others)} other networks and inputs with a mode that is certainly faster than "
+        f"stock, {same} have the same fastest mode as {MAIN_NETWORK}."
+    )
 
 
 def order_cells(inputs: list[StoredModes], main: list[StoredModes]) -> Iterator[dict[str, str]]:

@@ -1,7 +1,7 @@
 """The modes as tables, for each input one of how fast they are and one of their processes."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, isnan
 
 from backbone.record.rows import Record, Row
@@ -36,9 +36,10 @@ CATEGORIES = (EXACT, FLOAT32, ALL)
 
 
 def speed_blocks(inputs: list[StoredModes]) -> list[str]:
-    """How fast the modes of one network and setting are, a table an input, the fastest first; and
-    when they have earned back their start."""
-    return [*_blocks(inputs, mode_cells), *filter(None, map(_word_starts, inputs))]
+    """How fast the modes of one network and setting are, a table an input, the fastest first; what
+    torch.compile adds; and when modes have earned back their start."""
+    sentences = [word(modes) for word in (_word_compile, _word_starts) for modes in inputs]
+    return [*_blocks(inputs, mode_cells), *filter(None, sentences)]
 
 
 def process_blocks(inputs: list[StoredModes]) -> list[str]:
@@ -72,17 +73,15 @@ def _show_name(mode: StoredMode) -> str:
 
 
 def mode_cells(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
-    """How many times as fast a mode is as stock, and as memory kept; its verdict, time, output
-    difference and peak."""
+    """How many times as fast a mode is as stock, and as memory kept; its time, output difference
+    and peak."""
     over_stock = over(modes, mode, modes.stock)
     cells = {"Times as fast as stock": _show_ratio(over_stock, is_itself=mode is modes.stock)}
     if modes.kept is not None:
         head = f"Times as fast as `{modes.kept.name}`"
         over_kept = over(modes, mode, modes.kept)
         cells[head] = _show_ratio(over_kept, is_itself=mode is modes.kept)
-    verdict = "undecided" if over_stock is None else judge(over_stock, SAME)
     return cells | {
-        "Verdict": "-" if mode is modes.stock else word_verdict(verdict, SAME),
         "Time (ms)": show_mean(mean_of_rounds(mode.record)),
         **gpu_cells(mode.record),
         output_head(modes): show_output(mode, modes),
@@ -123,6 +122,27 @@ def show_output(mode: StoredMode, modes: StoredModes, is_short: bool = False) ->
 def have_images(modes: StoredModes) -> bool:
     """Whether modes were measured with a user's images."""
     return any(each.record.agreement for each in modes.modes)
+
+
+def _word_compile(modes: StoredModes) -> str:
+    """What torch.compile adds to the mode that folds batch norms, or to the one with most flags;
+    "" if it was not measured."""
+    pairs = [
+        (mode, other)
+        for mode in modes.modes
+        for other in modes.modes
+        if mode.mode.compile and replace(mode.mode, compile=False) == other.mode
+        if mode.variables == other.variables and not other.is_again
+    ]
+    if not pairs:
+        return ""
+    mode, other = max(pairs, key=lambda pair: (pair[0].mode.fold, len(pair[0].mode.switched_on)))
+    ratio = over(modes, mode, other)
+    if ratio is None:
+        return ""
+    verdict = word_verdict(judge(ratio, SAME), SAME)
+    speed = f"{show_interval(ratio)} times as fast ({verdict})"
+    return f"{modes.title}: `torch.compile` makes {_show_name(other)} {speed}."
 
 
 def _word_starts(modes: StoredModes) -> str:
@@ -167,13 +187,6 @@ def fastest_modes(
     ]
     faster = [(mode, ratio) for mode, ratio in ratios if ratio and judge(ratio, SAME) == "faster"]
     return sorted(faster, key=lambda pair: -pair[1].mean)
-
-
-def may_be_as_fast(modes: StoredModes, mode: StoredMode, other: StoredMode) -> bool:
-    """Whether one mode is not known to be slower than another by more than what is called the
-    same."""
-    ratio = over(modes, mode, other)
-    return ratio is None or judge(ratio, SAME) != "slower"
 
 
 def first_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:

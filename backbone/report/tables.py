@@ -1,5 +1,6 @@
 """The stored files as RESULTS.md's tables, section by section."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from backbone.record import stored
@@ -8,7 +9,7 @@ from backbone.record.stored import StoredModes, StoredScaling, StoredTimes
 from backbone.record.stored_memory import StoredMemory
 from backbone.record.titles import MAIN_NETWORK, count
 from backbone.record.tools import PassesTried, Simulated, Trial
-from backbone.report.kinds import kind_blocks, word_parts
+from backbone.report.kinds import kind_blocks, part_cells
 from backbone.report.markdown import format_table, format_tables
 from backbone.report.mode_tables import (
     first_cells,
@@ -59,13 +60,15 @@ def time_blocks(results: Results) -> list[str]:
     conditions = format_conditions(times)
     if not any(each.model.is_of_gpu for each in times):
         conditions += "\n- No GPU's times are stored here yet."
-    rows = [without(time_cells(each), "Model") for each in times]
+    left_out = {"Model", "FPS", "Page faults"}
+    rows = [without(time_cells(each), left_out) for each in times]
     return [*format_tables(rows, by="Dataset"), conditions]
 
 
 def part_blocks(results: Results) -> list[str]:
     """What passes are made of."""
-    return word_parts(results.main_network, results.times)
+    rows = part_cells(results.main_network, results.times)
+    return format_tables(rows, by="Dataset") if rows else []
 
 
 def operation_blocks(results: Results) -> list[str]:
@@ -90,8 +93,9 @@ def mode_blocks(results: Results) -> list[str]:
 
 
 def mode_process_blocks(results: Results) -> list[str]:
-    """What the processes of the modes were, likewise."""
-    return [block for inputs in results.modes for block in process_blocks(inputs)]
+    """What the processes of the modes were, likewise, folded."""
+    blocks = [block for inputs in results.modes for block in process_blocks(inputs)]
+    return ["<details><summary>Tables</summary>", *blocks, "</details>"] if blocks else []
 
 
 def network_blocks(results: Results) -> list[str]:
@@ -114,9 +118,9 @@ def sum_blocks(results: Results) -> list[str]:
     return [format_table(map(closure_cells, known))] if known else ["None are stored yet."]
 
 
-def without(cells: dict[str, str], head: str) -> dict[str, str]:
-    """A row's cells but for one."""
-    return {name: cell for name, cell in cells.items() if name != head}
+def without(cells: dict[str, str], heads: Collection[str]) -> dict[str, str]:
+    """A row's cells but for those with some heads."""
+    return {name: cell for name, cell in cells.items() if name not in heads}
 
 
 def time_cells(times: StoredTimes) -> dict[str, str]:
@@ -205,7 +209,8 @@ def format_conditions(times: list[StoredTimes]) -> str:
         conditions = _conditions_of(inputs[0].model)
         line = f"{inputs[0].device}: {_passes_of(inputs)}, {conditions}; {date}"
         lines.setdefault(line, []).append(network)
-    return "\n".join(f"- {'; '.join(networks)}, {line}" for line, networks in lines.items())
+    networks_of = {line: "; ".join(dict.fromkeys(names)) for line, names in lines.items()}
+    return "\n".join(f"- {networks}, {line}" for line, networks in networks_of.items())
 
 
 def _passes_of(inputs: list[StoredTimes]) -> str:
@@ -242,6 +247,4 @@ def _conditions_of(record: Record) -> str:
             words.append("TF32 convolutions")
     else:
         words.append(count(conditions["threads"], "thread"))
-    if record.mode.flags:
-        words.append(f"`{record.mode.flags}`")
     return ", ".join(words)
