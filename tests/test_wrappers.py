@@ -221,6 +221,6 @@ def test_pytorch_without_cuda_beside_a_driver():
         ("", "no CUDA device here (PyTorch "),
     ):
         before = f"{no_cuda}os.environ['CUDA_VISIBLE_DEVICES'] = '{visible}'"
-        result = script("shell/check.py", "requirements-modes.txt", before=before)
+        result = script("shell/check.py", "requirements.txt", before=before)
         assert (result.returncode, result.stdout.count("\n")) == (0, 1), result.stderr
         assert said in result.stdout
