@@ -45,7 +45,7 @@ class CudaClock:
         return [start.elapsed_time(end) for start, end in pairwise(recorded)]
 
     def hold(self, milliseconds: float) -> None:
-        """Keep the GPU busy for about so long, by its clock at the first call."""
+        """Keep the GPU busy for roughly this long, assuming its clock rate at the first call."""
         from torch.cuda import _sleep
 
         if not self.cycles_per_ms:

@@ -1,6 +1,7 @@
-"""What is to be had here: processors and memory."""
+"""What is available here: processors, memory, and packages."""
 
 import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -71,3 +72,11 @@ def _number_in(*files: Path) -> int | None:
 def _text_of(*files: Path) -> str | None:
     """The text of the first of these files that there is; None where there is none."""
     return next((file.read_text() for file in files if file.exists()), None)
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package; "none" if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

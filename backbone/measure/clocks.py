@@ -21,7 +21,7 @@ class GpuClock(Clock, Protocol):
     """Likewise of a GPU, which computes in order what the host has enqueued."""
 
     def hold(self, milliseconds: float) -> None:
-        """Keep the GPU busy for about so long, so that what is enqueued next has to wait."""
+        """Keep the GPU busy for roughly this long, so that work enqueued next has to wait."""
 
     def is_held(self) -> bool:
         """Whether the GPU has yet to reach the first mark since the last reading."""

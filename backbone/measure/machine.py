@@ -2,13 +2,13 @@
 
 import contextlib
 import warnings
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from backbone.measure.addresses import has_fixed_addresses
-from backbone.measure.available import available_processors
+from backbone.measure.available import available_processors, version_of
 from backbone.measure.nvidia_smi import query_driver
 from backbone.record import schema
 
@@ -78,7 +78,7 @@ def describe_cuda() -> dict[str, str | int]:
         "cuda_version": str(torch.version.cuda),
         "cudnn_version": str(torch.backends.cudnn.version()),
         **settings,
-        "triton_version": _version_of("triton"),
+        "triton_version": version_of("triton"),
         **_describe_driver(),
         **schema.environment(schema.CUDA_ENVIRONMENT),
     }
@@ -93,13 +93,6 @@ def _describe_driver() -> dict[str, str]:
     """What the driver says of the current GPU; "unknown" where it does not."""
     (values,) = query_driver([*OF_DRIVER.values()], gpu_id()) or [["unknown"] * len(OF_DRIVER)]
     return dict(zip(OF_DRIVER, values, strict=True))
-
-
-def _version_of(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
 
 
 def describe_cpu() -> dict[str, str | int]:

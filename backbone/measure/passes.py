@@ -86,10 +86,10 @@ def run_passes(
 ) -> Passes:
     """Time a marked pass on an image (B, C, H, W). Without turns, run the passes that the options
     ask for, with a progress bar on a terminal; otherwise run the passes that the parent process
-    asks for in each turn. On a GPU, the untimed passes before timed ones take 0.3 s at the least,
-    and some passes of a turn are run again, queued. uncut: a pass that also is timed a few times,
-    after the others. (The untimed pass of the next turn restores the heap.) Raises Failure if the
-    parent process has exited."""
+    asks for in each turn. On a GPU, the untimed passes before the timed ones last at least 0.3 s,
+    and each turn also runs some queued passes. uncut: a pass that is also timed a few times, after
+    the others. (The untimed pass of the next turn restores the heap.) Raises Failure if the parent
+    process has exited."""
     passes = Passes()
     gpu = clock if isinstance(clock, GpuClock) else None
     total = options.warmup + options.iterations
@@ -127,8 +127,9 @@ def run_passes(
                     passes.enqueue_seconds.append(enqueued - begun)
                 passes.first_seconds = passes.first_seconds or sum(passes.readings[0]) / 1e3
                 bar.update()
+            others = ceil(number / PER_OTHER)
             if uncut is not None:
-                for _ in range(ceil(number / PER_OTHER)):
+                for _ in range(others):
                     uncut(image)
                     passes.uncut += clock.read()
             stolen_after = stolen_seconds()
@@ -137,8 +138,7 @@ def run_passes(
             else:
                 passes.stolen_seconds += stolen_after - stolen_before
             if gpu is not None:
-                again = ceil(number / PER_OTHER)
-                passes.queued += run_queued(forward, image, gpu, again, passes.enqueue_seconds)
+                passes.queued += run_queued(forward, image, gpu, others, passes.enqueue_seconds)
                 if state := gpu.query_state(run_untimed_pass):
                     passes.states.append(state)
 

@@ -24,15 +24,16 @@ def run_queued(
     number: int,
     enqueue_seconds: Sequence[float],
 ) -> list[list[float]]:
-    """The readings of at most so many marked passes on an image (B, C, H, W), each begun after it
-    was enqueued whole; fewer, or none, if that fails: the forward waits for the GPU, or it has
-    more launches than the GPU's queue holds. enqueue_seconds: how long the host took for passes
-    before."""
+    """The readings of up to `number` marked passes on an image (B, C, H, W). The GPU starts each
+    pass only after the host has enqueued all of it. There are fewer readings, or none, if that
+    fails because the forward waits for the GPU or has more launches than the GPU's queue holds.
+    enqueue_seconds: how long the host took to enqueue earlier passes."""
     readings: list[list[float]] = []
+    host_ms = 1e3 * median(enqueue_seconds)
     holds = iter(HOLDS)
     hold = next(holds)
     while len(readings) < number:
-        clock.hold(max(LEAST_HOLD, 1e3 * hold * median(enqueue_seconds)))
+        clock.hold(max(LEAST_HOLD, hold * host_ms))
         forward(image)
         is_queued = clock.is_held()
         reading = clock.read()

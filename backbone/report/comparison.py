@@ -19,10 +19,9 @@ class Compared:
 
     milliseconds: of a pass, the geometric mean over the rounds. images: in a pass. speed_up: times
     as fast as the first for each image, by the ratios of the runs of the same round; None of the
-    first itself. verdict: "faster",
-    "slower", "same" or "undecided"; None of the first. rounds: that it took part in. process_means:
-    milliseconds of a pass in each process. page_faults: of a pass in each process; empty if they
-    were not counted.
+    first itself. verdict: "faster", "slower", "same" or "undecided"; None of the first. rounds:
+    that it took part in. process_means: milliseconds of a pass in each process. page_faults: of a
+    pass in each process; empty if they were not counted.
     """
 
     command: str

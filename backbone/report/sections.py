@@ -94,8 +94,8 @@ the left.""",
 The fastest modes that are certainly faster than stock: with identical output, in float32, and
 overall. Others may be just as fast: see [Modes](#modes). The output difference is the largest
 difference from stock's output, divided by stock's largest output value; check what it does to
-your outputs. The peak is that of the process; with another runtime, it includes PyTorch and the
-stock network.""",
+your outputs. *Peak* is the peak memory of the process; with another runtime, this includes
+PyTorch and the stock network.""",
         blocks=tables.advice_blocks,
     ),
     Section(
@@ -109,8 +109,8 @@ may miss. The page faults of stock make the first of these columns uncertain; co
 without page faults by the second. `--train` is what a forgotten `eval()` runs; with its
 dropout, it is a different function. *Ready after* is the time from the built network to the end
 of its first pass, including export, quantization and compilation, in the first process of a
-measurement, which starts with an empty compiler cache. The peak is that of the process or, on a
-GPU, of PyTorch's allocator.""",
+measurement, which starts with an empty compiler cache. *Peak* is the peak memory of the process
+or, on a GPU, the peak of PyTorch's allocator.""",
         blocks=tables.mode_blocks,
     ),
     Section(
@@ -125,9 +125,9 @@ the pair that differs most.""",
         "Processes of the modes",
         """\
 The number of processes of each mode, one per round, the pass time of the fastest and the
-slowest process, and the fewest and the most page faults per pass. Where the page faults of a
-mode differ widely, as those of stock do, its processes were in different heap states, and its
-time and ratios are as uncertain.""",
+slowest process, and the fewest and the most page faults per pass. If the page faults of a mode
+vary widely, as stock's do, its processes were in different heap states, which makes its time
+and ratios equally uncertain.""",
         blocks=tables.mode_process_blocks,
     ),
     Section(
@@ -148,8 +148,8 @@ that the process used.""",
     Section(
         "Networks",
         """\
-Other networks beside MobileNet-V2, by MACs. The predicted peak is that of the tensors of a pass
-(see [Memory](#memory)). The backbone's share is the part of the time that a segmentation
+Networks other than MobileNet-V2, sorted by MACs. The predicted peak covers the tensors of one
+pass (see [Memory](#memory)). The backbone's share is the part of the time that a segmentation
 network spends in its backbone; the rest is its head. Rows with different dates come from
 separate sessions. Networks of users are listed as `NAME (own)`.""",
         blocks=tables.network_blocks,
@@ -167,7 +167,7 @@ predicted time, all bars of one colour would be equally long.""",
 The time per image, stock and with memory kept, over the batch size, the image size and the
 number of threads. Whatever does not vary is one image of PASCAL VOC's size and PyTorch's
 default number of threads. Axes are logarithmic; the dotted line is proportional scaling. Page
-faults are those of stock.""",
+faults are counted in stock passes.""",
         blocks=lambda results: scaling_blocks(results.scaling),
         pictures=figures.scaling_pictures,
     ),

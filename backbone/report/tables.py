@@ -135,7 +135,7 @@ def time_cells(times: StoredTimes) -> dict[str, str]:
         "Inference Time (ms)": show_mean(mean),
         "Interval": show_limits(mean),
         "Std (ms)": show_mean(replace(mean, mean=float(row.samples.std()))),
-        "FPS": show_mean(per_pass(row.input_shape[0], mean)),
+        "FPS": show_mean(per_pass(record.images_per_pass, mean)),
         **gpu_cells(record),
         **process_cells(row),
         "System time (ms)": show("{:,.0f}", record.median("system_time", 1000)),

@@ -3,12 +3,11 @@
 import hashlib
 import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from backbone.command.files import ROOT
 from backbone.command.options import Workload
-from backbone.measure.available import available_processors
+from backbone.measure.available import available_processors, version_of
 from backbone.measure.nvidia_smi import query_driver
 from backbone.record import schema
 from backbone.rounds.plan import Planned
@@ -34,7 +33,7 @@ def conditions_of(plan: Sequence[Planned], rule: StopRule) -> dict[str, str]:
         "cpus": str(available_processors()),
         "images": str(plan[0].workload.images_id),
     }
-    conditions |= {package: _version_of(package) for package in PACKAGES}
+    conditions |= {package: version_of(package) for package in PACKAGES}
     if any(planned.device == "cuda" for planned in plan):
         conditions["gpu"] = _gpu()
     return conditions | schema.environment(schema.ENVIRONMENT)
@@ -57,13 +56,6 @@ def _files_of(workload: Workload) -> Iterable[str]:
         yield workload.model.rpartition(":")[0]
     if workload.weights is not None:
         yield workload.weights
-
-
-def _version_of(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
 
 
 def _cpu_model() -> str:
