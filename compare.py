@@ -1,9 +1,9 @@
 """Compares timer commands that alternate in fresh processes: which is faster, and is it certain?
 
-A command is a timer with its flags, such as 'cpu/timer.py --i pascal', of this checkout or another;
-before it may stand variables of its environment (OMP_NUM_THREADS=1) and an interpreter of its own.
-With --target block or layer, a table says which stages or operations make the difference. With
--L s 1,2,4 'cpu/timer.py --s {s}' stands for three commands.
+A command is a timer with its flags, such as 'cpu/timer.py --i pascal', from this or another
+checkout. Environment variables (OMP_NUM_THREADS=1) and an interpreter may precede it. With --target
+block or layer, a table shows which stages or operations make the difference. With -L s 1,2,4,
+'cpu/timer.py --s {s}' stands for three commands.
 """
 
 import argparse
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 OWN_FLAGS = ("--iterations", "--warmup", "--turns", "--json")
 CPU_WARMUP = 2  # passes; a GPU's timer has its own default
-CUT_LEAST = 12  # rounds before a first look, since intervals of many rows are wide
-MANY = 20  # commands, from which on a line says how long they take
-PROCESS_SECONDS = 5  # of a process, about, beside its passes
+CUT_LEAST = 12  # rounds before the first look, since intervals of many rows are wide
+MANY = 20  # commands above which a line announces the duration of a round
+PROCESS_SECONDS = 5  # rough duration of a process without its passes
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line. A command that cannot be read is a usage error."""
+    """Parse the command line. Invalid parameter lists are usage errors."""
     parser = argparse.ArgumentParser(
         ending.PROGRAM,
         description=__doc__,
@@ -53,8 +53,8 @@ def parse_arguments() -> argparse.Namespace:
         "--parameter-list",
         nargs=2,
         metavar=("VAR", "VALUES"),
-        help="each of these values, separated by commas, in place of {VAR} in the commands; "
-        "several lists multiply",
+        help="run each command that contains {VAR} once per value (comma-separated); several "
+        "lists give all combinations",
     )
     least_two = partial(flag_types.whole_number, least=2)
     for name, kind, default, meaning in (
@@ -64,11 +64,17 @@ def parse_arguments() -> argparse.Namespace:
             "--iterations",
             flag_types.positive,
             None,
-            "timed passes of each process; default: 60, 2 of 0.3 s or longer, on a GPU 300 or more",
+            "timed passes per process (default: 60, or 2 if a pass takes 0.3 s or longer; at least "
+            "300 on a GPU)",
         ),
-        ("--warmup", flag_types.whole_number, None, "passes before them; default: 2, on a GPU 25"),
-        ("--seed", flag_types.whole_number, None, "of the random order of turns"),
-        ("--same", percent, SAME, "percent within which two are the same"),
+        ("--warmup", flag_types.whole_number, None, "warm-up passes (default: 2, on a GPU 25)"),
+        ("--seed", flag_types.whole_number, None, "seed for the order of turns"),
+        (
+            "--same",
+            percent,
+            SAME,
+            "call two commands the same if they are within this many percent",
+        ),
     ):
         default_text = "" if default is None else f" (default: {default})"
         parser.add_argument(name, type=kind, default=default, help=meaning + default_text)
@@ -76,10 +82,10 @@ def parse_arguments() -> argparse.Namespace:
         "--fail-slower",
         metavar="PERCENT",
         type=percent,
-        help="exit 1 if the second is slower than the first by more than that for certain",
+        help="exit with 1 if the second command is certainly slower by more than this",
     )
     parser.add_argument(
-        "--all", action="store_true", help="list all rows that differ, not only the first ten"
+        "--all", action="store_true", help="list all rows that differ, not only the ten largest"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the comparison as JSON")
     lists, words = take_lists(sys.argv[1:], ("-L", "--parameter-list"))
@@ -94,7 +100,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def percent(text: str) -> float:
-    """A flag's type: a number from 0 up."""
+    """argparse type: a non-negative number."""
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative number")
@@ -106,7 +112,7 @@ def main() -> None:
         files.check_writable(arguments.json)
     commands = [make_command(text, arguments) for text in arguments.commands]
     if arguments.all and not any(map(is_cut, commands)):
-        raise Failure("--all is for commands with --target block or layer")
+        raise Failure("--all needs a command with --target block or layer")
     if len(commands) > MANY:
         minutes = len(commands) * PROCESS_SECONDS / 60
         ending.say(f"{len(commands)} commands: a round takes {minutes:.0f} minutes or more")
@@ -144,14 +150,14 @@ def main() -> None:
 
 
 def make_command(text: str, arguments: argparse.Namespace) -> Command:
-    """A command as one types it. Raises Failure if it cannot be read."""
+    """Parse a command as typed by the user. Raises Failure if it is not a timer's command."""
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise Failure(f"{text}: {error}") from error
     for flag in (word.partition("=")[0] for word in words):
         if flag in OWN_FLAGS:
-            raise Failure(f"{text}: {flag} is compare.py's to set")
+            raise Failure(f"{text}: {flag} is set by compare.py")
     command = read_command(text, words)
     warmup = arguments.warmup
     if warmup is None and command.is_on_cpu:
@@ -163,14 +169,15 @@ def make_command(text: str, arguments: argparse.Namespace) -> Command:
 def measure(
     commands: list[Command], arguments: argparse.Namespace, lock: int
 ) -> "tuple[list[Command], schedule.Outcome]":
-    """The commands that were run, and what their rounds gave: of whole passes, if one of them
-    cannot be cut into stages or operations. lock: an open file that the processes keep open."""
+    """Run the commands; returns them with their results. If one cannot be cut into stages or
+    operations, all are run again with whole passes. lock: an open file that the processes keep
+    open."""
     try:
         least = CUT_LEAST if any(map(is_cut, commands)) else 1
         outcome = run_rounds(commands, arguments, lock, least)
         check_cuts(outcome.failures.values())
     except Uncut as uncut:
-        ending.say(f"no stages or operations, whole passes instead: {uncut}")
+        ending.say(f"comparing whole passes instead of stages or operations: {uncut}")
         commands = [*map(as_whole, commands)]
         outcome = run_rounds(commands, arguments, lock, least=1)
     return commands, outcome
@@ -179,8 +186,8 @@ def measure(
 def differences_of(
     commands: Sequence[Command], joined: "Sequence[Record]"
 ) -> "dict[Command, Differences]":
-    """The stages or operations in which commands differ from the first, of those that have the same
-    as it; a line on stderr names what another lacks."""
+    """The differences of each command from the first by stage or operation. If two commands cannot
+    be compared that way, a line on stderr says why."""
     from backbone.report.differences import NOUNS, find_differences
 
     found = {}
@@ -197,8 +204,8 @@ def differences_of(
 def run_rounds(
     commands: Sequence[Command], arguments: argparse.Namespace, lock: int, least: int
 ) -> "schedule.Outcome":
-    """Run rounds until every verdict is known, or as many as the user asks for, with a bar on a
-    terminal. lock: an open file that the processes keep open. least: the first round that may be
+    """Run rounds until every verdict is known, or the number that the user asked for, with a bar on
+    a terminal. lock: an open file that the processes keep open. least: the first round that may be
     the last. Raises Uncut."""
     from backbone.rounds import schedule
     from backbone.rounds.caches import empty_caches
@@ -219,8 +226,8 @@ def run_rounds(
 
 
 def questions_about(commands: Sequence[Command], arguments: argparse.Namespace) -> list["Question"]:
-    """What is to be known: how fast each command is beside the first; of a single one, how long it
-    takes. With --fail-slower, also whether the second is slower than that allows."""
+    """The questions: the speed-up of each command over the first, or the time of a single command.
+    With --fail-slower, also whether the second is slower than allowed."""
     from backbone.rounds.questions import Question
 
     first, *others = commands

@@ -1,4 +1,4 @@
-"""What a network holds in memory during inference; with --struct, how it is built."""
+"""Memory of a network during inference; with --struct True, its structure."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from backbone.record.memory_record import MemoryReport, Structure, describe_inpu
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The flags of this script."""
+    """A parser with the flags of this script."""
     parser = flags.script_parser(__doc__)
     parser.add_argument(
         "--struct",
@@ -21,15 +21,15 @@ def make_parser() -> argparse.ArgumentParser:
         default="False",
         type=str.title,
         choices=("True", "False"),
-        help="the layers instead of the memory report",
+        help="print the layers instead of the memory report (default: %(default)s)",
     )
     parser.add_argument(
         "--device",
         choices=("auto", "cuda", "cpu"),
         default="auto",
-        help="of the memory report; auto is CUDA if there is one",
+        help="device of the memory report; auto is CUDA if available (default: %(default)s)",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write what is printed, as JSON")
+    parser.add_argument("--json", metavar="FILE", help="also write the report or structure as JSON")
     return parser
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         files.check_writable(options.json)
     from backbone.report.memory_text import format_report, format_structure
 
-    with redirect_stdout(sys.stderr):  # which a user's own network may print to
+    with redirect_stdout(sys.stderr):  # a user's network may print
         record = describe_structure(options) if options.structure else report_memory(options)
     text = format_structure(record) if options.structure else format_report(record)
     if options.json is not None:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def describe_structure(options: MemoryOptions) -> Structure:
-    """The layers of a network, from shapes alone."""
+    """The layers of a network, from shapes only."""
     import torch
 
     from backbone.measure.structure import list_layers
@@ -66,7 +66,7 @@ def describe_structure(options: MemoryOptions) -> Structure:
 
 
 def report_memory(options: MemoryOptions) -> MemoryReport:
-    """The tensors of a network after a pass, and the peak in it."""
+    """The tensors of a network after a pass, and the peak memory of the pass."""
     import torch
 
     from backbone.measure import machine, memory
@@ -77,7 +77,7 @@ def report_memory(options: MemoryOptions) -> MemoryReport:
 
     no_cuda = machine.why_no_cuda()
     if options.device == "cuda" and no_cuda:
-        raise Failure(f"{no_cuda}; --device cpu reports the CPU")
+        raise Failure(f"{no_cuda}; use --device cpu")
     on_cpu = no_cuda or options.device == "cpu"
     device = torch.device("cpu" if on_cpu else "cuda:0")
     reporter = memory.load_reporter()
@@ -87,7 +87,7 @@ def report_memory(options: MemoryOptions) -> MemoryReport:
     predicted = memory.predict_peak(network, image)
     with failing_at_its_line(options.workload.model):
         measured = memory.measure_peak(network, image)
-    denormals = Denormals(weights=0, activations=0)  # as of random weights
+    denormals = Denormals(weights=0, activations=0)  # as with random weights
     if options.workload.has_given_values:
         denormals = count_denormals(network, image)
     return MemoryReport(

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Memory reports, both inputs -> memory_reports/. Arguments are mem.py's.
+# Memory reports, both inputs -> memory_reports/. Arguments are passed on to mem.py.
 wrapper=mem_report.sh root=$(dirname -- "$0")
 [ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/shell/start.sh" || exit

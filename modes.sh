@@ -1,12 +1,13 @@
 #!/bin/sh
-# The whole pass in each mode, both inputs, by rounds -> mobilenetv2_stats/modes/ on a CUDA GPU,
-# else cpu/mobilenetv2_stats/modes/. Arguments are the timer's. A mode that fails is left out.
+# Inference time of the whole pass in each mode, both inputs -> mobilenetv2_stats/modes/ on a CUDA
+# GPU, otherwise cpu/mobilenetv2_stats/modes/. Arguments are passed on to the timer. A mode that
+# fails is left out.
 wrapper=modes.sh root=$(dirname -- "$0")
 [ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/shell/start.sh" || exit
 
-# A mode per line: a variable of the environment, if any, and flags, as one would type them. Stock is
-# measured twice, so that noise shows.
+# One mode per line: an environment variable, if any, and flags, as typed on a command line. Stock is
+# measured twice to show the noise.
 modes='stock
 stock again
 --channels-last --fold
@@ -42,7 +43,7 @@ tcmalloc='LD_PRELOAD=libtcmalloc_minimal.so.4'
 jemalloc='LD_PRELOAD=libjemalloc.so.2'
 all_together='--channels-last --fold --compile --freeze'
 
-# add MODE...: to the list, a line each.
+# add MODE...: append modes to the list, one per line.
 add() {
   for mode; do
     modes="$modes
@@ -50,14 +51,14 @@ $mode"
   done
 }
 
-# can_preload VARIABLE=LIBRARY: whether the loader finds it, which else warns on stderr.
+# can_preload VARIABLE=LIBRARY: whether the loader finds the library; it warns on stderr if not.
 can_preload() { [ -z "$(env "$1" sh -c : 2>&1)" ]; }
 
-# has_bfloat16: whether the CPU has instructions for it, without which it takes ten times as long as
-# all else.
+# has_bfloat16: whether the CPU has bfloat16 instructions; without them bfloat16 takes ten times as
+# long as all other modes.
 has_bfloat16() { grep -qs -e avx512_bf16 -e amx_bf16 -e ' bf16' /proc/cpuinfo; }
 
-# add_cpu_modes: those that this CPU, this C library and what is installed here have.
+# add_cpu_modes: add the modes that this CPU, this C library and the installed libraries support.
 add_cpu_modes() {
   add "$runtime_modes"
   ! can_keep_memory || add "$glibc_modes"
@@ -78,7 +79,7 @@ if has_cuda "measuring the CPU"; then
   add "$cuda_modes"
 else
   script=cpu/timer.py warmup='--warmup 1'
-  # In an interpreter of one's own a runtime may be missing: its modes then fail, and are left out.
+  # The user's interpreter may lack a runtime, whose modes then fail and are left out.
   [ -n "${PYTHON-}" ] || use_python requirements-modes.txt "$@"
   add_cpu_modes
 fi

@@ -1,4 +1,4 @@
-"""The stored files as the tables and pictures of RESULTS.md, README.md and METHOD.md."""
+"""Turns stored results into the tables and pictures of RESULTS.md, README.md and METHOD.md."""
 
 import argparse
 import re
@@ -12,7 +12,7 @@ from backbone.command.flags import image_size
 
 if TYPE_CHECKING:
     from backbone.report.figures import Picture
-    from backbone.report.tables import Results
+    from backbone.report.stored_results import Results
 
 PAGE = ROOT / "RESULTS.md"
 PAGES_WITH_PARTS = (ROOT / "README.md", ROOT / "METHOD.md")
@@ -23,15 +23,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=ending.PROGRAM, description=__doc__, allow_abbrev=False)
     action = parser.add_mutually_exclusive_group()
     for flag, meaning in (
-        ("--update", "write RESULTS.md and the tables of README.md and METHOD.md, draw figures/"),
-        ("--check", "exit 1 where these are not what the stored files say"),
+        ("--update", "write RESULTS.md, figures/ and the tables of README.md and METHOD.md"),
+        ("--check", "exit with 1 if these do not match the stored results"),
     ):
         action.add_argument(flag, action="store_true", help=meaning)
     action.add_argument(
         "--layers",
         type=image_size,
         metavar="INPUT",
-        help="list the operations by the time that they lose against the floor",
+        help="list operations by the time they lose against their roofline bound",
     )
     return parser.parse_args()
 
@@ -43,7 +43,7 @@ def main() -> None:
     from backbone.record.titles import dataset_title
     from backbone.report.checks import check_texts
     from backbone.report.kinds import list_operations
-    from backbone.report.tables import Results
+    from backbone.report.stored_results import Results
 
     if arguments.layers:
         times = Results(loading.load_times())
@@ -51,7 +51,7 @@ def main() -> None:
         title = dataset_title(arguments.layers)
         here = [each for each in times.main_network if each.dataset == title]
         if not here:
-            raise Failure(f"no times of {arguments.layers} are stored; see stats.sh")
+            raise Failure(f"no times of {arguments.layers} are stored; stats.sh creates them")
         print(list_operations(here))
         return
     results = Results(
@@ -64,7 +64,7 @@ def main() -> None:
         tools.load(tools.PassesTried, tools.PASSES),
     )
     check_texts(results)
-    check_whole()  # what was read may have been replaced meanwhile
+    check_whole()  # files may have been replaced while they were read
     pages, pictures = make_pages(results)
     if arguments.update:
         update(pages, pictures)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def check_whole() -> None:
-    """Raise Failure if a measurement's results are being stored, or have been cut short."""
+    """Raise Failure if results are being stored, or storing was interrupted."""
     from backbone.rounds import pending
 
     for folder in (ROOT, *ROOT.glob("devices/*")):
@@ -83,8 +83,8 @@ def check_whole() -> None:
 
 
 def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
-    """The pages as they should be, and the pictures in them. Raises Failure where a page's markers
-    name a part that there is not."""
+    """The up-to-date pages and their pictures. Raises Failure if a page's marker names an unknown
+    part."""
     from backbone.report.front import format_front
     from backbone.report.method import format_method
     from backbone.report.sections import SECTIONS, format_page
@@ -104,12 +104,12 @@ def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
 
 
 def join_blocks(parts: dict[str, list[str]]) -> dict[str, str]:
-    """The text of each part that has any block."""
+    """The text of each part that has blocks."""
     return {title: "\n\n".join(blocks) + "\n" for title, blocks in parts.items() if blocks}
 
 
 def update(pages: dict[Path, str], pictures: list["Picture"]) -> None:
-    """Draw all pictures, and then write these and the pages."""
+    """Draw all pictures, then write pictures and pages."""
     folder = ROOT / "figures"
     texts = {folder / picture.file: picture.svg for picture in pictures} | pages
     folder.mkdir(exist_ok=True)
@@ -118,30 +118,30 @@ def update(pages: dict[Path, str], pictures: list["Picture"]) -> None:
 
 
 def check(pages: dict[Path, str], pictures: list["Picture"]) -> None:
-    """Raise Failure, which names the file, where a page or a picture is not as it would be."""
+    """Raise Failure, naming the file, if a page or a picture is out of date."""
     for page, text in pages.items():
         check_file(page, text)
-    for picture in pictures:  # to draw them takes longer
+    for picture in pictures:  # drawing takes longer
         check_file(ROOT / "figures" / picture.file, picture.svg)
 
 
 def check_file(file: Path, text: str) -> None:
-    """Raise Failure where a file does not hold a text, or is not there."""
+    """Raise Failure if a file is missing or does not contain a text."""
     if not file.exists() or file.read_text("utf-8", "replace") != text:
-        raise Failure(f"{file} is not what the stored files say; use --update")
+        raise Failure(f"{file} does not match the stored results; use --update")
 
 
 def with_parts(page: Path, texts: dict[str, str], known: set[str]) -> str:
-    """A page with these texts between their markers, and nothing between those of known parts that
-    have no text. Raises Failure where a marker names none, or the page cannot be read."""
+    """A page with the texts of parts between their markers; known parts without a text are emptied.
+    Raises Failure if a marker names an unknown part or the page cannot be read."""
     try:
         old = page.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise Failure(f"{page} is no text in UTF-8") from error
+        raise Failure(f"{page} is not UTF-8 text") from error
 
     def new_part(part: re.Match[str]) -> str:
         if part[2] not in known:
-            raise Failure(f"{page}: results.py makes no part that is called {part[2]!r}")
+            raise Failure(f"{page}: results.py has no part named {part[2]!r}")
         return f"{part[1]}{texts.get(part[2], '')}{part[3]}"
 
     return PART.sub(new_part, old)

@@ -1,14 +1,15 @@
 #!/bin/sh
-# The whole pass, stock and with memory kept, over batch sizes and threads at VOC size and over image
-# sizes, by rounds (5, or ROUNDS) -> mobilenetv2_stats/scaling/ on a CUDA GPU (where memory is always
-# kept, and threads do not matter), else cpu/mobilenetv2_stats/scaling/. Arguments are the timer's.
+# Inference time of the whole pass, stock and with memory kept, over image sizes and, at VOC size,
+# over batch sizes and threads, in 5 or ROUNDS rounds -> mobilenetv2_stats/scaling/ on a CUDA GPU
+# (where memory is always kept and threads do not matter), otherwise cpu/mobilenetv2_stats/scaling/.
+# Arguments are passed on to the timer.
 wrapper=scaling.sh root=$(dirname -- "$0")
 [ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 export ROUNDS="${ROUNDS:-5}"
 [ -n "${INPUTS-}" ] || INPUTS='224x224 256x512 pascal 512x1024 768x1536 cityscapes'
 . "$root/shell/start.sh" || exit
 
-# point INPUT FLAG...: a pass with these flags, stock and with memory kept.
+# point INPUT FLAG...: print the lines of a pass with these flags, stock and with memory kept.
 point() {
   input=$1
   shift

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Inference times on a CUDA GPU, both inputs, all targets, by rounds -> mobilenetv2_stats/
-# Without a CUDA device cpu/stats.sh takes over. Arguments are timer.py's.
+# Inference time on a CUDA GPU, both inputs, all targets -> mobilenetv2_stats/
+# Without a CUDA device, cpu/stats.sh runs instead. Arguments are passed on to the timer.
 wrapper=stats.sh root=$(dirname -- "$0")
 [ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/shell/start.sh" || exit

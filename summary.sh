@@ -1,5 +1,5 @@
 #!/bin/sh
-# Model structures, both inputs -> model_structures/. Arguments are mem.py's.
+# Model structures, both inputs -> model_structures/. Arguments are passed on to mem.py.
 wrapper=summary.sh root=$(dirname -- "$0")
 [ -e "$root/shell/start.sh" ] || root=${SLURM_SUBMIT_DIR:?in no checkout; sbatch it from one}
 . "$root/shell/start.sh" || exit

@@ -1,4 +1,4 @@
-"""Inference times of MobileNet-V2, or another network, on a CUDA GPU, by torch.cuda.Event."""
+"""Inference time of MobileNet-V2 or another network on a CUDA GPU, by torch.cuda.Event."""
 
 import argparse
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from backbone.measure import script
 if TYPE_CHECKING:
     from backbone.measure.nvidia_smi import GpuState
 
-CYCLES = 10**6  # of a first hold, by which its length is measured
+CYCLES = 10**6  # of a first hold, which measures the clock rate
 
 
 class CudaClock:
-    """Marks on the GPU's own time line: events that the stream reaches between the kernels. The
-    first pass makes them, the others record them again, which is all that they pay for."""
+    """Marks as CUDA events that the stream reaches between kernels. The first pass creates the
+    events; later passes only record them again."""
 
     def __init__(self) -> None:
         from torch.cuda import Event, current_stream
@@ -31,14 +31,15 @@ class CudaClock:
         self.cycles_per_ms = 0.0
 
     def mark(self) -> None:
-        """Mark the moment at which the stream gets here."""
+        """Mark the moment at which the stream reaches this point."""
         if self.marks == len(self.events):
             self.events.append(self.new_event(enable_timing=True))
         self.events[self.marks].record(self.stream)
         self.marks += 1
 
     def read(self) -> list[float]:
-        """Milliseconds from each mark since the last call to the next; it waits for the last."""
+        """The milliseconds between consecutive marks since the last call; waits for the last
+        mark."""
         recorded = self.events[: self.marks]
         self.marks = 0
         recorded[-1].synchronize()
@@ -61,7 +62,7 @@ class CudaClock:
         return not self.events[0].query()
 
     def query_state(self, keep_busy: Callable[[], object]) -> "GpuState | None":
-        """The GPU's state while it computes; see measure/nvidia_smi.py."""
+        """The GPU's state under load; see `query_state()` in measure/nvidia_smi.py."""
         from backbone.measure.machine import gpu_id
         from backbone.measure.nvidia_smi import query_state
 
@@ -69,7 +70,7 @@ class CudaClock:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The flags of this script."""
+    """A parser with the flags of this script."""
     parser = flags.timer_parser(__doc__)
     parser.add_argument(
         "--cuda-graph", action="store_true", help="launch the pass as one captured CUDA graph"
@@ -78,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def prepare(options: TimerOptions) -> None:
-    """Raise Failure if there is no CUDA device, or if this process cannot use it."""
+    """Raise Failure if there is no CUDA device or this process cannot use it."""
     from backbone.measure.machine import why_gpu_is_closed, why_no_cuda
 
     if reason := why_no_cuda():
@@ -88,7 +89,7 @@ def prepare(options: TimerOptions) -> None:
 
 
 def describe(options: TimerOptions) -> dict[str, str | int]:
-    """The conditions of a run on this GPU."""
+    """The conditions of a run on the current GPU."""
     from backbone.measure.machine import describe_cuda
 
     return describe_cuda()

@@ -1,4 +1,4 @@
-"""Inference times of MobileNet-V2, or another network, on the CPU, by time.perf_counter."""
+"""Inference time of MobileNet-V2 or another network on the CPU, by time.perf_counter."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from backbone.measure import script
 
 
 class CpuClock:
-    """Marks by the processor's own counter."""
+    """Marks by time.perf_counter()."""
 
     def __init__(self) -> None:
         self.marks: list[float] = []
@@ -24,27 +24,32 @@ class CpuClock:
         self.marks.append(perf_counter())
 
     def read(self) -> list[float]:
-        """Milliseconds from each mark since the last call to the next."""
+        """The milliseconds between consecutive marks since the last call."""
         marks = self.marks
         self.marks = []
         return [(end - start) * 1e3 for start, end in pairwise(marks)]
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The flags of this script."""
+    """A parser with the flags of this script."""
     parser = flags.timer_parser(__doc__)
     parser.add_argument(
-        "--threads", type=flag_types.threads, help="intra-op; None: PyTorch's choice"
+        "--threads", type=flag_types.threads, help="intra-op threads (default: PyTorch's choice)"
     )
-    parser.add_argument("--keep-memory", action="store_true", help="keep freed memory to use again")
     parser.add_argument(
-        "--runtime", choices=flags.RUNTIMES, default=PYTORCH, help="what runs the network"
+        "--keep-memory", action="store_true", help="keep freed memory in the process for reuse"
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=flags.RUNTIMES,
+        default=PYTORCH,
+        help="runtime that executes the network (default: %(default)s)",
     )
     return parser
 
 
 def prepare(options: TimerOptions) -> None:
-    """Set up allocator and threads. Raises Failure if the process cannot have what is asked for."""
+    """Set up allocator and threads. Raises Failure if the requested settings are not available."""
     from backbone.measure.allocator import check_environment, keep_freed_memory
 
     check_environment()
@@ -56,11 +61,11 @@ def prepare(options: TimerOptions) -> None:
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    describe_runtime(options.mode.runtime)  # a runtime that is missing is known before the passes
+    describe_runtime(options.mode.runtime)  # report a missing runtime before the passes
 
 
 def describe(options: TimerOptions) -> dict[str, str | int]:
-    """The conditions of a run on this CPU."""
+    """The conditions of a run on the CPU."""
     from backbone.measure.machine import describe_cpu
     from backbone.network.runtimes import describe_runtime
 

@@ -1,5 +1,5 @@
-"""check.py REQUIREMENTS: exits with 0 if all that these requirements bring can be imported. Prints
-"cuda" if PyTorch finds a CUDA device; otherwise why not."""
+"""check.py REQUIREMENTS: exit with 0 if everything in the requirements file can be imported. Prints
+"cuda" if PyTorch finds a CUDA device, otherwise why it does not."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-# What scripts import, by the file that lists it.
+# The packages that scripts import, by requirements file.
 MODULES = ["backbone.network.library", "calmsize", "numpy", "psutil", "pyperf", "pytorch_memlab"]
 MODULES += ["tqdm"]
 RUNTIMES = ["onnxruntime", "onnxscript", "openvino"]
@@ -31,22 +31,22 @@ def has_nvidia_driver() -> bool:
 
 
 def why_driver_is_unused(torch: ModuleType, reason: str) -> str | None:
-    """Why PyTorch does not use this machine's NVIDIA driver, and what to do; None if there is none.
-    reason: why it finds no CUDA device."""
+    """Why PyTorch does not use this machine's NVIDIA driver, and what to do; None without a driver.
+    reason: why PyTorch finds no CUDA device."""
     if torch.version.cuda is None:
         if not has_nvidia_driver():
             return None
         return (
             f"PyTorch {torch.__version__} has no CUDA, but this machine has an NVIDIA driver; "
-            "remove .venv, to have it set up here, or install PyTorch with CUDA in your Python "
+            "remove .venv to set it up again, or install PyTorch with CUDA in your Python "
             "(CUDA_VISIBLE_DEVICES= measures the CPU)"
         )
     if not os.path.exists(DEVICE):
         return None
     return (
         f"PyTorch {torch.__version__} cannot use this machine's NVIDIA driver: {reason}; update "
-        f"the driver, or install PyTorch for CUDA 12, which takes drivers from 525 on ({CUDA_12}; "
-        "CUDA_VISIBLE_DEVICES= measures the CPU)"
+        "the driver, or install PyTorch for CUDA 12, which supports drivers from 525 on "
+        f"({CUDA_12}; CUDA_VISIBLE_DEVICES= measures the CPU)"
     )
 
 

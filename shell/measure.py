@@ -1,18 +1,18 @@
 """The driver of all wrappers: measure.py [--leave-out-failed] WRAPPER PLAN [ARGUMENT...]
 
-Runs the commands of a wrapper's plan (its lines: backbone/rounds/plan.py), with the user's
-arguments behind each, and stores their results in $RESULTS or in this checkout.
+Runs the commands of a wrapper's plan (format: backbone/rounds/plan.py), appends the user's
+arguments to each, and stores the results in $RESULTS or in this checkout.
 
-Timers take turns: in each round every command runs in a fresh process, a child of this one, which
-sends its record over a pipe (backbone/rounds/schedule.py). There are $ROUNDS rounds or, if that is
-not set, up to 20, until ratios are known within $PRECISION percent. Other scripts run once. If a
-command fails, the measurement ends; with --leave-out-failed it goes on without that one, unless it
-is the first on its input, which the others are compared with.
+Timers take turns: in each round every command runs in a fresh child process, which sends its record
+over a pipe (backbone/rounds/schedule.py). There are $ROUNDS rounds or, if that is not set, up to
+20, until ratios are known within $PRECISION percent. Other scripts run once. If a command fails,
+the measurement ends; with --leave-out-failed it continues without that command, unless the command
+is the first of its input, with which the others are compared.
 
-Only this process writes results. It writes each round that ends to .pending/ in the folder of
-results, and after the last one replaces the stored results, all together (rounds/pending.py). An
-interrupt ends the children and keeps the rounds; if this process is killed, the children end by
-themselves. The next start goes on with the next round, or completes a replacement.
+Only this process writes results. It writes each finished round to .pending/ in the results folder
+and, after the last round, replaces all stored results together (rounds/pending.py). An interrupt
+ends the children and keeps the finished rounds; if this process is killed, the children exit by
+themselves. The next start continues with the next round, or completes a replacement.
 """
 
 import os
@@ -62,7 +62,7 @@ def main() -> None:
         locks.earlier_processes_ended() as lock,  # an open file, which children inherit
     ):
         completed = complete_storing(results).get(pending.folder)
-        plan.check_network(planned, results)  # not another one's results of the same name
+        plan.check_network(planned, results)  # another network's results may have the same name
         if isinstance(planned[0].options, TimerOptions):
             failed = run_rounds(planned, pending, lock, completed)
         else:
@@ -73,8 +73,8 @@ def main() -> None:
 
 
 def run_once(planned: Sequence[Planned], pending: "Pending", lock: int) -> list[str]:
-    """Run commands one after the other, and store what they print and write. Raises Failure if one
-    fails; so no command is returned as failed."""
+    """Run commands one after the other, and store their output and files. Raises Failure if one
+    fails, so the returned list of failed commands is always empty."""
     from backbone.rounds import process
 
     texts = {}
@@ -92,10 +92,10 @@ def run_once(planned: Sequence[Planned], pending: "Pending", lock: int) -> list[
 def run_rounds(
     planned: Sequence[Planned], pending: "Pending", lock: int, completed: "Completed | None"
 ) -> list[str]:
-    """Run commands by rounds, from where the pending measurement has got to, and store their
-    results. Returns the names of those that failed and were left out; raises Failure if one fails
-    that is needed. completed: what this process has just completed storing of these commands, if
-    anything; under the same conditions it is not measured again."""
+    """Run commands in rounds, continuing a pending measurement, and store their results. Returns
+    the names of commands that failed and were left out; raises Failure if a required command fails.
+    completed: a measurement of these commands whose storing this process has just completed, if
+    any; under the same conditions it is not repeated."""
     from backbone.record import records
     from backbone.record.remarks import doubt_of_cut, remarks_on
     from backbone.record.text import format_rows
@@ -118,7 +118,7 @@ def run_rounds(
 
     def keep(this_round: "Round") -> None:
         if hash_code(planned) != conditions["code"]:
-            raise Failure("the code changed during this round, which is dropped")
+            raise Failure("the code changed during this round; the round is dropped")
         pending.add(this_round, commands)
 
     all_series = series.make_series(planned, float(os.environ.get("PRECISION") or 10))
@@ -149,8 +149,8 @@ def run_rounds(
 def resume(
     commands: Sequence["Command"], pending: "Pending", conditions: dict[str, str]
 ) -> tuple["Measurement", list["Round"]]:
-    """The measurement that is pending, with its rounds; a new one, without any, if none is, or the
-    user wants one. Raises Failure if a condition has changed."""
+    """The pending measurement with its rounds, or a new one without rounds if none is pending or
+    the user asked for a new one. Raises Failure if a condition has changed."""
     from backbone.rounds.pending import Measurement
 
     measurement = None if wants_new or not pending.count_rounds() else pending.load()
@@ -170,8 +170,8 @@ def resume(
 
 
 def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
-    """The stored modes of the plan's networks and inputs, by their paths in the results' folder.
-    The new set replaces all of them, also modes that failed or no longer exist."""
+    """The stored modes of the plan's networks and inputs, as paths in the results folder. The new
+    set replaces all of them, including modes that failed or no longer exist."""
     return {
         str(file.relative_to(results))
         for each in planned
@@ -183,22 +183,22 @@ def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
 
 @contextmanager
 def reporting_what_is_kept(pending: "Pending") -> Iterator[None]:
-    """If what is inside fails or is interrupted, the message says what is kept."""
+    """If the block fails or is interrupted, add to the message which results are kept."""
     try:
         yield
-    except BrokenPipeError:  # nobody reads messages any longer
+    except BrokenPipeError:  # messages have no reader
         raise
     except (Failure, OSError) as error:
         raise Failure(f"{message_of(error)}; {what_is_kept(pending)}") from error
     except Interrupted as interrupt:
-        with suppress(OSError):  # whoever read stderr may be gone
+        with suppress(OSError):  # the reader of stderr may have exited
             name = signal.Signals(interrupt.number).name
             ending.say(f"interrupted by {name}; {what_is_kept(pending)}")
         raise
 
 
 def what_is_kept(pending: "Pending") -> str:
-    """What a measurement that has not ended leaves."""
+    """Which results are kept of a measurement that did not finish."""
     from backbone.record.titles import count
     from backbone.rounds.pending import discard
 
@@ -216,7 +216,7 @@ def what_is_kept(pending: "Pending") -> str:
 
 
 def show_stored(planned: Sequence[Planned], results: Path) -> None:
-    """Print a summary of the stored times, where all results are, and what to do next."""
+    """Print a summary of the stored times, the results' folders, and what to do next."""
     if isinstance(planned[0].options, TimerOptions):
         print(summary_of(planned, results))
     folders = dict.fromkeys(results / Path(each.file).parent for each in planned)
@@ -229,11 +229,11 @@ def show_stored(planned: Sequence[Planned], results: Path) -> None:
     if wrapper.endswith("stats.sh") and not users:
         print("Next: 'sh modes.sh' finds what makes it faster")
     if results == ROOT or results.parent == ROOT / "devices":
-        print("'python results.py --update' makes tables and pictures of it")
+        print("'python results.py --update' turns them into tables and pictures")
 
 
 def summary_of(planned: Sequence[Planned], results: Path) -> str:
-    """The summary of the results that a plan has left."""
+    """The summary of a plan's stored results."""
     from backbone.report import summary
 
     whole = [each for each in planned if each.options.target == "model"]

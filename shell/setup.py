@@ -1,5 +1,5 @@
-"""setup.py REQUIREMENTS NAME WRAPPER [ARGUMENT...]: makes .venv in this checkout, unless there is
-one, installs these requirements in it, and starts the wrapper again. Standard library only."""
+"""setup.py REQUIREMENTS NAME WRAPPER [ARGUMENT...]: create .venv in this checkout if it does not
+exist, install the requirements in it, and start the wrapper again. Standard library only."""
 
 import fcntl
 import os
@@ -27,9 +27,9 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
 UNFINISHED = ROOT / ".venv.unfinished"
 LOCK = ROOT / ".venv.lock"
-# PyTorch's wheels for CPUs; the default index has those for CUDA, which are some gigabytes.
+# PyTorch's CPU wheels; the default index has those for CUDA, which take several gigabytes.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-PATIENCE = 5  # seconds that the index has to answer
+PATIENCE = 5  # seconds to wait for the index to answer
 OWN_INDEX = re.compile(r"[.](index-url|extra-index-url|no-index)=")
 
 
@@ -43,34 +43,34 @@ def main() -> None:
                 set_up(lock.fileno())
         except Interrupted as interrupt:
             what = f"interrupted by {signal.Signals(interrupt.number).name} while setting up .venv"
-            ending.say(f"{what}; the next start goes on")
+            ending.say(f"{what}; the next start continues")
             raise
     os.execvp("sh", ["sh", *wrapper])
 
 
 def set_up(lock: int) -> None:
-    """Make .venv and install the requirements. lock: an open file that pip keeps open. Raises
-    Failure."""
+    """Create .venv and install the requirements. lock: an open file that pip keeps open. Raises
+    Failure if one of them fails."""
     if UNFINISHED.exists():
         ending.say("starting over with .venv, whose set-up was interrupted")
     is_new = UNFINISHED.exists() or not VENV.exists()
     UNFINISHED.touch()
     if is_new:
-        ending.say("setting up: making .venv")
+        ending.say("setting up: creating .venv")
         if not succeeds([sys.executable, "-m", "venv", "--clear", VENV], lock):
-            raise Failure("python3 cannot make .venv")
-    ending.say(f"setting up: installing {requirements} in .venv, which takes minutes")
+            raise Failure("python3 cannot create .venv")
+    ending.say(f"setting up: installing {requirements} in .venv; this takes minutes")
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if not succeeds([*pip, *index_flags(), "-r", ROOT / requirements], lock):
         raise Failure(f"cannot install {requirements} in .venv; the next start tries again")
     if not can_import():
-        raise Failure(f"what {requirements} installs cannot be imported")
+        raise Failure(f"the packages of {requirements} are installed but cannot be imported")
     UNFINISHED.unlink(missing_ok=True)
 
 
 def index_flags() -> list[str]:
-    """The flags that make pip take PyTorch without CUDA: on Linux without an NVIDIA driver, unless
-    the user has configured an index, or PyTorch's does not answer."""
+    """pip's flags for PyTorch without CUDA: on Linux without an NVIDIA driver, unless the user has
+    configured an index or PyTorch's index does not answer."""
     if sys.platform != "linux" or has_nvidia_driver() or has_own_index():
         return []
     if not answers(f"{CPU_INDEX}/torch/"):
@@ -86,7 +86,7 @@ def has_own_index() -> bool:
 
 
 def answers(url: str) -> bool:
-    """Whether a page can be had within seconds, also where looking up its host takes longer."""
+    """Whether a URL answers within seconds, even if resolving its host name takes longer."""
     found = []
 
     def ask() -> None:
@@ -111,7 +111,8 @@ def can_import() -> bool:
 
 
 def succeeds(command: list[str | Path], lock: int) -> bool:
-    """Run a command, which ends with this process; whether it succeeds. Its stdout is stderr."""
+    """Run a command, with its stdout redirected to stderr, and return whether it succeeds. It ends
+    when this process ends."""
     return subprocess.run(command, stdout=sys.stderr, pass_fds=[lock]).returncode == 0
 
 

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# What every wrapper begins with. It has set $wrapper, its name, and $root, its checkout. This sets
+# Common start of all wrappers, which set $wrapper (their name) and $root (their checkout). Sets
 #   $python   the interpreter that runs everything
-#   $cuda     "cuda" if PyTorch there finds a CUDA device; otherwise a sentence that says why not
-#   $inputs   INPUTS, or the default ones
-# ROUNDS and PRECISION are the driver's, and are checked here, before anything is set up.
-# The user's folder stays the current one, so that files that arguments name are found.
+#   $cuda     "cuda" if its PyTorch finds a CUDA device; otherwise a sentence that says why not
+#   $inputs   INPUTS, or the default inputs
+# ROUNDS and PRECISION are for the driver, but checked here, before anything is set up.
+# The working directory is not changed, so relative paths in arguments stay valid.
 : "${wrapper:?}" "${root:?}"
 set -f                           # INPUTS holds words, not patterns
 export PYTHONDONTWRITEBYTECODE=1 # on a full disk a cache may be cut short, and break later runs
@@ -16,9 +16,9 @@ fail() {
   exit "${2:-1}"
 }
 
-# use_python REQUIREMENTS ARGUMENT...: find the interpreter: $PYTHON, or else the first of .venv and
-# python3 that can import these requirements. If neither can, set up .venv, and start the wrapper
-# again with its arguments.
+# use_python REQUIREMENTS ARGUMENT...: find the interpreter: $PYTHON or, if that is not set, the first
+# of .venv and python3 that can import these requirements. If neither can, set up .venv and start the
+# wrapper again with its arguments.
 use_python() {
   requirements=$1
   shift
@@ -26,7 +26,7 @@ use_python() {
     python=$PYTHON
     command -v "$python" >/dev/null || fail "PYTHON=$PYTHON is not a program"
     cuda=$("$python" "$root/shell/check.py" "$requirements") \
-      || fail "PYTHON=$PYTHON cannot import what is needed; install $requirements there, or unset PYTHON"
+      || fail "PYTHON=$PYTHON cannot import the requirements; install $requirements there, or unset PYTHON"
     [ -n "$cuda" ] || fail "PYTHON=$PYTHON is not Python"
     return
   fi
@@ -37,7 +37,7 @@ use_python() {
   exec python3 "$root/shell/setup.py" "$requirements" "$wrapper" "$0" "$@"
 }
 
-# has_cuda OTHERWISE: whether there is a CUDA device; if not, say why, and what is done instead.
+# has_cuda OTHERWISE: whether there is a CUDA device; if not, say why, and what happens instead.
 has_cuda() {
   case $cuda in
     cuda) return 0 ;;
@@ -47,16 +47,16 @@ has_cuda() {
   return 1
 }
 
-# can_keep_memory: whether the C library has what --keep-memory needs; only glibc has.
+# can_keep_memory: whether the C library supports --keep-memory; only glibc does.
 can_keep_memory() { getconf GNU_LIBC_VERSION >/dev/null 2>&1; }
 
 # shellcheck disable=SC2034 # wrappers use it
 inputs=${INPUTS:-pascal cityscapes}
 case ${ROUNDS:-1} in
-  0* | *[!0-9]*) fail "ROUNDS=$ROUNDS is not a whole number from 1 up" 2 ;;
+  0* | *[!0-9]*) fail "ROUNDS=$ROUNDS is not a positive whole number" 2 ;;
 esac
 case ${PRECISION:-1} in
-  . | *[!0-9.]* | *.*.*) fail "PRECISION=$PRECISION is not a number of percent from 0 up" 2 ;;
+  . | *[!0-9.]* | *.*.*) fail "PRECISION=$PRECISION is not a non-negative number (percent)" 2 ;;
 esac
 case " $* " in
   *' -h '* | *' --help '*) python=${PYTHON:-python3} cuda=cuda ;; # which needs no library

@@ -53,7 +53,7 @@ def python(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
 
 def without_note(stderr: str) -> str:
     """Without notes that depend on the hour: of other work, or of a cut pass of another time."""
-    notes = (": other processes use ", " show the network's own pass")
+    notes = (": other processes use ", " represent the network's own pass")
     lines = stderr.splitlines(keepends=True)
     return "".join(line for line in lines if not any(note in line for note in notes))
 

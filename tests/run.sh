@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests: pytest, ruff, shellcheck. Sets up .venv if they are missing. Arguments are pytest's.
+# All tests: pytest, ruff, shellcheck. Sets up .venv if needed. Arguments are passed on to pytest.
 wrapper=tests/run.sh root=$(dirname -- "$0")/..
 . "$root/shell/start.sh"
 use_python tests/requirements.txt "$@"

@@ -31,7 +31,7 @@ def test_two_equal_commands_by_turns(tmp_path):
     text, _, table = result.stdout.partition("\n\nBy stage, ms per pass, 2 rounds; the rows' inter")
     first, processes, second, _, *names = text.splitlines()
     assert first.startswith("command 1  ") and " ms (" in first and "times" not in first
-    assert processes.startswith("  2 processes, ") and processes.endswith(" page faults a pass")
+    assert processes.startswith("  2 processes, ") and processes.endswith(" page faults per pass")
     assert second.startswith("command 2  ") and " times as fast (" in second
     assert names == ["", f"command 1: {timer}", f"command 2: {command}"]
     assert "  the whole pass\n" in table
@@ -55,9 +55,9 @@ def test_commands_that_are_no_timers_or_cannot_start():
     """What the others give is printed all the same."""
     failures = {
         "no-such-program --i pascal": "cannot start: No such file or directory",
-        "mem.py --i 64x96": "is not a timer of this project, or is too old",
+        "mem.py --i 64x96": "it is not a timer of this project, or one that is too old",
         "cpu/timer.py --speed": "exit status 2: cpu/timer.py: error: unrecognized arguments: --sp",
-        "/bin/true": "is not a timer of this project",
+        "/bin/true": "it is not a timer of this project",
         "LD_PRELOAD=none cpu/timer.py": "exit status 1: cpu/timer.py: LD_PRELOAD=none: the loader",
     }
     result = python(*QUICK, TIMER, *failures, TIMER)
@@ -66,7 +66,7 @@ def test_commands_that_are_no_timers_or_cannot_start():
     for command, reason in failures.items():
         assert f"{command} failed: {reason}" in result.stderr
     assert "--warmup" not in result.stderr  # nor other flags that are compare.py's own
-    assert_one_line(python(*QUICK, "/bin/true", TIMER), "compare.py: /bin/true failed: is not a")
+    assert_one_line(python(*QUICK, "/bin/true", TIMER), "compare.py: /bin/true failed: it is not a")
 
 
 @pytest.mark.parametrize(

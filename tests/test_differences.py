@@ -169,7 +169,7 @@ def test_lists_that_do_not_fit_are_usage_errors(lists, said):
 
 def test_all_needs_rows():
     result = script(ROOT / "compare.py", "--all", "cpu/timer.py", "cpu/timer.py --fold")
-    assert_one_line(result, "compare.py: --all is for commands with --target block or layer")
+    assert_one_line(result, "compare.py: --all needs a command with --target block or layer")
 
 
 def test_many_commands_are_announced():
@@ -196,7 +196,7 @@ def test_passes_that_cannot_be_cut_are_compared_whole(monkeypatch, capsys):
     assert outcome == "whole passes" and [each.name for each in commands] == ["a", "b"]
     whole = [["x.py", "--w", "no", "--w", "yes"], ["x.py", "--target", "model"]]
     assert ran == [(12, [command.words for command in CUT]), (1, whole)]
-    said = "no stages or operations, whole passes instead: exit status 1: cpu/timer.py: Net cannot"
+    said = " instead of stages or operations: exit status 1: cpu/timer.py: Net cannot"
     assert said in capsys.readouterr().err
 
 

@@ -229,11 +229,11 @@ def test_weights_have_7_bits_without_vnni(tmp_path, monkeypatch, nets):
     [
         (
             ["--dtype", "int8"],
-            "int8 needs --runtime onnxruntime or openvino, which cpu/timer.py has",
+            "int8 needs --runtime onnxruntime or openvino, which only cpu/timer.py has",
         ),
         (
             ["--dtype", "int8", "--runtime", "openvino", "--target", "layer"],
-            "--runtime openvino fuses operations, and leaves none to time; use --target model",
+            "--runtime openvino fuses operations, so none can be timed; use --target model",
         ),
         (["--images", "no such"], "argument --images: there is no folder no such"),
     ],
@@ -250,7 +250,9 @@ def test_folders_without_images_that_can_be_read(tmp_path, nets):
     Image.new("RGB", (90, 60)).save(tmp_path / "whole.png")
     int8 = ("--runtime", "openvino", "--dtype", "int8")
     assert_one_line(
-        script(*QUICK, *model, *int8), "--dtype int8 in openvino: ", " has one image; it needs two"
+        script(*QUICK, *model, *int8),
+        "--dtype int8 in openvino: ",
+        " has one image, but int8 needs two",
     )
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "half.png").write_bytes(content[: len(content) // 2])

@@ -87,7 +87,7 @@ def test_structure_of_modules_that_return_tuples_and_hold_parameters():
 
 def test_pass_that_keeps_tensors_otherwise_is_refused(monkeypatch):
     monkeypatch.setattr(instrument, "bisect_left", lambda ends, freed: 0)
-    with pytest.raises(Failure, match="its operations keep tensors longer, or not as long"):
+    with pytest.raises(Failure, match="its operations keep tensors for longer or shorter"):
         instrument.cut_pass(build_on_meta("mobilenet_v2"), [1, 3, 64, 64], "layer")
 
 
@@ -138,7 +138,7 @@ def test_size_that_a_network_cannot_take():
         ("mem.py --struct --model alexnet", "Output size is too small"),
     ):
         result = script(*words.split(), "--i", "32x32")
-        assert_one_line(result, " cannot take an input of shape [1, 3, 32, 32]: ", reason)
+        assert_one_line(result, " does not accept an input of shape [1, 3, 32, 32]: ", reason)
 
 
 def test_networks_of_wrappers(capsys):
@@ -152,7 +152,7 @@ def test_networks_of_wrappers(capsys):
     expected = [file.replace("NAME", "wide_resnet50_2_os16") for file in files.values()]
     assert [planned.file for planned in plan.read_plan(list(files), flags, "a.sh")] == expected
     for line, flag, said in (
-        ("mem.py", "--model=../../resnet50", "'../../resnet50' is none of torchvision's"),
+        ("mem.py", "--model=../../resnet50", "torchvision has no '../../resnet50'"),
         # A mode, also if none of its lines has it on this machine.
         ("cpu/timer.py -> modes/stock", "--fold", "--fold is a mode, which modes.sh sets itself"),
     ):

@@ -91,7 +91,7 @@ def test_runs_of_other_conditions_operations_or_rounds():
     assert records.find_difference(record, replace(record, runs=[])) is None
     for field, was in (("batch_size", 4), ("OMP_WAIT_POLICY", "unset")):
         other = replace(record, conditions=record.conditions | {field: "other"})
-        assert records.find_difference(record, other) == f"{field} was {was}, and is other"
+        assert records.find_difference(record, other) == f"{field} was {was} and is other"
     other = replace(record, rows=[replace(row, type="Other")])
     assert records.find_difference(record, other) == "they ran different operations"
     stored = replace(record, runs=[{"order_seed": 7, "round": 1, "group": 0}])

@@ -16,7 +16,7 @@ from small_results import change_records, refusal, results, with_conditions, wit
 from backbone.record import loading, records
 from backbone.report import figures
 from backbone.report.sections import SECTIONS
-from backbone.report.tables import Results
+from backbone.report.stored_results import Results
 
 TIMES = "cpu/mobilenetv2_stats"
 NAME = "mobilenetv2_pascal"
@@ -70,9 +70,9 @@ def test_a_page_may_have_no_markers_but_none_of_parts_that_are_not(checkout):
     results(checkout, "--update")
     assert readme.read_text() == "# Mine\n"
     readme.write_text("<!-- results.py: Times -->\n<!-- results.py: end -->\n")
-    assert refusal(checkout).endswith("/README.md: results.py makes no part that is called 'Times'")
+    assert refusal(checkout).endswith("/README.md: results.py has no part named 'Times'")
     readme.write_bytes(b"\xe9")
-    assert refusal(checkout, "--update") == f"{readme} is no text in UTF-8"
+    assert refusal(checkout, "--update") == f"{readme} is not UTF-8 text"
 
 
 def test_what_is_stale_fails_the_check(checkout):
@@ -80,7 +80,7 @@ def test_what_is_stale_fails_the_check(checkout):
     for name in ("README.md", "METHOD.md", "RESULTS.md", "figures/parts.svg"):
         assert results(checkout, "--check") == ""
         patch(checkout / name, "AMD EPYC", "AMD EPIC")
-        said = f"{checkout / name} is not what the stored files say; use --update"
+        said = f"{checkout / name} does not match the stored results; use --update"
         assert refusal(checkout, "--check") == said
         shutil.rmtree(checkout / "figures")
         assert refusal(checkout, "--check") == said
@@ -91,18 +91,18 @@ def test_what_is_stale_fails_the_check(checkout):
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        (f"{TIMES}/{NAME}.json", "(?s).+", "{}", "is no record of a timer"),
-        (f"{TIMES}/{NAME}.json", r'"macs": ?\d+', '"macs": "x"', "is no record of a timer"),
-        (f"memory_reports/{NAME}.json", r"}\s*$", "", "is cut short, or of another form"),
-        (f"model_structures/{NAME}.json", "(?s).+", "{}", "is cut short, or of another form"),
-        (f"{TIMES}/layers/{NAME}.txt", r"std = \d", "std = 99", f"is not what {NAME}.json says"),
-        (f"{TIMES}/modes/{NAME}_fold.txt", "is 5", "is 1", f"is not what {NAME}_fold.json says"),
-        ("memory_reports/resnet18_pascal.txt", r"\d", "x", "is not what resnet18_pascal.json says"),
-        (f"model_structures/{NAME}.txt", "(?s).+", "", f"is not what {NAME}.json says"),
-        (f"{TIMES}/layers/{NAME}.txt", None, None, "is missing; stats.sh makes it"),
-        (f"{TIMES}/modes/{NAME}_fold.json", None, None, "is missing; modes.sh makes it"),
-        (f"memory_reports/{NAME}.json", None, None, "is missing; mem_report.sh makes it"),
-        (f"model_structures/{NAME}.txt", None, None, "is missing; summary.sh makes it"),
+        (f"{TIMES}/{NAME}.json", "(?s).+", "{}", "is not a timer's record"),
+        (f"{TIMES}/{NAME}.json", r'"macs": ?\d+', '"macs": "x"', "is not a timer's record"),
+        (f"memory_reports/{NAME}.json", r"}\s*$", "", "is truncated or has another format"),
+        (f"model_structures/{NAME}.json", "(?s).+", "{}", "is truncated or has another format"),
+        (f"{TIMES}/layers/{NAME}.txt", r"std = \d", "std = 99", f"does not match {NAME}.json"),
+        (f"{TIMES}/modes/{NAME}_fold.txt", "is 5", "is 1", f"does not match {NAME}_fold.json"),
+        ("memory_reports/resnet18_pascal.txt", r"\d", "x", "does not match resnet18_pascal.json"),
+        (f"model_structures/{NAME}.txt", "(?s).+", "", f"does not match {NAME}.json"),
+        (f"{TIMES}/layers/{NAME}.txt", None, None, "is missing; stats.sh creates it"),
+        (f"{TIMES}/modes/{NAME}_fold.json", None, None, "is missing; modes.sh creates it"),
+        (f"memory_reports/{NAME}.json", None, None, "is missing; mem_report.sh creates it"),
+        (f"model_structures/{NAME}.txt", None, None, "is missing; summary.sh creates it"),
     ],
 )
 def test_damaged_or_missing_stored_file_leaves_all(checkout, name, old, new, said):
@@ -119,12 +119,18 @@ def test_damaged_or_missing_stored_file_leaves_all(checkout, name, old, new, sai
 def test_records_of_another_measurement_and_no_records(checkout):
     blocks, layers = (checkout / TIMES / f"{inside}/{NAME}.json" for inside in ("blocks", "layers"))
     change_records(layers, small_results.with_runs, count=2)
-    assert refusal(checkout) == f"{layers} is not of the run that the others are of: runs"
+    assert (
+        refusal(checkout)
+        == f"{layers} comes from a different measurement than the files beside it: runs"
+    )
     for field, value in (("threads", 64), ("target", "model"), ("OMP_PROC_BIND", "true")):
         change_records(blocks, with_conditions, **{field: value})
-        assert refusal(checkout) == f"{blocks} is not of the run that the others are of: {field}"
+        assert (
+            refusal(checkout)
+            == f"{blocks} comes from a different measurement than the files beside it: {field}"
+        )
     change_records(checkout / TIMES, without_fields, fields=("device",))
-    assert refusal(checkout).endswith("mobilenetv2_cityscapes.json does not say its device")
+    assert refusal(checkout).endswith("mobilenetv2_cityscapes.json lacks the condition device")
     shutil.rmtree(checkout / "cpu")
     assert refusal(checkout) == f"no stored times in {checkout}; see stats.sh"
 

@@ -83,12 +83,15 @@ def test_changed_condition_is_refused_and_new_starts_over(checkout, env):
     text = source.read_text()
     changes_code = f"if starts == 2: Path({str(source)!r}).write_text('# another')"
     for change, said in (
-        ({"STAND_IN_TURN": changes_code}, "the code changed during this round, which is dropped; "),
+        (
+            {"STAND_IN_TURN": changes_code},
+            "the code changed during this round; the round is dropped; ",
+        ),
         ({}, "the code changed; "),
-        ({"ROUNDS": ""}, "stop rule was after 2 rounds, and is at level 0.0148 after rounds 5, 8,"),
+        ({"ROUNDS": ""}, "stop rule was after 2 rounds and is at level 0.0148 after rounds 5, 8,"),
         ({"INPUTS": "64x64 96x96"}, "the commands changed; "),
-        ({"MALLOC_ARENA_MAX": "1"}, "MALLOC_ARENA_MAX was unset, and is 1; "),
-        ({"STAND_IN_KIND": "another"}, "its processes disagree: MALLOC_KIND was none, and is"),
+        ({"MALLOC_ARENA_MAX": "1"}, "MALLOC_ARENA_MAX was unset and is 1; "),
+        ({"STAND_IN_KIND": "another"}, "its processes disagree: MALLOC_KIND was none and is"),
     ):
         result = run(checkout / "stats.sh", env=env | change)
         assert (result.returncode, result.stdout) == (1, "")
@@ -98,7 +101,7 @@ def test_changed_condition_is_refused_and_new_starts_over(checkout, env):
         if not change:
             source.write_text(text)
     result = run(checkout / "stats.sh", "--new", env=env)
-    assert result.returncode == 0 and result.stderr.startswith("stats.sh: 64x64, round 1: ")
+    assert result.returncode == 0 and result.stderr.startswith("stats.sh: 64x64, starting round 1 ")
     assert not (checkout / ".pending").exists()
 
 

@@ -129,7 +129,7 @@ def test_rounds_that_have_ended_are_not_run_again(timer, tmp_path):
         ]
     assert not has_fixed_addresses()  # this process is as it was
     next(record for command, record in kept[0].runs if command is b).conditions["threads"] = 9
-    with pytest.raises(Failure, match="b: its processes disagree: threads was 9, and is "):
+    with pytest.raises(Failure, match="b: its processes disagree: threads was 9 and is "):
         run_all(commands, 3, ended=kept[:1])
 
 
@@ -276,7 +276,7 @@ def test_mode_that_is_known_takes_no_further_part_but_references_do(world, capsy
     assert [len(outcome.runs[command]) for command in ALL] == [20, 20, 5, 20]
     assert world.ran[5] == ("voc", 6, [STOCK, KEPT, SLOW])
     assert outcome.record_of(FAST).conditions["rounds"] == 5
-    line = capsys.readouterr().err.splitlines()[4]
+    line = capsys.readouterr().err.splitlines()[5]
     assert "voc, round 5: stock 10.0 ms ±0.0 %; 1 of 2 certain; fastest: fast 2.00 ms" in line
     world.milliseconds = {**MODES, KEPT: []}
     outcome = measure(modes())

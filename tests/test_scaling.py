@@ -17,7 +17,7 @@ from backbone.record.rows import Record, Row
 from backbone.record.stored import StoredScaling
 from backbone.report import figures
 from backbone.report.scaling import format_scaling, panels_of, scaling_blocks, word_panel
-from backbone.report.tables import Results
+from backbone.report.stored_results import Results
 from backbone.rounds import plan
 
 SCATTER = np.array([[0.9], [1.0], [1.1]])  # round by round
@@ -138,7 +138,7 @@ def test_memory_that_helps_at_no_size():
 
 def test_picture_has_a_panel_of_each():
     (picture,) = figures.scaling_pictures(Results([], scaling=[SCALING]))
-    for words in ("images in a batch", "pixels of an image", "threads", "in proportion", "A CPU"):
+    for words in ("images in a batch", "pixels of an image", "threads", "proportional", "A CPU"):
         assert f"<!-- {words}" in picture.svg or words in picture.svg
 
 

@@ -41,23 +41,47 @@ def call(monkeypatch, command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "wrong", "said"),
     [
-        ("cpu/timer.py", "--i 0x5, --i 5, --i 1x5x5x5", "is none of cityscapes, pascal, and no"),
-        ("cpu/timer.py", "--model resnet51", "none of torchvision's; near it: resnet50"),
-        ("mem.py", "--model resnet18 --output-stride 8", "resnet18 has no output stride"),
+        (
+            "cpu/timer.py",
+            "--i 0x5, --i 5, --i 1x5x5x5",
+            "is neither a dataset (cityscapes, pascal) nor",
+        ),
+        (
+            "cpu/timer.py",
+            "--model resnet51",
+            "torchvision has no 'resnet51'; similar names: resnet50",
+        ),
+        (
+            "mem.py",
+            "--model resnet18 --output-stride 8",
+            "--output-stride is not available for resnet18",
+        ),
         ("cpu/timer.py", "--output-stride 4, --target x, --w x, --dtype x, --runtime x", "invalid"),
         ("mem.py", "--struct maybe, --device tpu", "invalid choice: "),
         ("timer.py", "--iter 3, --runtime openvino", "unrecognized arguments: "),
-        ("cpu/timer.py", "--iterations 0, --threads 0", "'0' is not a whole number from 1 up"),
+        ("cpu/timer.py", "--iterations 0, --threads 0", "'0' is not a positive whole number"),
         ("cpu/timer.py", "--batch-size 0, --batch-size 1000000000", "from 1 up to 999999999"),
         ("cpu/timer.py", "--warmup +5, --warmup 05, --warmup 1_000, --warmup -1", "from 0 up to"),
         ("cpu/timer.py", f"--threads {PROCESSORS + 1}", "logical processors of this machine"),
         ("timer.py", "--w yes --target block, --turns --json x", "not "),
         ("timer.py --compile", "--target block, --w no, --w False", "--compile fuses operations"),
-        ("timer.py --train", "--fold, --w yes --compile --freeze", "fixes the statistics that --"),
-        ("timer.py", "--freeze", "--freeze has torch.compile take weights as constants; use it"),
+        (
+            "timer.py --train",
+            "--fold, --w yes --compile --freeze",
+            "fixes the batch statistics that --",
+        ),
+        ("timer.py", "--freeze", "--freeze is an option of torch.compile; add"),
         ("cpu/timer.py --runtime openvino", "--target block, --w no", "use --target model"),
-        ("cpu/timer.py --runtime openvino", "--compile, --fold", " does not go with --runtime o"),
-        ("cpu/timer.py --runtime onnxruntime", "--channels-last, --train", " does not go with"),
+        (
+            "cpu/timer.py --runtime openvino",
+            "--compile, --fold",
+            " cannot be combined with --runtime o",
+        ),
+        (
+            "cpu/timer.py --runtime onnxruntime",
+            "--channels-last, --train",
+            " cannot be combined with",
+        ),
         (
             "cpu/timer.py --runtime onnxruntime",
             "--dtype bfloat16",
@@ -72,14 +96,18 @@ def call(monkeypatch, command: str) -> None:
         ("compare.py", "--fail-slower 3 x", "--fail-slower needs a second command"),
         ("compare.py", "--rounds 3", "required: COMMAND"),
         ("cpu/timer.py", "--json ''", "cannot write a file without a name"),
-        ("cpu/timer.py", "--json /dev/null", "cannot write /dev/null: it is there, and is no file"),
+        ("cpu/timer.py", "--json /dev/null", "cannot write /dev/null: it exists and is not a file"),
         ("mem.py", "--json /none/x, --json /dev/null/x", "/x: there is no such folder, or it is"),
         ("compare.py", "--json /none/x y", "cannot write /none/x: there is no such folder"),
         ("compare.py", """ "cpu/timer.py 'x" """, "cpu/timer.py 'x: No closing quotation"),
-        ("compare.py", "'cpu/timer.py --iterations=9'", "--iterations is compare.py's to set"),
-        ("compare.py", "A=1", "'A=1' names no timer"),
+        ("compare.py", "'cpu/timer.py --iterations=9'", "--iterations is set by compare.py"),
+        ("compare.py", "A=1", "'A=1' is not a timer's command"),
         # The tests themselves are one; see conftest.py.
-        ("compare.py", "x", "another measurement is running on this machine; let it end first"),
+        (
+            "compare.py",
+            "x",
+            "another measurement is running on this machine; wait for it to finish",
+        ),
     ],
 )
 def test_what_is_refused_before_anything_is_measured(monkeypatch, capsys, command, wrong, said):
@@ -142,11 +170,11 @@ BEYOND_64_BITS = "--s 999999999 --i 99999x99999"
     ("command", "before", "said"),
     [
         ("timer.py", "", "timer.py: no CUDA device here (.*; cpu/timer.py measures the CPU"),
-        ("mem.py --device cuda", "", "mem.py: no CUDA device here (.*; --device cpu reports the"),
+        ("mem.py --device cuda", "", "mem.py: no CUDA device here (.*; use --device"),
         ("cpu/timer.py --s 100000000", "", "cpu/timer.py: out of memory; a smaller batch (--s)"),
         (f"cpu/timer.py {BEYOND_64_BITS}", "", "out of memory"),
         (f"mem.py --struct {BEYOND_64_BITS}", "", "mem.py: out of memory"),
-        ("cpu/timer.py", OLD_TORCH, "torch 2.8 or later is needed, this is 2.7.1; pip install"),
+        ("cpu/timer.py", OLD_TORCH, "torch 2.8 or later is needed, this is 2.7.1; 'pip install"),
     ],
 )
 def test_foreseen_error_is_one_line(command, before, said):
@@ -156,8 +184,8 @@ def test_foreseen_error_is_one_line(command, before, said):
 def test_messages_of_errors_of_torch():
     for error, said in {
         "CUDA out of memory. Tried to allocate 20 GiB": "^out of memory; a smaller batch",
-        "CUDA error: no kernel\nCompile with": "^CUDA error: no kernel; this torch may not fit",
-        "GET was unable to find an engine to execute": "to execute; too little memory",
+        "CUDA error: no kernel\nCompile with": "^CUDA error: no kernel; this PyTorch may not",
+        "GET was unable to find an engine to execute": "to execute; too little GPU memory",
         "'slow_conv2d_cpu' not implemented for 'Half'": "for 'Half'; .*choose another --dtype$",
         "overflow in the index of a kernel": "^None$",
     }.items():
@@ -228,7 +256,7 @@ step = {0}
 """
 IGNORED = "signal.signal(signal.SIGINT, signal.SIG_IGN)"  # as in the background (&)
 NO_FILE = "raise FileNotFoundError(2, 'No such file', 'x')"
-LINE = r"\S+writer.py: cannot go on: No such file \(x\)\n"
+LINE = r"\S+writer.py: cannot continue: No such file \(x\)\n"
 FULL_DISK = "os.fsync = lambda _: os.write(os.open('/dev/full', os.O_WRONLY), b'x')"
 FULL_STDOUT = "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
 NO_READER = "reading, writing = os.pipe(); os.close(reading); os.dup2(writing, 1)"
@@ -247,7 +275,7 @@ CLOSED = "os.close(1); sys.stdout = None"  # as Python finds it after >&-
         ("os.environ['PROFILE_DEBUG'] = '1'", NO_FILE, 1, "report\n", "Trace.*in main.*" + LINE),
         ("", "raise ValueError('odd')", 1, "report\n", ".*Traceback.*\nValueError: odd\n"),
         (FULL_DISK, "", 1, "", r"\S+writer.py: cannot write \S+README.md: No space left .*\n"),
-        (FULL_STDOUT, "", 1, "", r"\S+writer.py: cannot go on: No space left on device\n"),
+        (FULL_STDOUT, "", 1, "", r"\S+writer.py: cannot continue: No space left on device\n"),
         (NO_READER, "", 141, "", ""),
         (CLOSED, "", 0, "", ""),
     ],

@@ -111,4 +111,4 @@ def test_modes(updated):
     ]
     slow = [mode for mode in modes.modes if mode.is_stock or mode.mode.train]
     text = format_modes([replace(modes, modes=slow)])
-    assert text.endswith("  no mode is faster than stock for certain\n")
+    assert text.endswith("  no mode is certainly faster than stock\n")

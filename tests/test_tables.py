@@ -49,15 +49,19 @@ def test_times_have_the_interval_of_their_runs(pages):
         "AMD EPYC | 100 | 78 to 128 | 8 | 3: 90 to 110 | 30 | 400",
         "AMD EPYC, --keep-memory | 50 | 39 to 64 | 4 | 3: 45.0 to 55.0 | 0 | 400",
     )
-    protocol = "3 processes of 1 warm-up and 4 timed passes, batch size 1, float32, torch 2.13.0"
-    line = f"\n- MobileNet-V2, AMD EPYC: {protocol}, torchvision 0.28.0, 2 threads"
-    assert f"{line}; 2026-11-20\n- No GPU's times are stored here yet.\n" in pages
+    conditions = "batch size 1, float32, torch 2.13.0, torchvision 0.28.0, 2 threads"
+    passes = "3 processes with 1 warm-up and 4 timed passes each"
+    line = f"\n- AMD EPYC: {conditions}; {passes}"
+    assert f"{line}; 2026-11-20\n- No times on a GPU are stored yet.\n" in pages
     # A pass that is cut into blocks takes 1.00, 1.02 and 1.04 times as long as an uncut pass.
     assert_rows(pages, f"{VOC} | AMD EPYC | 1.020 (0.971 to 1.071) | 1.00 (1.00 to 1.00)")
 
 
 def test_what_a_pass_is_made_of(checkout, pages):
-    title = "The pass takes 100 ms, its floor is 36.4 ms, by ceilings of 200 GFLOP/s and 10.0 GB/s."
+    title = (
+        "The pass takes 100 ms; its roofline bound is 36.4 ms, from ceilings of 200 GFLOP/s and "
+        "10.0 GB/s."
+    )
     assert f"\n{VOC}, AMD EPYC. {title}\n\n" in pages
     assert_rows(
         pages,
@@ -100,7 +104,7 @@ def test_records_without_ceilings(checkout):
     other, remove = checkout / "devices/other", small_results.without_fields
     shutil.copytree(checkout / TIMES, other / TIMES)
     change_records(other, remove, fields=small_results.CEILINGS)
-    none = "no ceilings, for lack of memory perhaps; stats.sh measures them"
+    none = "no ceilings are stored, perhaps because memory ran out; stats.sh measures them"
     page, lack = results(checkout), f"{VOC}, AMD EPYC (other): {none}"
     assert f"\n- {lack}\n" in page and page.count("The pass takes ") == 2
     listed = results(checkout, "--layers", "pascal")
@@ -108,7 +112,7 @@ def test_records_without_ceilings(checkout):
     shutil.rmtree(other)
     change_records(checkout / "cpu", remove, fields=small_results.CEILINGS)
     pages = pages_of(checkout)
-    assert pages.count(f"\n- {VOC}, AMD EPYC: {none}\n") == 1 and "roofline" not in pages
+    assert pages.count(f"\n- {VOC}, AMD EPYC: {none}\n") == 1 and "roofline_" not in pages
     assert refusal(checkout, "--layers", "pascal") == f"{VOC}, AMD EPYC: {none}"
 
 
@@ -127,8 +131,8 @@ def test_modes_are_compared_round_by_round(pages):
     assert_rows(pages, "`--fold` | 3: 27.5 to 90.0 | 1,000 to 3,000")
     # They start 8 s later than memory kept, and save 25 and 37.4 of its 49.8 ms in each pass.
     told = f"`{TCMALLOC} --fold --dtype bfloat16` 215, `--channels-last --fold` 322."
-    start = f"{VOC}, AMD EPYC: beside `--keep-memory`, modes have earned back their longer start"
-    assert f"\n{start} after so many passes: {told}\n" in pages
+    start = f"{VOC}, AMD EPYC: compared with `--keep-memory`, modes amortize their longer start"
+    assert f"\n{start} after this many passes: {told}\n" in pages
 
 
 def test_modes_of_another_network_and_agreement_on_images(checkout):
@@ -156,7 +160,7 @@ def test_modes_of_another_network_and_agreement_on_images(checkout):
 
 
 def with_ceilings(record: Record) -> Record:
-    """A record with ceilings so high that all floors are small."""
+    """A record with ceilings so high that all bounds are small."""
     ceilings = {"flops_per_second": 1e15, "bytes_per_second": 1e14}
     return replace(record, runs=[run | ceilings for run in record.runs])
 
@@ -172,7 +176,7 @@ def test_gpu_stands_beside_a_cpu(checkout):
     where, gpu_times = "NVIDIA H200 (h200)", "19.9 | 90.00"
     times = f"100 | 78 to 128 | 8 | {gpu_times} | 3: 90 to 110 | - | -"
     assert_rows(page, f"{where} | {times}")
-    computes = "The GPU computes 20.0 ms in a pass of 100 ms, its floor is 0.0055 ms"
+    computes = "The GPU computes 20.0 ms in a pass of 100 ms; its roofline bound is 0.0055 ms"
     assert f"{where}. {computes}" in page
     assert " | 0.0055 | 0.00028 |\n" in page
     # Modes too, and a network has a row for each device.
@@ -203,12 +207,12 @@ def test_the_fastest_modes_and_their_price(checkout, pages):
 def test_findings(pages):
     # 15 ms of each stock pass, of 399 and of 100 ms, are page faults.
     times = "\N{MULTIPLICATION SIGN}"
-    modes = f"`{TCMALLOC}`, folded, bfloat16"
+    modes = "tcmalloc, folded, bfloat16"
     findings = [
         "- **Page faults** take 4 % of a stock pass at Cityscapes size and 15 % of a stock pass "
-        f"at {VOC} size. Keeping freed memory in the process makes it 3.00{times} and 2.00{times} "
+        f"at {VOC} size. Keeping freed memory in the process makes it 2.00{times} and 2.00{times} "
         "as fast, with identical output.",
-        f"- **Fastest**: at Cityscapes size {modes} (10.0{times}) and, in float32, `{TCMALLOC}` "
+        f"- **Fastest**: at Cityscapes size {modes} (10.0{times}) and, in float32, tcmalloc "
         f"(5.00{times}); at {VOC} size {modes} (8.00{times}) and, in float32, channels_last, "
         f"folded (4.00{times}).",
     ]
@@ -243,14 +247,14 @@ def test_modes_of_other_rounds_groups_and_inputs(checkout):
     assert page.count(other) == 1 and page.count("\n| `--fold` | 2.0 ") == 1
     file = modes / "mobilenetv2_cityscapes_stock.json"
     file.unlink()
-    assert refusal(checkout) == f"{file} is missing; modes.sh makes it"
+    assert refusal(checkout) == f"{file} is missing; modes.sh creates it"
 
 
 def test_networks_and_memory(checkout, pages):
     assert_rows(
         pages,
-        "MobileNet-V2 | AMD EPYC, --keep-memory | 50 (39 to 64) | 2.621 | 2.000 | 32.0 | 80 | -",
-        "resnet18 | AMD EPYC | 199 (155 to 256) | 7.864 | 6.000 | 52.0 | 60 | 79",
+        "MobileNet-V2 | AMD EPYC | 100 (78 to 128) | 50 (39 to 64) | 2.621 | 2.000 | 32.0 | 80 | -",
+        "resnet18 | AMD EPYC | 199 (155 to 256) | - | 7.864 | 6.000 | 52.0 | 60 | 79",
     )
     assert_rows(
         pages,
@@ -268,7 +272,8 @@ def test_networks_and_memory(checkout, pages):
     page, sizes = results(checkout), "3.00 | 2.621 | 0.786 | 32.0 | 40.0 | 2.000"
     assert_rows(page, f"MobileNet-V2 | {VOC} | A GPU, batch 4 | {sizes}")
     # The times are of one image: no memory report is of that.
-    assert_rows(page, "MobileNet-V2 | AMD EPYC | 100 (78 to 128) | - | - | - | 40 | -")
+    times = "100 (78 to 128) | 50 (39 to 64)"
+    assert_rows(page, f"MobileNet-V2 | AMD EPYC | {times} | - | - | - | 80 | -")
 
 
 def test_networks_are_those_of_their_records(checkout):
@@ -278,19 +283,19 @@ def test_networks_are_those_of_their_records(checkout):
     assert f"\n| {mode}" in pages and "2 threads, --keep" not in pages
     both = {"keep_memory": "True", "channels_last": "True"}
     change_records(checkout / "cpu/resnet18_stats", with_conditions, **both)
-    assert f"\n| MobileNet-V2 | {mode}" in results(checkout)
+    assert "\n| MobileNet-V2 | AMD EPYC, --channels-last | - | 50 " in results(checkout)
     # Files and folders may be called anything.
     for path in sorted(checkout.rglob("*resnet18*"), reverse=True):  # a folder after its files
         path.rename(path.with_name(path.name.replace("resnet18", "my_stats")))
     folder, weights = checkout / "cpu/my_stats_stats", "trained.pt 0123456789ab"
-    device = f"AMD EPYC, --keep-memory --channels-last, weights {weights}"
+    device = f"AMD EPYC, --channels-last, weights {weights}"
     for conditions, network, sizes in (
         ({"weights": weights}, "resnet18", "7.864 | 6.000 | 52.0"),
         ({"output_stride": 16}, "resnet18, output stride 16", "- | - | -"),
         ({"network": "MobileNetV2", "file_id": "0123456789ab"}, "MobileNetV2 (own)", "- | - | -"),
     ):
         change_records(folder, with_conditions, **conditions)
-        row = f"{network} | {device} | 199 (155 to 256) | {sizes} | 60 | 79"
+        row = f"{network} | {device} | - | 199 (155 to 256) | {sizes} | 60 | 79"
         assert_rows(results(checkout), row)
 
 
@@ -312,16 +317,16 @@ def test_times_of_batches_threads_gpus_and_one_process(checkout):
     about |= {"cudnn_allow_tf32": "True"}
     for capability, tf32 in (("7.5", ""), ("8.0", ", TF32 convolutions"), ("12.0", ", TF32 ")):
         change_records(times, with_conditions, compute_capability=capability, **about)
-        assert f", CUDA 12.8, cuDNN 91002{tf32 or '; 2026'}" in results(checkout)
+        assert f", CUDA 12.8, cuDNN 91002{tf32 or '; 3 processes'}" in results(checkout)
     change_records(times, with_conditions, cudnn_allow_tf32="False")
     page = results(checkout)
-    assert ", cuDNN 91002; 2026-11-20\n" in page and "No GPU's times" not in page
+    assert ", cuDNN 91002; 3 processes" in page and "No times on a GPU" not in page
     assert "`python timer.py --i pascal --keep-memory`" in page
     change_records(times, small_results.with_runs, count=1)
     page = results(checkout)
     assert_rows(page, "A GPU | 90.0 | - | 1.58 | 1: 90.0 | 90 | 1,200")
     assert_rows(pages_of(checkout), f"{VOC} | A GPU | 1.00 | 1.00")
-    assert "A GPU: one process (which gives no interval) of 1 warm-up" in page
+    assert "; 1 process (which gives no interval) with 1 warm-up and 4 timed passes" in page
     assert "What to try first" not in page  # no mode is certain to be faster
 
 
@@ -355,7 +360,7 @@ def test_each_device_has_its_rows(checkout):
     ):
         assert f"\n| {row}" in pages and f"\n| {row.replace(' (other)', '')}" in pages
     assert pages.index(f"| {VOC} | cpu | 3.00") < pages.index(f"| {VOC} | cpu (other) | 3.00")
-    assert (checkout / "figures/roofline_pascal.svg").read_text().startswith("2 panels\n")
+    assert (checkout / "figures/roofline_pascal.svg").read_text().startswith("4 panels\n")
 
 
 def test_trials_simulated_comparisons_and_passes_per_process(checkout, pages):

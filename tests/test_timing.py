@@ -211,7 +211,7 @@ def test_kernels_are_medians_and_what_others_print_is_not_lost(monkeypatch, capf
 def test_no_kernels(monkeypatch, capfd):
     line = b"onednn_verbose,v2,ran,cpu,convolution,brgconv:avx512_core,0.5\n"  # of another form
     assert collect(line, line, line) == []
-    said, stderr = "oneDNN has printed a line of unknown form: v2,ran,cpu,", capfd.readouterr().err
+    said, stderr = "oneDNN printed a line in an unknown format: v2,ran,cpu,", capfd.readouterr().err
     assert f": no kernels: {said}" in stderr and stderr.count("\n") == 1
     for name, value in (("enabled", False), ("is_available", lambda: False)):
         with monkeypatch.context() as patched:

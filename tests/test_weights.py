@@ -51,13 +51,16 @@ def test_one_name_of_a_tensor_is_enough_and_the_prefix_of_data_parallel_is_taken
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"model": STATE}, "holds no state dictionary: in it 'model' is a dict; "),
-        ({1: BIAS}, "holds no state dictionary: in it 1 is a Tensor; "),
-        ([1, 2], "holds no state dictionary, but a list"),
-        ({"0.weight": WEIGHT, "0.bias": BIAS}, "is of another network: it has no 1.bias"),
-        (STATE | {"a": BIAS}, "is of another network: the network has no a"),
-        (STATE | {"0.bias": torch.rand(4)}, "is of another network: size mismatch for 0.bias: "),
-        (Path, r"is cut short, or holds more than tensors; torch.save\("),
+        ({"model": STATE}, "is not a state dictionary: its 'model' is a dict; "),
+        ({1: BIAS}, "is not a state dictionary: its 1 is a Tensor; "),
+        ([1, 2], "holds a list, not a state dictionary"),
+        ({"0.weight": WEIGHT, "0.bias": BIAS}, "belongs to another network: it has no 1.bias"),
+        (STATE | {"a": BIAS}, "belongs to another network: the network has no a"),
+        (
+            STATE | {"0.bias": torch.rand(4)},
+            "belongs to another network: size mismatch for 0.bias: ",
+        ),
+        (Path, r"is truncated, or holds more than tensors; torch.save\("),
     ],
 )
 def test_weights_that_do_not_fit(file, content, said):
@@ -69,7 +72,7 @@ def test_weights_that_do_not_fit(file, content, said):
 @pytest.mark.parametrize("end", [0, 10, -20])
 def test_a_file_that_is_cut_short(file, end):
     file.write_bytes(file.read_bytes()[:end])
-    with pytest.raises(Failure, match=r"my weights\.pt is cut short, or holds more than tensors; "):
+    with pytest.raises(Failure, match=r"my weights\.pt is truncated, or holds more than tensors; "):
         load_weights(new_network(), str(file))
 
 

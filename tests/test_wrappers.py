@@ -81,7 +81,7 @@ def test_mode_that_fails_is_named_and_its_old_results_are_removed(checkout, stan
     result = run(checkout / "modes.sh", env=stand_in | fails | {"INPUTS": "pascal", "ROUNDS": "2"})
     assert (result.returncode, result.stdout != "") == (1, True)
     assert result.stderr.startswith(f"modes.sh: {NO_CUDA}: measuring the CPU\n")
-    assert "--train --warmup 1 failed, and is left out of later rounds: exit" in result.stderr
+    assert "--train --warmup 1 failed and is left out of later rounds: exit" in result.stderr
     assert "some commands failed, and have no results: cpu/timer.py" in result.stderr
     assert {file.name for file in folder.iterdir() if file.read_text() == "old"} == others
     stored = {file.stem[19:]: records.load(file) for file in folder.glob("*_pascal_*.json")}
@@ -124,16 +124,16 @@ def test_wrong_variables_and_flags(checkout, stand_in):
     venv.create(checkout.parent / "a venv", symlinks=True)
     bare = "../a venv/bin/python"
     for status, variables, flags, said in (
-        (2, {"ROUNDS": "0"}, [], "ROUNDS=0 is not a whole number from 1 up"),
-        (2, {"ROUNDS": "1.5"}, [], "ROUNDS=1.5 is not a whole number from 1 up"),
-        (2, {"PRECISION": "5%"}, [], "PRECISION=5% is not a number of percent from 0 up"),
-        (2, {"PRECISION": "1.5.2"}, [], "PRECISION=1.5.2 is not a number"),
-        (1, {"PYTHON": bare}, [], f"PYTHON={bare} cannot import what is needed; install req"),
+        (2, {"ROUNDS": "0"}, [], "ROUNDS=0 is not a positive whole number"),
+        (2, {"ROUNDS": "1.5"}, [], "ROUNDS=1.5 is not a positive whole number"),
+        (2, {"PRECISION": "5%"}, [], "PRECISION=5% is not a non-negative number"),
+        (2, {"PRECISION": "1.5.2"}, [], "PRECISION=1.5.2 is not a non-negative"),
+        (1, {"PYTHON": bare}, [], f"PYTHON={bare} cannot import the requirements; install req"),
         (1, {"PYTHON": "no-such-python"}, [], "PYTHON=no-such-python is not a program"),
         (1, {"PYTHON": "/bin/true"}, [], "PYTHON=/bin/true is not Python"),
-        (2, {"INPUTS": "64x64 *"}, [], "'*' is none of cityscapes, pascal"),
+        (2, {"INPUTS": "64x64 *"}, [], "'*' is neither a dataset (cityscapes, pascal)"),
         (1, {"INPUTS": "a'b"}, [], "No closing quotation"),
-        (1, {"INPUTS": " "}, [], "nothing to run: INPUTS names no input"),
+        (1, {"INPUTS": " "}, [], "nothing to run: INPUTS is empty"),
         (1, {"INPUTS": "pascal pascal"}, [], "two commands would store model_structures/"),
         (2, {}, ["--input=pascal"], "use INPUTS=... to choose it"),
         (2, {}, ["--json"], "--json is set by the wrapper"),
@@ -166,8 +166,8 @@ def test_first_set_up_interrupted_and_repeated(checkout, without_libraries):
     wait_for((checkout / ".venv/lib").exists, process)
     process.terminate()
     stderr = process.communicate(timeout=20)[1]
-    assert process.returncode == 143 and "setting up: making .venv" in stderr
-    assert "interrupted by SIGTERM while setting up .venv; the next start goes on" in stderr
+    assert process.returncode == 143 and "setting up: creating .venv" in stderr
+    assert "interrupted by SIGTERM while setting up .venv; the next start continues" in stderr
     again = run(**summary)
     assert again.returncode == 0 and "starting over with .venv" in again.stderr, again.stderr
     unfinished = checkout / ".venv.unfinished"
@@ -182,7 +182,7 @@ def test_first_set_up_interrupted_and_repeated(checkout, without_libraries):
     unfinished.touch()  # what can be imported already may not be whole
     for requirements, said in (
         ("./missing-1.0-py3-none-any.whl", "cannot install requirements.txt in .venv; the next"),
-        ("# nothing", "what requirements.txt installs cannot be imported"),
+        ("# nothing", "the packages of requirements.txt are installed but cannot be imported"),
     ):
         (checkout / "requirements.txt").write_text(f"{requirements}\n")
         failed = run(**summary)

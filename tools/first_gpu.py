@@ -1,7 +1,7 @@
-"""What a first session on a GPU is to show beside the timers' own figures: how fast the clock rises
-after a pause, whether a pass can be queued whole, and which kernels it runs.
+"""Measurements for a first session on a GPU that timers do not report: how fast the clock rises
+after a pause, whether a whole pass can be queued, and which kernels it runs.
 
-tools/first_gpu.sh runs it, and all else that a first session needs.
+tools/first_gpu.sh runs this together with everything else that a first session needs.
 """
 
 import sys
@@ -20,13 +20,13 @@ from backbone.trace.instrument import cut_pass, mark_uncut
 from timer import CudaClock
 
 WARMUP = 25
-PAUSE = 5  # seconds, in which a clock falls
-PASSES = 400  # in which it rises, of which every 20th is printed
+PAUSE = 5  # seconds, for the clock to fall
+PASSES = 400  # passes during which it rises; every 20th is printed
 QUEUED = 20
 
 
 def show(dataset: str, device: str) -> None:
-    """Print what MobileNet-V2 shows on an input."""
+    """Print the measurements of MobileNet-V2 for an input."""
     backbone, image = build(Workload(dataset=dataset), device)
     clock = CudaClock()
     cut = cut_pass(backbone, list(image.shape), "layer")

@@ -1,9 +1,9 @@
 #!/bin/sh
-# What to run first on a GPU, in two parts of ten minutes at most; FOLDER gets all that they print.
+# A first session on a GPU, in two parts of at most ten minutes each; their output goes to FOLDER.
 #   sh tools/first_gpu.sh FOLDER 1     checks, and first times
 #   sh tools/first_gpu.sh FOLDER 2     some modes
-# It changes no setting of the GPU. PYTHON is the interpreter (python3), NAME the folder of the
-# results under devices/ (gpu).
+# It changes no setting of the GPU. PYTHON is the interpreter (default: python3), NAME the folder for
+# the results under devices/ (default: gpu).
 set -u
 usage='usage: sh tools/first_gpu.sh FOLDER 1|2'
 out=${1:?$usage} part=${2:?$usage} root=$(dirname -- "$0")/..

@@ -1,8 +1,8 @@
-"""Tries how many passes a process should time: the interval of a ratio, for equal minutes.
+"""Finds how many passes a process should time, by the interval of a ratio after equal time.
 
 A program for people, not a test. It runs rounds of two commands with many passes per process, and
-evaluates them as if each process had stopped after fewer. What comes out is stored in
-tools/passes.json, which METHOD.md's table is made from.
+evaluates them as if each process had stopped after fewer. Results are stored in tools/passes.json,
+the source of METHOD.md's table.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from backbone.rounds.turn_lengths import turns_of_runs
 from backbone.statistics.looks import StopRule
 
 TRIED = (2, 4, 8, 12, 16, 24, 30, 60, 90, 120)
-MINUTES = 10  # for which half-widths are given
+MINUTES = 10  # after which half-widths are compared
 WARMUP = ["--warmup", "2"]
 
 
@@ -40,16 +40,21 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         ending.PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False
     )
-    parser.add_argument("commands", nargs=2, metavar="COMMAND", help="as compare.py takes it")
-    parser.add_argument("--title", required=True, help="in the table; one of the same is replaced")
+    parser.add_argument("commands", nargs=2, metavar="COMMAND", help="a command as for compare.py")
     parser.add_argument(
-        "--passes", type=flag_types.positive, required=True, help="the most per process"
+        "--title", required=True, help="title in the table; replaces results with the same title"
+    )
+    parser.add_argument(
+        "--passes",
+        type=flag_types.positive,
+        required=True,
+        help="largest number of passes per process",
     )
     parser.add_argument("--rounds", type=flag_types.positive, default=12, help="default: 12")
-    parser.add_argument("--file", type=Path, default=tools.PASSES, help="that results go to")
+    parser.add_argument("--file", type=Path, default=tools.PASSES, help="file for the results")
     arguments = parser.parse_args()
     if arguments.rounds < 3:
-        parser.error("--rounds: a scatter takes at least 3")
+        parser.error("--rounds: a scatter needs at least 3 rounds")
     return arguments
 
 
@@ -72,7 +77,8 @@ def main() -> None:
 def run_rounds(
     commands: list[Command], rounds: int, passes: int
 ) -> tuple[list[float], list[list[Record]]]:
-    """The seconds of each round, and the runs of each command. Raises Failure if one fails."""
+    """Run rounds; returns the seconds of each round and the runs of each command. Raises Failure if
+    a run fails."""
     rule = StopRule(rounds)
     ends = []
     series = [Series("passes", commands, questions=[], passes=passes)]
@@ -101,13 +107,13 @@ def run_rounds(
 def evaluate(
     title: str, most: int, seconds: float, runs: Sequence[Sequence[Record]]
 ) -> Iterator[PassesTried]:
-    """What each number of passes is worth. most: passes that each process has timed. seconds: that
-    a round with these takes. runs: of each command, in the order of rounds."""
+    """The precision of each number of passes. most: passes timed by each process. seconds: duration
+    of such a round. runs: the runs of each command, in the order of rounds."""
     samples = [[run.whole.samples[0] for run in same] for same in runs]  # milliseconds
     means = [fmean(float(run.mean()) / 1e3 for run in same) for same in samples]
 
     def cost(passes: int) -> float:
-        """Seconds of both processes' passes, of which one of each turn is not timed."""
+        """Seconds of both processes' passes, including one untimed pass per turn."""
         turns, _ = turns_of_runs([passes] * 2, means, [False] * 2)
         return sum(means) * (passes + len(turns))
 

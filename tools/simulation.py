@@ -1,8 +1,9 @@
-"""Simulates comparisons that stop at looks: how many rounds they take, and how often they err.
+"""Simulates comparisons that stop at looks: how many rounds they take, and how often they are
+wrong.
 
-A program for people, not a test. It finds the level of each look, at which 5 % of comparisons have
-an interval that misses the truth at any of their looks, and stores in tools/looks.json what becomes
-of comparisons whose ratios scatter in several ways. METHOD.md's table is made from it.
+A program for people, not a test. It finds the level at which 5 % of comparisons have an interval
+that misses the truth at any of their looks, and simulates comparisons whose ratios scatter in
+several ways. Results are stored in tools/looks.json, the source of METHOD.md's table.
 """
 
 import argparse
@@ -25,14 +26,14 @@ from backbone.statistics.intervals import reach
 from backbone.statistics.looks import LEVEL, LOOKS, SAME
 
 LAST = LOOKS[-1]
-HEAP = log(1.6)  # between the logarithms of the times of two heap states
+HEAP = log(1.6)  # difference of the logarithms of the times of two heap states
 PRECISIONS = (5.0, 10.0)  # percent
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """How log ratios scatter from round to round: draw() gives them, shape (comparisons, rounds),
-    with a true mean of `mean`."""
+    """A distribution of log ratios between rounds: draw() returns them, shape (comparisons,
+    rounds); `mean` is their true mean."""
 
     words: str
     draw: Callable[[np.random.Generator, int], np.ndarray]
@@ -40,15 +41,15 @@ class Scatter:
 
 
 def normal(scatter: float) -> Scatter:
-    """Ratios that scatter normally."""
+    """Normally distributed log ratios."""
     return Scatter(
         f"normal, {100 * scatter:g} %", lambda rng, trials: rng.normal(0, scatter, (trials, LAST))
     )
 
 
 def two_states(words: str, share: float) -> Scatter:
-    """This share of the processes of one command is in another heap state. Besides, ratios scatter
-    by 2 %."""
+    """A share of one command's processes is in another heap state; in addition, ratios scatter by
+    2 %."""
 
     def draw(rng: np.random.Generator, trials: int) -> np.ndarray:
         is_in_second = rng.random((trials, LAST)) < share
@@ -58,12 +59,12 @@ def two_states(words: str, share: float) -> Scatter:
 
 
 def drift(rng: np.random.Generator, trials: int) -> np.ndarray:
-    """Ratios that scatter by 3.5 %, and drift by 4 % over the last look's rounds."""
+    """Ratios that scatter by 3.5 % and drift by 4 % over all rounds."""
     return np.linspace(-0.02, 0.02, LAST) + rng.normal(0, 0.035, (trials, LAST))
 
 
 def bursts(rng: np.random.Generator, trials: int) -> np.ndarray:
-    """Ratios that scatter by 3.5 %, and in one round of ten by 17.5 %."""
+    """Ratios that scatter by 3.5 %, in one round of ten by 17.5 %."""
     wide = np.where(rng.random((trials, LAST)) < 0.1, 5, 1)
     return rng.normal(0, 0.035, (trials, LAST)) * wide
 
@@ -94,8 +95,8 @@ def find_level(rng: np.random.Generator, trials: int) -> float:
 def simulate(
     scatter: Scatter, effect: float, precision: float, rng: np.random.Generator, trials: int
 ) -> Simulated:
-    """Comparisons that stop at the first look at which the verdict is known and half the interval
-    is within the precision (percent), or at the last one. effect: percent."""
+    """Simulate comparisons that stop at the first look with a known verdict and a half-width within
+    the precision (percent), or at the last look. effect: percent."""
     truth = log(1 + effect / 100) + scatter.mean
     values = log(1 + effect / 100) + scatter.draw(rng, trials)
     margin = log(1 + SAME / 100)
@@ -120,13 +121,13 @@ def simulate(
 
 
 def _moments(values: np.ndarray, look: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the rounds up to a look, of each comparison."""
+    """Mean and standard deviation over the rounds up to a look, for each comparison."""
     seen = values[:, :look]
     return seen.mean(axis=1), seen.std(axis=1, ddof=1)
 
 
 def simulate_all(rng: np.random.Generator, trials: int) -> Iterator[Simulated]:
-    """All cases at each precision."""
+    """Simulate all cases at each precision."""
     for scatter, effects in CASES:
         for effect in effects:
             for precision in PRECISIONS:
@@ -138,8 +139,10 @@ def main() -> None:
         ending.PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False
     )
     parser.add_argument("--trials", type=flag_types.positive, default=200_000, help="of each case")
-    parser.add_argument("--seed", type=flag_types.whole_number, default=0, help="of random numbers")
-    parser.add_argument("--file", type=Path, default=tools.LOOKS, help="that results go to")
+    parser.add_argument(
+        "--seed", type=flag_types.whole_number, default=0, help="seed of the random numbers"
+    )
+    parser.add_argument("--file", type=Path, default=tools.LOOKS, help="file for the results")
     arguments = parser.parse_args()
     check_writable(arguments.file)
     rng = np.random.default_rng(arguments.seed)

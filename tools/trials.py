@@ -1,7 +1,7 @@
-"""Trials of compare.py itself: how often, and how narrowly, it tells the truth.
+"""Trials of compare.py: how often it is right, and how narrow its intervals are.
 
-A program for people, not a test. It compares two commands several times, the same one twice if only
-one is given, and adds what comes out to tools/trials.json, which METHOD.md's table is made from.
+A program for people, not a test. It compares two commands several times, or a single command with
+itself, and adds the results to tools/trials.json, the source of METHOD.md's table.
 """
 
 import argparse
@@ -29,17 +29,23 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         ending.PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False
     )
-    parser.add_argument("commands", nargs="+", metavar="COMMAND", help="as compare.py takes it")
+    parser.add_argument(
+        "commands", nargs="+", metavar="COMMAND", help="a command as for compare.py"
+    )
     parser.add_argument("--title", required=True, help="in the table")
     parser.add_argument(
-        "--trials", type=flag_types.positive, default=1, help="how many (default: 1)"
+        "--trials", type=flag_types.positive, default=1, help="number of trials (default: 1)"
     )
     least_two = partial(flag_types.whole_number, least=2)
-    parser.add_argument("--rounds", type=least_two, help="of each (default: as compare.py decides)")
-    parser.add_argument("--file", type=Path, default=tools.TRIALS, help="that they are added to")
+    parser.add_argument(
+        "--rounds", type=least_two, help="rounds of each trial (default: compare.py's rule)"
+    )
+    parser.add_argument(
+        "--file", type=Path, default=tools.TRIALS, help="file to which results are added"
+    )
     arguments = parser.parse_args()
     if len(arguments.commands) > 2:
-        parser.error("a trial is of two commands, or of one twice")
+        parser.error("a trial takes one or two commands")
     return arguments
 
 
@@ -57,14 +63,14 @@ def main() -> None:
 
 
 def compare(arguments: argparse.Namespace) -> Trial:
-    """One trial. Raises Failure if compare.py fails."""
+    """Run a trial. Raises Failure if compare.py fails."""
     commands = [arguments.commands[0], arguments.commands[-1]]
     rounds = [] if arguments.rounds is None else ["--rounds", str(arguments.rounds)]
     with interrupts_raised(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "comparison.json")
         begun = time.monotonic()
         if run_compare(*rounds, "--json", str(file), *commands) != 0:
-            raise Failure("compare.py has failed; what was found before it is stored")
+            raise Failure("compare.py failed; the results of earlier trials are stored")
         seconds = time.monotonic() - begun
         _, compared = json.loads(file.read_text())
     return Trial(
@@ -81,8 +87,8 @@ def compare(arguments: argparse.Namespace) -> Trial:
 
 
 def run_compare(*words: str) -> int:
-    """Run compare.py, and give its exit status. What ends this ends compare.py first, which ends
-    its own processes."""
+    """Run compare.py and return its exit status. A signal that ends this process first ends
+    compare.py, which ends its own processes."""
     command = [sys.executable, "compare.py", *words]
     process = None
     try:

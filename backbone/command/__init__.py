@@ -1,1 +1,1 @@
-"""The command line: flags and options, how a script ends, a file that is written whole."""
+"""The command line: flags and options, exit paths, atomic file writes."""

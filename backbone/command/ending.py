@@ -1,4 +1,4 @@
-"""How a script ends: in its report, or in a line that says what to do."""
+"""Exit paths of a script: its report, or one line on stderr that says what to do."""
 
 import contextlib
 import io
@@ -17,23 +17,25 @@ PROGRAM = os.path.relpath(os.path.realpath(sys.argv[0]), ROOT)
 
 
 def say(line: str) -> None:
-    """A line on stderr that begins with the program's name."""
+    """Print a line to stderr, prefixed with the program's name."""
     print(f"{PROGRAM}: {line}", file=sys.stderr)
 
 
 def end_at_once() -> NoReturn:
-    """End this process, with exit status 0, without the 0.7 s that Python takes to free torch."""
+    """Exit with status 0, skipping the 0.7 s that Python takes to tear down torch."""
     sys.stderr.flush()
     os._exit(0)
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main() and leave the process as its users expect: with exit status 1 and one
-    line on stderr for what can be foreseen (PROFILE_DEBUG=1 shows the traceback before it), 130 for
-    Ctrl-C, 141 (as a shell reports SIGPIPE) where the reader of stdout has gone. It ends at once
-    then: what is left in stdout's buffer may be what can't be written, and a library that is being
-    imported may swallow a KeyboardInterrupt."""
-    # Python has None in place of a stream that the caller has closed.
+    """Run a script's main() and translate its exceptions into an exit status.
+
+    A foreseeable error prints one line to stderr and exits with 1 (PROFILE_DEBUG=1 shows the
+    traceback first), Ctrl-C exits with 130, and a closed stdout with 141, as a shell reports
+    SIGPIPE. The process then exits immediately: stdout's buffer may hold what cannot be written,
+    and a library that is being imported may swallow a KeyboardInterrupt.
+    """
+    # Python replaces a stream that the caller has closed by None.
     sys.stdout = sys.stdout or io.StringIO()
     sys.stderr = sys.stderr or io.StringIO()
     for stream in (sys.stdout, sys.stderr):

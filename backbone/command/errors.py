@@ -1,34 +1,34 @@
-"""Errors that can be foreseen, and what to tell of them."""
+"""Foreseeable errors, and the messages that users see."""
 
 import re
 
-# How torch, oneDNN and cuDNN say what is wrong, and what to do.
+# Messages of torch, oneDNN and cuDNN, and what to do about them.
 OUT_OF_MEMORY = (
     "(?i)out of memory|can't allocate memory|could not create a memory object|bad_alloc"
     "|alloc_failed|storage size calculation overflowed"  # bytes beyond 64 bits
 )
 ADVICE = {
-    "(?i)find an? (engine|valid)": "too little memory (--s), or a cuDNN that does not fit the GPU",
-    "not implemented for": "this PyTorch has no such operation here: choose another --dtype",
-    "^(CUDA|cuDNN) ": "this torch may not fit the GPU or its driver",
+    "(?i)find an? (engine|valid)": "too little GPU memory (see --s), or cuDNN does not support it",
+    "not implemented for": "this PyTorch does not implement it: choose another --dtype",
+    "^(CUDA|cuDNN) ": "this PyTorch may not support the GPU or its driver",
 }
 CANNOT_BE_CUT = "cannot be cut into operations faithfully"
 
 
 class Failure(Exception):
-    """Something foreseen went wrong; the message says what, and what to do."""
+    """A foreseeable error; the message says what happened and what to do."""
 
 
 def message_of(error: Exception) -> str | None:
-    """What to tell of an error, in one line; None, if nobody has foreseen it."""
+    """The one-line message for an error; None if the error is unforeseen."""
     line = str(error).partition("\n")[0]
     if isinstance(error, Failure):
         return line
     if isinstance(error, ImportError):
-        return f"{line}; pip install -r requirements.txt installs what is needed"
+        return f"{line}; 'pip install -r requirements.txt' installs it"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        return f"cannot go on: {error.strerror or line}{where}"
+        return f"cannot continue: {error.strerror or line}{where}"
     if is_out_of_memory(error):
         return "out of memory; a smaller batch (--s) or image (--i) needs less"
     for pattern, advice in ADVICE.items():
@@ -38,7 +38,8 @@ def message_of(error: Exception) -> str | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of an error's message, after the error's type unless it is a sentence."""
+    """The first line of an error's message, preceded by the error's type unless it is a
+    sentence."""
     line = str(error).strip().partition("\n")[0]
     if " " in line:
         return line
@@ -46,5 +47,5 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of Python's or of torch's says that memory does not suffice."""
+    """Whether an error from Python or torch means that memory ran out."""
     return isinstance(error, MemoryError) or bool(re.search(OUT_OF_MEMORY, str(error)))

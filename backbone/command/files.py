@@ -1,4 +1,4 @@
-"""Files that are written whole: an interrupt or a full disk leaves what stood there."""
+"""Atomic file writes: an interrupt or a full disk leaves the previous file in place."""
 
 import contextlib
 import os
@@ -11,19 +11,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise Failure where a file can't be written: better known before a long run."""
+    """Raise Failure if a file cannot be written; called before a long run."""
     if not path:
         raise Failure("cannot write a file without a name")
     file = _target(path)
     if file.exists() and not file.is_file():  # a folder, a pipe, a device
-        raise Failure(f"cannot write {path}: it is there, and is no file")
+        raise Failure(f"cannot write {path}: it exists and is not a file")
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise Failure(f"cannot write {path}: there is no such folder, or it is read-only")
 
 
 def write_whole(path: str | Path, text: str) -> None:
-    """Write a file and sync it to disk. A failure (raised as Failure) or a signal leaves the file
-    that stood there."""
+    """Replace a file atomically and sync it to disk. Raises Failure if that fails; then, as after a
+    signal, the previous file is still there."""
     try:
         with signals_held():
             _replace(_target(path), text)
@@ -35,14 +35,14 @@ def sync_folder(folder: Path) -> None:
     """Sync a folder's entries to disk, so that renames and removals in it survive a power loss."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some file systems have no such thing
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
             os.fsync(handle)
     finally:
         os.close(handle)
 
 
 def _target(path: str | Path) -> Path:
-    """The file that a path leads to, so that a link stays one."""
+    """The file that a path resolves to, so that a symbolic link stays a link."""
     return Path(os.path.realpath(path))
 
 

@@ -1,4 +1,4 @@
-"""Types of flags: a text of the command line as a value, or an error that argparse tells."""
+"""argparse types: convert a flag's text to its value, or raise the error that argparse prints."""
 
 import argparse
 import os
@@ -12,34 +12,33 @@ NUMBER = "[1-9][0-9]{0,8}"
 
 
 def image_size(text: str) -> str:
-    """A flag's type: a dataset's name, which stands for the size of its images, or that size, HxW
-    or CxHxW."""
+    """argparse type: a dataset's name, which stands for its image size, or a size, HxW or CxHxW."""
     if text in DATASETS or re.fullmatch(f"({NUMBER}x)?{NUMBER}x{NUMBER}", text):
         return text
     known = ", ".join(DATASETS)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is none of {known}, and no HxW or CxHxW such as 512x1024"
+        f"{text!r} is neither a dataset ({known}) nor a size such as 512x1024"
     )
 
 
 def model(text: str) -> str:
-    """A flag's type: torchvision's name of a network, or FILE.py:NAME, the file as a whole path."""
+    """argparse type: torchvision's name of a network, or FILE.py:NAME, made absolute."""
     if text.endswith(".py"):
-        raise argparse.ArgumentTypeError(f"which of its networks? {text}:NAME says it")
+        raise argparse.ArgumentTypeError(f"name the network in the file: {text}:NAME")
     if ":" not in text:
         return text
     file, _, name = text.rpartition(":")
     if not file.endswith(".py"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no FILE.py:NAME")
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form FILE.py:NAME")
     if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):  # files are named by it
         raise argparse.ArgumentTypeError(
-            f"{name!r} is no NAME of letters, digits and _, which results are named by"
+            f"NAME must consist of letters, digits and _, since it names the results: {name!r}"
         )
     return f"{existing_file(file)}:{name}"
 
 
 def existing_file(text: str) -> str:
-    """A flag's type: a file, as an absolute path."""
+    """argparse type: a file, as an absolute path."""
     path = Path(text).resolve()
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text}")
@@ -47,7 +46,7 @@ def existing_file(text: str) -> str:
 
 
 def existing_folder(text: str) -> str:
-    """A flag's type: a folder, as an absolute path."""
+    """argparse type: a folder, as an absolute path."""
     path = Path(text).resolve()
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {text}")
@@ -55,8 +54,8 @@ def existing_folder(text: str) -> str:
 
 
 def whole_number(text: str, least: int = 0) -> int:
-    """A flag's type: a whole number from `least` up, of nine digits at the most, for torch."""
-    # Not +5, 05 or 1_000, which Python would take and a shell reads in another way.
+    """argparse type: a whole number of at least `least` and at most nine digits."""
+    # Rejects +5, 05 and 1_000, which Python accepts and a shell reads differently.
     if re.fullmatch("0|[1-9][0-9]{0,8}", text) and int(text) >= least:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up to 999999999")
@@ -66,7 +65,7 @@ positive = partial(whole_number, least=1)
 
 
 def threads(text: str) -> int:
-    """A flag's type: a number of threads, up to the machine's logical processors."""
+    """argparse type: a number of threads, at most the machine's logical processors."""
     number = positive(text)
     processors = os.cpu_count() or 1
     if number > processors:

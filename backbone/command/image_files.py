@@ -1,4 +1,4 @@
-"""A user's folder of images: which it holds, and which of them are for what."""
+"""A user's folder of images, divided into calibration and held-out images."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ LEAST_STEP = 4  # every fourth image, or fewer, is used for calibration
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The images in a folder and in the folders inside it, by their paths, in order.
+    """The images in a folder and its subfolders, sorted by path.
 
-    calibrating: those that int8 is calibrated on. held_out: the others, on which a mode's answers
-    are compared with stock's, whatever the mode.
+    calibrating: used to calibrate int8. held_out: all others, on which the answers of every mode
+    are compared with stock's.
     """
 
     calibrating: list[Path]
@@ -30,7 +30,7 @@ class ImageFiles:
 
 
 def image_files(folder: str) -> ImageFiles:
-    """The images of a folder. A single one is held out. Raises Failure if there is none."""
+    """The images of a folder; a single image is held out. Raises Failure if there are none."""
     files = _images_in(folder)
     step = max(LEAST_STEP, ceil(len(files) / MOST_CALIBRATING))
     calibrating = files[1::step]
@@ -50,13 +50,13 @@ def open_image(file: Path) -> "Image":
     try:
         with Image.open(file) as image:
             return image.convert("RGB")
-    except Exception as error:  # of its many readers, whatever a broken file makes them run into
+    except Exception as error:  # Pillow raises many kinds for broken files
         raise Failure(f"{file} cannot be read as an image ({error})") from error
 
 
 def folder_id(folder: str) -> str:
-    """What a record says of a folder of images: its name, and the start of the SHA-256 of the
-    names and sizes of its images. Raises Failure if there is none."""
+    """A folder's identity in a record: its name and the start of a SHA-256 over the names and sizes
+    of its images. Raises Failure if there are none."""
     listed = "".join(
         f"{file.relative_to(folder)} {file.stat().st_size}\n" for file in _images_in(folder)
     )

@@ -1,4 +1,4 @@
-"""Signals that would end a script: raised as exceptions, or held until something is done."""
+"""Terminating signals: raised as exceptions, or deferred until a block of code has finished."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # signa
 
 
 class Interrupted(BaseException):
-    """A signal has come that ends the script; `number` is its."""
+    """A terminating signal has arrived; `number` is the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -17,11 +17,11 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def interrupts_raised() -> Iterator[None]:
-    """A signal that would end the process raises Interrupted inside, once, so that what is open is
+    """Raise Interrupted, once, when a terminating signal arrives, so that open resources are
     closed."""
 
     def interrupt(number: int) -> None:
-        for each in ENDING:  # of a second signal that has come already, SIG_IGN would complain
+        for each in ENDING:  # SIG_IGN would report a second signal as lost
             signal.signal(each, lambda *_: None)
         raise Interrupted(number)
 
@@ -31,8 +31,8 @@ def interrupts_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """A signal that would end the process does so after what is inside. (A mask would not do: it is
-    of this thread alone, and torch has others.)"""
+    """Defer terminating signals until the block has finished. (A signal mask would not do: it holds
+    for one thread, and torch has others.)"""
     came: list[int] = []
     try:
         with _signals_handled(came.append):
@@ -44,8 +44,8 @@ def signals_held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_handled(handle: Callable[[int], None]) -> Iterator[None]:
-    """A signal that would end the process calls `handle` with its number instead, while what is
-    inside runs. Signals that are ignored, as after &, stay so."""
+    """While the block runs, terminating signals call `handle` with their number. Signals that are
+    ignored, as in a background job, stay ignored."""
     handlers = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in handlers.items():
         if handler is not signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""What a run is asked for: a network and its input, the mode that it runs in, how many passes."""
+"""The options of a run: network and input, mode, number of passes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from backbone.command.image_files import folder_id
 # The image sizes of semantic segmentation, (C, H, W).
 DATASETS = {"cityscapes": (3, 1024, 2048), "pascal": (3, 500, 334)}
 DEFAULT_MODEL = "mobilenet_v2"
-PYTORCH = "torch"  # the runtime that is not asked for by a flag
-INT8 = "int8"  # a dtype of other runtimes alone
+PYTORCH = "torch"  # the default runtime
+INT8 = "int8"  # a dtype that only other runtimes have
 
 
 @dataclass(frozen=True)
 class Workload:
     """A network and its input.
 
-    model: torchvision's name of the network, or FILE.py:NAME. output_stride: how much smaller than
-    the input its last feature map is, by dilations in place of strides; 32 is the network as it is.
-    dataset: a name in DATASETS, or a size, HxW or CxHxW. batch_size: images in a pass. weights: a
-    file of them; None: random ones, or those that a user's own network comes with. images: a folder
-    of them, on which a mode's answers are compared with stock's, and int8 is calibrated; None:
-    random ones.
+    model: torchvision's name of the network, or FILE.py:NAME. output_stride: input size divided by
+    the size of the last feature map; 32 is the unmodified network, smaller values replace strides
+    by dilations. dataset: a name in DATASETS, or a size, HxW or CxHxW. batch_size: images per pass.
+    weights: a file with a state dictionary; None for random weights, or those that a user's network
+    comes with. images: a folder of images for comparing a mode's answers with stock's and for
+    calibrating int8; None for random images.
     """
 
     model: str = DEFAULT_MODEL
@@ -41,18 +41,19 @@ class Workload:
 
     @property
     def is_own(self) -> bool:
-        """Whether the network is a user's own, FILE.py:NAME."""
+        """Whether the network is the user's own, FILE.py:NAME."""
         return ":" in self.model
 
     @property
     def has_given_values(self) -> bool:
-        """Whether its weights are, or may be, a user's, and not random ones of this project's."""
+        """Whether the weights are, or may be, the user's, rather than this project's random
+        ones."""
         return self.is_own or self.weights is not None
 
     @property
     def file_id(self) -> str | None:
-        """What tells the file of a user's own network from others, and says nothing of where it
-        stands: of its path, by SHA-256. None of torchvision's."""
+        """Identifies the file of a user's network without revealing its path: the start of the
+        path's SHA-256. None for torchvision's networks."""
         if not self.is_own:
             return None
         file = self.model.rpartition(":")[0]
@@ -60,7 +61,7 @@ class Workload:
 
     @property
     def weights_id(self) -> str | None:
-        """What a record says of the file of weights: its name, and the start of its SHA-256."""
+        """The identity of a weights file in a record: its name and the start of its SHA-256."""
         if self.weights is None:
             return None
         file = Path(self.weights)
@@ -68,19 +69,19 @@ class Workload:
 
     @property
     def images_id(self) -> str | None:
-        """What a record says of the folder of images; see `folder_id()`."""
+        """The identity of a folder of images in a record; see `folder_id()`."""
         return None if self.images is None else folder_id(self.images)
 
     @property
     def network_name(self) -> str:
-        """What the network's files are named by: no two networks have the same."""
+        """The network's name in file names, unique to each network."""
         name = self.model.rpartition(":")[2]
         name = "mobilenetv2" if name == DEFAULT_MODEL else name
         return name if self.output_stride == 32 else f"{name}_os{self.output_stride}"
 
     @property
     def flags(self) -> str:
-        """What is not the default of an input of this size, as one would type it."""
+        """The flags that differ from the defaults, as typed on a command line."""
         words = [] if self.batch_size == 1 else [f"--s {self.batch_size}"]
         if self.weights is not None:
             words.append(f"--weights {spell_file(self.weights)}")
@@ -91,7 +92,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Mode:
-    """How a network is run; stock, if all is as it is here."""
+    """How a network is run; the defaults are stock."""
 
     keep_memory: bool = False
     channels_last: bool = False
@@ -105,7 +106,7 @@ class Mode:
 
     @property
     def switched_on(self) -> list[str]:
-        """The names of the flags without a value that are set, in the order of a mode's name."""
+        """The names of the boolean flags that are set, in the order of a mode's name."""
         flags = (
             ("keep_memory", self.keep_memory),
             ("channels_last", self.channels_last),
@@ -119,7 +120,7 @@ class Mode:
 
     @property
     def flags(self) -> str:
-        """The mode's name: its flags, as one would type them; "" is stock."""
+        """The mode's name: its flags, as typed on a command line; "" is stock."""
         words = [flag_of(name) for name in self.switched_on]
         if self.dtype != "float32":
             words.append(f"--dtype {self.dtype}")
@@ -129,17 +130,17 @@ class Mode:
 
 
 STOCK = Mode()
-MEMORY_KEPT = Mode(keep_memory=True)  # which modes are compared with, beside stock
+MEMORY_KEPT = Mode(keep_memory=True)  # modes are also compared with this one
 
 
 @dataclass(frozen=True)
 class TimerOptions:
-    """What a timer is asked for.
+    """A timer's options.
 
-    target: "model", "block" or "layer". iterations: timed passes; a parent process that hands out
-    turns decides itself, by the duration of a pass if this is None. warmup: passes before them.
-    threads: intra-op; None is PyTorch's choice. json: a file for the record. turns: whether
-    a parent process hands out turns; otherwise the run has all its passes at once.
+    target: "model", "block" or "layer". iterations: number of timed passes; None lets a parent
+    process that assigns turns choose by the duration of a pass. warmup: number of warm-up passes.
+    threads: intra-op threads; None is PyTorch's default. json: a file for the record. turns:
+    whether a parent process assigns turns; otherwise all passes run in one go.
     """
 
     workload: Workload
@@ -153,25 +154,25 @@ class TimerOptions:
 
     @property
     def has_record(self) -> bool:
-        """Whether the run leaves a record, in a file or to a parent process."""
+        """Whether the run produces a record, in a file or for a parent process."""
         return self.json is not None or self.turns
 
     @property
     def is_compared(self) -> bool:
-        """Whether its output is compared with stock's, and its conditions are of interest."""
+        """Whether the output is compared with stock's and the record has the run's conditions."""
         return self.has_record or self.workload.images is not None
 
     @property
     def folder_suffix(self) -> str:
-        """What the name of a folder of results says of the conditions; "" is stock."""
+        """The conditions as the end of a results folder's name; "" is stock."""
         threads = "" if self.threads is None else f"--threads {self.threads}"
         return folder_suffix(self.mode.flags, threads, self.workload.flags)
 
 
 @dataclass(frozen=True)
 class MemoryOptions:
-    """What mem.py is asked for: the structure, or the memory report of a pass on a device ("auto",
-    "cuda" or "cpu"); json: a file for what it says."""
+    """mem.py's options: the structure, or the memory report of a pass on a device ("auto", "cuda"
+    or "cpu"). json: a file for the record."""
 
     workload: Workload
     structure: bool
@@ -180,8 +181,8 @@ class MemoryOptions:
 
     @property
     def folder_suffix(self) -> str:
-        """What the name of a folder of results says of the conditions; "" is the default."""
-        # A structure is of no device.
+        """The conditions as the end of a results folder's name; "" is the default."""
+        # A structure does not depend on the device.
         named = self.device != "auto" and not self.structure
         device = f"--device {self.device}" if named else ""
         return folder_suffix(device, self.workload.flags)
@@ -192,16 +193,16 @@ def _start_of_sha256(data: bytes) -> str:
 
 
 def flag_of(name: str) -> str:
-    """The flag that sets an option of this name."""
+    """The flag that sets the option with this name."""
     return f"--{name.replace('_', '-')}"
 
 
 def spell_file(file: str) -> str:
-    """A file's name as one word of a folder's name; no two names are spelled alike."""
+    """A file's name as one word of a folder's name, distinct for distinct names."""
     return quote(Path(file).name, safe="").replace("--", "%2D%2D")
 
 
 def folder_suffix(*flags: str) -> str:
-    """Flags as the end of a folder's name: --threads 2 --s 4 -> _threads_2_s_4."""
+    """Flags as the end of a folder's name: "--threads 2 --s 4" becomes "_threads_2_s_4"."""
     words = " ".join(flags).replace("--", "").split()
     return "".join(f"_{word}" for word in words)

@@ -1,4 +1,4 @@
-"""Parameter lists: values that take turns in commands, in hyperfine's syntax."""
+"""Parameter lists: commands with placeholders for values, in hyperfine's syntax."""
 
 import re
 from collections import Counter
@@ -9,9 +9,9 @@ PARAMETER = re.compile(r"{(\w+)}")
 
 
 def expand(commands: Sequence[str], lists: Sequence[tuple[str, str]]) -> list[str]:
-    """The commands with the values of lists, such as ("s", "1,2,4"), in place of {s}: each command
-    with all combinations of the lists that it names, in order. Raises ValueError if a list is
-    missing or of no use, or if a value is empty."""
+    """Commands with placeholders such as {s} replaced by the values of lists such as ("s",
+    "1,2,4"): each command once per combination of the lists that it uses, in order. Raises
+    ValueError if a list is missing or unused, or if a value is empty."""
     values = {name: text.split(",") for name, text in lists}
     named = {name for command in commands for name in PARAMETER.findall(command)}
     for name, number in Counter(name for name, _ in lists).items():
@@ -36,8 +36,8 @@ def expand(commands: Sequence[str], lists: Sequence[tuple[str, str]]) -> list[st
 def take_lists(
     words: Sequence[str], flags: Sequence[str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """The lists among the words of a command line, each a flag with a name and its values, which
-    may begin with a hyphen as argparse would not have it; and the other words."""
+    """Split the words of a command line into its parameter lists (a flag, a name and values) and
+    all other words. Values may begin with a hyphen, which argparse would reject."""
     lists, others = [], list(words)
     while found := [place for place, word in enumerate(others[:-2]) if word in flags]:
         place = found[0]

@@ -1,1 +1,1 @@
-"""Passes and what they take: times, page faults, peaks of memory, and the machine's ceilings."""
+"""Inside a timer's process: passes, turns, page faults, memory peaks, ceilings, the machine."""

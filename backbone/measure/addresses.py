@@ -1,4 +1,4 @@
-"""Where a process has its memory: at random addresses, as is usual, or at the same each time.
+"""Address space randomization, which can be switched off for new processes.
 
 Source: personality(2) of Linux.
 """
@@ -8,15 +8,15 @@ import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 
-ADDR_NO_RANDOMIZE = 0x0040000  # a flag of a process
-AS_IT_IS = 0xFFFFFFFF  # asks for the flags, and changes none
+ADDR_NO_RANDOMIZE = 0x0040000  # disables randomization
+AS_IT_IS = 0xFFFFFFFF  # queries the flags without changing any
 
 
 @contextlib.contextmanager
 def fixed_addresses() -> Iterator[None]:
-    """Programs that are started inside have their memory at addresses that are not random, where
-    the system allows that. (It is not done in the new process, after its fork: what Python runs
-    there swallows the exception of a signal that comes at that moment.)"""
+    """Disable address space randomization for programs started in the block, if the system allows
+    it. (Not in the new process after its fork: Python's code there swallows the exception of a
+    signal that arrives at that moment.)"""
     personality = getattr(ctypes.CDLL(None), "personality", None)
     if personality is None:
         yield
@@ -30,7 +30,7 @@ def fixed_addresses() -> Iterator[None]:
 
 
 def has_fixed_addresses() -> bool:
-    """Whether this process has been started so; it is not outside of Linux."""
+    """Whether this process runs without address space randomization; False outside Linux."""
     try:
         flags = int(Path("/proc/self/personality").read_text(), base=16)
     except (OSError, ValueError):

@@ -1,5 +1,5 @@
-"""What is computed in a process of its own, which a run or the driver starts: it must not meet a
-run's flags and variables, nor may it change the process that is timed."""
+"""Computations in a separate process, started by a run or the driver, so that a run's flags and
+variables do not affect them and they do not affect the timed process."""
 
 import json
 import os
@@ -21,9 +21,9 @@ def ask_apart(
     environment: Mapping[str, str],
     locks: tuple[int, ...] = (),
 ) -> bytes:
-    """What a script of this package writes to stdout, if it is asked in JSON, and started with an
-    environment. locks: open files that it keeps open. A signal that would end this process ends
-    that one first. Raises Failure if it fails, with the line that it ends with."""
+    """The stdout of a script of this package that gets a question as JSON and runs with an
+    environment. locks: open files that the script's process keeps open. A terminating signal ends
+    that process first. Raises Failure, with the last line on stderr, if the script fails."""
     with interrupts_raised():
         ended = subprocess.run(
             [sys.executable, script, json.dumps(asked)],
@@ -32,18 +32,18 @@ def ask_apart(
             capture_output=True,
             pass_fds=locks,
         )
-    if ended.returncode < 0:  # as of a runtime that crashes
-        raise Failure(f"its process was ended by {signal.Signals(-ended.returncode).name}")
+    if ended.returncode < 0:  # such as a crash in a runtime
+        raise Failure(f"its process was terminated by {signal.Signals(-ended.returncode).name}")
     if ended.returncode != 0:
         last_line = ended.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        reason = last_line.partition(": ")[2]  # behind the program's name
+        reason = last_line.partition(": ")[2]  # after the program's name
         raise Failure(reason or f"exit status {ended.returncode}")
     return ended.stdout
 
 
 @contextmanager
 def only_writer() -> Iterator[BinaryIO]:
-    """In such a script: its stdout, which nothing else that runs inside writes to."""
+    """For such a script: its stdout, from which all other output in the block is kept away."""
     stdout = os.dup(1)
     os.dup2(2, 1)
     with redirect_stdout(sys.stderr), os.fdopen(stdout, "wb") as pipe:
@@ -51,7 +51,7 @@ def only_writer() -> Iterator[BinaryIO]:
 
 
 def without_changing(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without the variables that may change what a network computes."""
+    """An environment without the variables that may change a network's output."""
     return {
         name: value for name, value in environment.items() if not schema.may_change_output(name)
     }

@@ -1,4 +1,4 @@
-"""What is available here: processors, memory, and packages."""
+"""Processors, memory and packages available to this process."""
 
 import os
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +10,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_processors() -> int:
-    """How many logical processors this process may use."""
+    """The number of logical processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -45,8 +45,8 @@ def _number_of_processors(folder: Path) -> float | None:
 
 
 def available_bytes() -> int:
-    """What new processes can have: of the machine's memory and, in a container of Linux, of what
-    its control group may still take."""
+    """The bytes available to new processes: the machine's free memory or, if less, what a Linux
+    container's control group still allows."""
     available = psutil.virtual_memory().available
     limit = _number_in(CGROUP / "memory.max", CGROUP / "memory/memory.limit_in_bytes")
     taken = _number_in(CGROUP / "memory.current", CGROUP / "memory/memory.usage_in_bytes")
@@ -56,21 +56,21 @@ def available_bytes() -> int:
 
 
 def _cached_bytes() -> int:
-    """What of the control group's memory is files' content that is given up where it is needed."""
+    """The control group's page cache, which is reclaimed when memory is needed."""
     text = _text_of(CGROUP / "memory.stat", CGROUP / "memory/memory.stat") or ""
     fields = dict(line.split() for line in text.splitlines())
     return int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
 
 
 def _number_in(*files: Path) -> int | None:
-    """The number in the first of these files that there is; None where there is none, or it says
-    that there is no limit."""
+    """The number in the first of these files that exists; None if none exists or the file says that
+    there is no limit."""
     text = (_text_of(*files) or "").strip()
     return int(text) if text.isdigit() else None
 
 
 def _text_of(*files: Path) -> str | None:
-    """The text of the first of these files that there is; None where there is none."""
+    """The text of the first of these files that exists; None if none exists."""
     return next((file.read_text() for file in files if file.exists()), None)
 
 

@@ -1,4 +1,4 @@
-"""What is written to stdout, caught before it gets there: by Python and by C libraries."""
+"""Captures stdout, from Python as well as from C libraries."""
 
 import contextlib
 import ctypes
@@ -6,19 +6,19 @@ import os
 import sys
 from collections.abc import Iterator
 
-STDOUT = 1  # its file descriptor, Python's as well as C's
+STDOUT = 1  # the file descriptor
 
 
 @contextlib.contextmanager
 def stdout_captured() -> Iterator[bytearray]:
-    """Once its end is reached, the bytes that were written to stdout inside. After it, stdout is
-    what it was: a pipe, a file, or closed. It needs Linux."""
+    """Capture the bytes written to stdout in the block; they are complete when it ends. stdout is
+    then restored to what it was: a pipe, a file, or closed. Needs Linux."""
     captured = bytearray()
     with os.fdopen(os.memfd_create("stdout"), "rb") as file:
         flush_stdout()
         try:
             stdout = os.dup(STDOUT)
-        except OSError:  # the caller has closed it
+        except OSError:  # closed by the caller
             stdout = None
         os.dup2(file.fileno(), STDOUT)
         try:
@@ -35,14 +35,14 @@ def stdout_captured() -> Iterator[bytearray]:
 
 
 def flush_stdout() -> None:
-    """Write what the buffers of Python and of C hold."""
+    """Flush the buffers of Python and of C."""
     sys.stdout.flush()
     ctypes.CDLL(None).fflush(None)
 
 
 def write_stdout(text: bytes) -> None:
-    """Write bytes as they are, unless the caller has closed stdout; also where Python's own
-    prints go elsewhere."""
+    """Write bytes to the file descriptor, even if Python's sys.stdout is redirected; do nothing if
+    the caller has closed stdout."""
     if text and sys.__stdout__ is not None:
         sys.__stdout__.buffer.write(text)
         sys.__stdout__.flush()

@@ -1,4 +1,4 @@
-"""What a timer brings of its own: how moments are marked, and read."""
+"""The interface of a timer's clock."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -7,18 +7,18 @@ from backbone.measure.nvidia_smi import GpuState
 
 
 class Clock(Protocol):
-    """How to mark a moment, and how to read the marks."""
+    """Marks moments of a pass and reads the time between them."""
 
     def mark(self) -> None:
-        """Mark this moment, without waiting for anything."""
+        """Mark this moment without waiting for anything."""
 
     def read(self) -> list[float]:
-        """After a pass: milliseconds from each of its marks to the next."""
+        """After a pass: the milliseconds between its consecutive marks."""
 
 
 @runtime_checkable
 class GpuClock(Clock, Protocol):
-    """Likewise of a GPU, which computes in order what the host has enqueued."""
+    """The clock of a GPU, which executes in order what the host has enqueued."""
 
     def hold(self, milliseconds: float) -> None:
         """Keep the GPU busy for roughly this long, so that work enqueued next has to wait."""

@@ -1,6 +1,6 @@
-"""Denormal values: so near to zero that a CPU may compute with them many times slower.
+"""Denormal values: so close to zero that a CPU may compute with them many times slower.
 
-Trained weights, and what they make of an image, may hold some; random ones hold none.
+Trained weights and their activations may contain some; random weights contain none.
 """
 
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from backbone.network.outputs import tensors_in
 
-# Of each dtype, integers of its size, and the bits of exponent and fraction in them.
+# For each dtype: the integer type of its size, and the bits of exponent and fraction.
 BITS = {
     torch.float32: (torch.int32, 0x7F800000, 0x007FFFFF),
     torch.bfloat16: (torch.int16, 0x7F80, 0x007F),
     torch.float16: (torch.int16, 0x7C00, 0x03FF),
 }
-AT_ONCE = 2**22  # values, whose bits need memory of their own
+AT_ONCE = 2**22  # values at a time, since their bits need extra memory
 
 
 @dataclass(frozen=True)
 class Denormals:
-    """How many values are denormal among a network's weights (its buffers too), and among what the
-    operators of a pass give."""
+    """The number of denormal values in a network's weights (including buffers) and in the outputs
+    of the operators of a pass."""
 
     weights: int
     activations: int
 
 
 class _Counter(TorchDispatchMode):
-    """Counts those in what operators give."""
+    """Counts denormal values in the outputs of operators."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _Counter(TorchDispatchMode):
 
 
 def count_denormals(network: nn.Module, image: Tensor) -> Denormals:
-    """Those of a network and of a pass on an image (B, C, H, W)."""
+    """The denormal values of a network and of its pass on an image (B, C, H, W)."""
     state = [*network.parameters(), *network.buffers()]
     with torch.inference_mode():
         with _Counter() as counter:
@@ -53,7 +53,8 @@ def count_denormals(network: nn.Module, image: Tensor) -> Denormals:
 
 
 def _count_in(tensor: Tensor) -> int:
-    """How many values of a tensor are denormal, by their bits: arithmetic may take them for 0."""
+    """The number of denormal values in a tensor, by their bits, since arithmetic may flush them to
+    0."""
     if tensor.dtype not in BITS:
         return 0
     integers, exponent, fraction = BITS[tensor.dtype]

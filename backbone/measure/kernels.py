@@ -1,7 +1,7 @@
-"""What oneDNN ran: its kernels, operation by operation, by what it prints when it is asked to.
+"""The kernels that oneDNN ran for each operation, from its verbose output.
 
-PyTorch's convolutions on a CPU are oneDNN's. In its verbose mode oneDNN prints a line for each
-primitive that it has run: kind, implementation, milliseconds. Source: "Verbose Mode" in oneDNN's
+On a CPU, PyTorch runs convolutions in oneDNN. In its verbose mode, oneDNN prints a line for each
+primitive that it executes: kind, implementation, milliseconds. Source: "Verbose Mode" in oneDNN's
 developer guide.
 """
 
@@ -22,19 +22,19 @@ from backbone.trace.instrument import CutPass
 
 KERNEL_PASSES = 3
 MARK = b"MobileNet-V2 Profile: the end of an operation\n"
-LINE = re.compile(rb"onednn_verbose,([^\n]*)\n")  # of oneDNN's, wherever it begins
-VERBOSE_VARIABLES = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # by which a user asks for them
-NOT_RUN = ("info", "create")  # fields of lines that say other things than what has run
-REORDER = "reorder"  # the kind of a primitive that changes a tensor's layout in memory
+LINE = re.compile(rb"onednn_verbose,([^\n]*)\n")  # a line of oneDNN's, wherever it begins
+VERBOSE_VARIABLES = ("ONEDNN_VERBOSE", "DNNL_VERBOSE")  # with which a user asks for the lines
+NOT_RUN = ("info", "create")  # in lines that do not report an executed primitive
+REORDER = "reorder"  # the primitive that changes a tensor's memory layout
 
 
 class UnknownForm(Exception):
-    """oneDNN has printed a line that is not of the form known here."""
+    """oneDNN printed a line in an unknown format."""
 
 
 @dataclass(frozen=True)
 class Primitive:
-    """One that oneDNN has run: its kind, its implementation, and how long it took."""
+    """An executed primitive: its kind, implementation and duration."""
 
     kind: str
     implementation: str
@@ -42,12 +42,12 @@ class Primitive:
 
 
 def collect_kernels(cut: CutPass, image: Tensor) -> list[Kernels | None]:
-    """What oneDNN has run for each operation of a pass on an image (B, C, H, W), cut into these,
-    times as medians of three passes; None for an operation that it has run nothing for.
+    """oneDNN's kernels for each operation of a pass on an image (B, C, H, W), with medians over
+    three passes; None for an operation for which oneDNN ran nothing.
 
-    Page faults are in these times where they are in those of the passes. The list is empty where
-    PyTorch has no oneDNN or does not use it, outside of Linux, and, with a note on stderr, where
-    oneDNN's lines are of an unknown form.
+    Page faults are part of these times if they are part of the pass. The list is empty if PyTorch
+    has no oneDNN or does not use it, outside Linux, and, with a note on stderr, if oneDNN's output
+    has an unknown format.
     """
     has_onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
     if not (has_onednn and hasattr(os, "memfd_create")):
@@ -55,14 +55,14 @@ def collect_kernels(cut: CutPass, image: Tensor) -> list[Kernels | None]:
     try:
         passes = [[_primitives_in(text) for text in of_pass] for of_pass in _printed(cut, image)]
     except UnknownForm as error:
-        print(f"{ending.PROGRAM}: no kernels: oneDNN has printed {error}", file=sys.stderr)
+        print(f"{ending.PROGRAM}: no kernels: oneDNN printed {error}", file=sys.stderr)
         return []
     return [_kernels_of(of_operation) for of_operation in zip(*passes, strict=True)]
 
 
 def _printed(cut: CutPass, image: Tensor) -> list[list[bytes]]:
-    """What is printed to stdout while each operation runs, pass by pass. It goes there afterwards,
-    but for oneDNN's lines that nobody has asked for."""
+    """The stdout of each operation, pass by pass. It is printed afterwards, without oneDNN's lines
+    unless the user asked for them."""
 
     def mark() -> None:
         flush_stdout()
@@ -77,16 +77,16 @@ def _printed(cut: CutPass, image: Tensor) -> list[list[bytes]]:
             forward(image)
     texts = bytes(captured).split(MARK)
     write_stdout(b"".join(text if asked_by_user else LINE.sub(b"", text) for text in texts))
-    marks = len(cut.operations) + 1  # of a pass; what is before its first is of no operation
+    marks = len(cut.operations) + 1  # of a pass; text before the first mark belongs to no operation
     return [texts[number * marks + 1 : (number + 1) * marks] for number in range(KERNEL_PASSES)]
 
 
 def _primitives_in(text: bytes) -> list[Primitive]:
-    """The primitives that have run, by oneDNN's lines in a text, such as
+    """The executed primitives in oneDNN's output, whose lines have the form
 
         onednn_verbose,v1,primitive,exec,ENGINE,KIND,IMPLEMENTATION,...,MILLISECONDS
 
-    in which the fields before "exec" go by version and setting. Raises UnknownForm."""
+    where the fields before "exec" depend on version and settings. Raises UnknownForm."""
     primitives = []
     for line in LINE.findall(text):
         fields = line.decode("utf-8", "replace").split(",")
@@ -96,12 +96,12 @@ def _primitives_in(text: bytes) -> list[Primitive]:
             _, kind, implementation, *_, milliseconds = fields[fields.index("exec") + 1 :]
             primitives.append(Primitive(kind, implementation, float(milliseconds)))
         except ValueError as error:
-            raise UnknownForm(f"a line of unknown form: {','.join(fields)}") from error
+            raise UnknownForm(f"a line in an unknown format: {','.join(fields)}") from error
     return primitives
 
 
 def _kernels_of(passes: tuple[list[Primitive], ...]) -> Kernels | None:
-    """An operation's, by the primitives of each pass."""
+    """The kernels of an operation, from its primitives in each pass."""
     if not any(passes):
         return None
     names = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""The machine: whether it has a CUDA device, and what a record says of device and software."""
+"""The machine: whether it has a usable CUDA device, and a record's fields about it."""
 
 import contextlib
 import warnings
@@ -12,7 +12,7 @@ from backbone.measure.available import available_processors, version_of
 from backbone.measure.nvidia_smi import query_driver
 from backbone.record import schema
 
-# Conditions of a GPU that its driver knows, by nvidia-smi's fields.
+# Conditions that a GPU's driver reports, and nvidia-smi's names for them.
 OF_DRIVER = {
     "driver_version": "driver_version",
     "power_limit": "power.limit",
@@ -22,38 +22,37 @@ OF_DRIVER = {
 
 
 def why_no_cuda() -> str | None:
-    """Why nothing can be measured on CUDA here, in one line; None where it can."""
-    if torch.version.cuda is None:  # on ROCm torch.cuda is an AMD GPU
+    """Why there is no CUDA device, in one line; None if there is one."""
+    if torch.version.cuda is None:  # with ROCm, torch.cuda is an AMD GPU
         return f"no CUDA device here (PyTorch {torch.__version__} is built without CUDA)"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return None
     reason = "PyTorch finds no GPU or no driver"
-    if caught:  # torch warns of a driver that is too old, or fails
+    if caught:  # torch warns about a driver that is too old or fails
         reason = " ".join(str(caught[-1].message).split())
     return f"no CUDA device here ({reason})"
 
 
 def why_gpu_is_closed() -> str | None:
-    """Why this process cannot compute on the CUDA device that is there, in one line; None where it
-    can."""
+    """Why this process cannot use the existing CUDA device, in one line; None if it can."""
     try:
         torch.zeros(1, device="cuda")
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         if "busy or unavailable" in reason:
             return (
-                "the GPU admits no further process: another has it in exclusive-process mode; "
-                "processes of a round need it together (nvidia-smi --compute-mode=DEFAULT)"
+                "the GPU is in exclusive-process mode and used by another process; a round runs "
+                "several at once (nvidia-smi --compute-mode=DEFAULT allows it)"
             )
         return f"the GPU cannot be used ({reason})"
     return None
 
 
 def describe_software() -> dict[str, str | int]:
-    """The versions of what the network is made of and run by, and whether the process has its
-    memory at addresses that are not random."""
+    """The versions of the software that runs the network, and whether address space randomization
+    is off."""
     conditions: dict[str, str | int] = {
         "torch_version": torch.__version__,
         "torchvision_version": version("torchvision"),
@@ -64,8 +63,8 @@ def describe_software() -> dict[str, str | int]:
 
 
 def describe_cuda() -> dict[str, str | int]:
-    """What decides a GPU's time beside the code: the device, its software and their settings."""
-    with warnings.catch_warnings():  # some versions of torch warn of the older names of settings
+    """The conditions that affect times on a GPU: the device, its software, and their settings."""
+    with warnings.catch_warnings():  # some versions of torch warn about the old names of settings
         warnings.simplefilter("ignore")
         settings = {
             "cudnn_allow_tf32": str(torch.backends.cudnn.allow_tf32),
@@ -85,23 +84,23 @@ def describe_cuda() -> dict[str, str | int]:
 
 
 def gpu_id() -> str:
-    """What nvidia-smi knows the current GPU by."""
+    """The current GPU's UUID, as nvidia-smi takes it."""
     return f"GPU-{torch.cuda.get_device_properties().uuid}"
 
 
 def _describe_driver() -> dict[str, str]:
-    """What the driver says of the current GPU; "unknown" where it does not."""
+    """The driver's fields of the current GPU; "unknown" for missing values."""
     (values,) = query_driver([*OF_DRIVER.values()], gpu_id()) or [["unknown"] * len(OF_DRIVER)]
     return dict(zip(OF_DRIVER, values, strict=True))
 
 
 def describe_cpu() -> dict[str, str | int]:
-    """What decides a CPU's time beside the code: threads, allocator, and their environment."""
+    """The conditions that affect times on a CPU: threads, allocator, and environment variables."""
     conditions: dict[str, str | int] = {
         "threads": torch.get_num_threads(),
         "cpus": available_processors(),
     }
-    with contextlib.suppress(OSError):  # on Linux alone: "always [madvise] never"
+    with contextlib.suppress(OSError):  # Linux only: "always [madvise] never"
         pages = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
         conditions["transparent_huge_pages"] = pages.partition("[")[2].partition("]")[0]
     return conditions | schema.environment(schema.CPU_ENVIRONMENT)

@@ -1,4 +1,4 @@
-"""The memory that a pass holds: its tensors by pytorch-memlab, its worst moment from shapes."""
+"""Memory of a pass: its tensors, by pytorch-memlab, and its peak, predicted from shapes."""
 
 import contextlib
 import io
@@ -15,15 +15,15 @@ from backbone.trace.observe import observe
 
 
 def predict_peak(network: nn.Module, image: Tensor) -> Peak:
-    """The peak of a pass on an image (B, C, H, W); nothing is computed. As by torch.distributed's
-    mem_tracker, the bytes of all live storages after each operation: a kernel's scratch space, an
-    allocator's rounding and a CUDA context come on top."""
+    """The peak memory of a pass on an image (B, C, H, W), without computing it: the largest sum of
+    the bytes of all live storages after an operator, as in torch.distributed's mem_tracker. It
+    excludes kernels' scratch space, the allocator's rounding, and a CUDA context."""
     network = copy_on_meta(network)
     observer = observe(network, list(image.shape))
     end = len(observer.operators)
     changes = [0] * (end + 2)
     for storage in observer.storages.made:
-        freed = end if storage.freed is None else storage.freed  # what is kept for other passes
+        freed = end if storage.freed is None else storage.freed  # kept for later passes
         changes[storage.made] += storage.size
         changes[freed + 1] -= storage.size
     live = list(accumulate(changes))
@@ -42,8 +42,8 @@ def predict_peak(network: nn.Module, image: Tensor) -> Peak:
 
 
 def measure_peak(network: nn.Module, image: Tensor) -> int | None:
-    """The most bytes that CUDA's allocator holds in a pass on an image (B, C, H, W), after which
-    network and image alone are there; None on a CPU, where the pass is run for its errors."""
+    """The peak bytes of CUDA's allocator in a pass on an image (B, C, H, W), after which only the
+    network and the image remain. None on a CPU, where the pass only shows whether it fails."""
     if image.is_cuda:
         torch.cuda.reset_peak_memory_stats(image.device)
     with torch.inference_mode():
@@ -51,15 +51,16 @@ def measure_peak(network: nn.Module, image: Tensor) -> int | None:
     if not image.is_cuda:
         return None
     torch.cuda.synchronize(image.device)
-    # cuBLAS's workspace outlives the pass and counts as allocated, but is no tensor. Without this
-    # private call the report would say that its total and the allocator's differ.
+    # cuBLAS's workspace outlives the pass and counts as allocated, but is not a tensor. Without
+    # this private call the report would state a difference from the allocator's total.
     getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
     return torch.cuda.max_memory_allocated(image.device)
 
 
 def load_reporter() -> type:
-    """pytorch_memlab's MemReporter. Raises Failure where it miscounts. On CUDA its import resets
-    the allocator's peak, so this comes before a measured pass; without, it prints a line."""
+    """pytorch_memlab's MemReporter. Raises Failure if this version miscounts. Its import resets the
+    peak of CUDA's allocator, so call this before a measured pass; without CUDA it prints a
+    line."""
     with contextlib.redirect_stdout(io.StringIO()):
         from pytorch_memlab import MemReporter
     # 0.3.2 multiplies a storage's bytes by the element size.
@@ -70,10 +71,10 @@ def load_reporter() -> type:
 
 
 def list_tensors(reporter: type, network: nn.Module, image: Tensor) -> list[TensorSize]:
-    """What MemReporter collects of the network's parameters and buffers and of its `input`, all on
-    one device. A tensor counts as a multiple of 512 bytes, the unit of CUDA's allocator (which may
-    give one of more than 10 MiB up to 1 MiB more)."""
-    # In place of collect_tensor(), which takes all tensors that the garbage collector knows.
+    """MemReporter's entries for the network's parameters and buffers and its `input`, all on one
+    device. A tensor's size is rounded up to 512 bytes, the unit of CUDA's allocator (which may use
+    up to 1 MiB more for a tensor above 10 MiB)."""
+    # Replaces collect_tensor(), which takes all tensors that the garbage collector knows.
     collected = reporter()
     state = [*network.named_parameters(), *network.named_buffers()]
     for name, tensor in [*state, ("input", image)]:

@@ -1,16 +1,16 @@
-"""What NVIDIA's driver says of GPUs, by nvidia-smi: their settings, and their clocks under load."""
+"""Queries to nvidia-smi: a GPU's settings, and its clocks under load."""
 
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-PATIENCE = 10  # seconds that nvidia-smi may take
+PATIENCE = 10  # seconds to wait for nvidia-smi
 
 
 @dataclass(frozen=True)
 class GpuState:
-    """A GPU's clocks in MHz, and the bits of NVML's reasons why they are not higher."""
+    """A GPU's clocks in MHz, and the bits of NVML's reasons for not running faster."""
 
     sm: int
     memory: int
@@ -18,10 +18,10 @@ class GpuState:
 
 
 def query_state(gpu: str, keep_busy: Callable[[], object]) -> GpuState | None:
-    """The state of a GPU, by its UUID, while it computes: keep_busy is called until the answer is
-    there. None if nvidia-smi cannot say."""
+    """The state of a GPU, by its UUID, under load: keep_busy is called until nvidia-smi answers.
+    None if nvidia-smi does not report it."""
     for reasons in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):
-        fields = ("clocks.sm", "clocks.mem", reasons)  # a driver before 535 has the second name
+        fields = ("clocks.sm", "clocks.mem", reasons)  # drivers before 535 use the second name
         answer = query_driver(fields, gpu, keep_busy)
         if answer is None:
             return None
@@ -37,9 +37,9 @@ def query_state(gpu: str, keep_busy: Callable[[], object]) -> GpuState | None:
 def query_driver(
     fields: Sequence[str], gpu: str | None = None, meanwhile: Callable[[], object] | None = None
 ) -> list[list[str]] | None:
-    """The values of fields of nvidia-smi, a list for each GPU; empty if it refuses, as a field that
-    it does not know; None if it is not there, or does not answer. gpu: the UUID of one, which alone
-    is asked for. meanwhile: called again and again until it has answered."""
+    """The values of fields of nvidia-smi, a list per GPU; empty if it reports an error, such as an
+    unknown field; None if it is not installed or does not answer. gpu: UUID of the only GPU to
+    query. meanwhile: called repeatedly until it has answered."""
     command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
     command += [] if gpu is None else [f"--id={gpu}"]
     try:

@@ -1,4 +1,4 @@
-"""Passes: run, timed by a clock, and their page faults counted."""
+"""Runs passes, times them by a clock, and counts their page faults."""
 
 import os
 import sys
@@ -21,23 +21,22 @@ from backbone.measure.queued import run_queued
 from backbone.measure.turns import Turns
 from backbone.trace.instrument import CutPass
 
-FAULT_PASSES = 3  # in which the page faults of each operation are counted
-PER_OTHER = 10  # timed passes of a turn, to each pass that is not cut, and to each queued one
+FAULT_PASSES = 3  # passes in which the page faults of each operation are counted
+PER_OTHER = 10  # timed passes per uncut pass, and per queued pass
 WARM_SECONDS = 0.3  # of untimed passes before a turn on a GPU, whose clock rises under load
-CONTEXT_BYTES = 2**29  # that a process has on a GPU beside its tensors, about
+CONTEXT_BYTES = 2**29  # of a process on a GPU beside its tensors, roughly
 
 
 @dataclass
 class Passes:
     """The timed passes of a run.
 
-    readings: milliseconds from each mark to the next, pass by pass. page_faults, system_seconds: of
-    each pass as a whole, outside its marks. switches: involuntary context switches in all passes.
-    stolen_seconds: see `stolen_seconds()`. first_seconds, last_seconds: how long the first pass of
-    all took, and the last untimed one.
-    uncut: milliseconds of passes that are not cut into parts; empty if the others are not either.
-    Of a GPU: enqueue_seconds, the host's time for each timed pass; queued, the readings of passes
-    that began once they were enqueued whole; states, the GPU's at the end of each turn.
+    readings: milliseconds between consecutive marks, pass by pass. page_faults, system_seconds: per
+    pass. switches: involuntary context switches in all passes. stolen_seconds: see
+    `stolen_seconds()`. first_seconds, last_seconds: durations of the very first pass and of the
+    last untimed pass. uncut: milliseconds of passes that are not cut into parts; empty if no pass
+    is cut. On a GPU: enqueue_seconds, the host's time per timed pass; queued, the readings of
+    passes that started after they were fully enqueued; states, the GPU's at the end of each turn.
     """
 
     readings: list[list[float]] = field(default_factory=list)
@@ -54,13 +53,14 @@ class Passes:
 
     @property
     def samples(self) -> np.ndarray:
-        """Milliseconds, shape (passes, intervals), in whole nanoseconds, at least one: what a
-        record holds (pyperf takes no zero)."""
+        """Milliseconds, shape (passes, intervals), rounded to whole nanoseconds and at least one,
+        since pyperf rejects zero."""
         return np.maximum(np.round(self.readings, 6), 1e-6)
 
     @property
     def fields(self) -> dict[str, float | str]:
-        """What a record says of what disturbed the passes, and of a GPU's launches and clocks."""
+        """A record's fields about disturbances of the passes and about a GPU's launches and
+        clocks."""
         fields: dict[str, float | str] = {"involuntary_context_switches": self.switches}
         if self.stolen_seconds is not None:
             fields["stolen_time"] = round(self.stolen_seconds, 2)
@@ -84,16 +84,16 @@ def run_passes(
     turns: Turns | None = None,
     uncut: Callable[[Tensor], Tensor] | None = None,
 ) -> Passes:
-    """Time a marked pass on an image (B, C, H, W). Without turns, run the passes that the options
-    ask for, with a progress bar on a terminal; otherwise run the passes that the parent process
-    asks for in each turn. On a GPU, the untimed passes before the timed ones last at least 0.3 s,
-    and each turn also runs some queued passes. uncut: a pass that is also timed a few times, after
-    the others. (The untimed pass of the next turn restores the heap.) Raises Failure if the parent
+    """Time a marked pass on an image (B, C, H, W). Without turns, run the number of passes in the
+    options, with a progress bar on a terminal; otherwise run the passes that the parent process
+    requests in each turn. On a GPU, untimed passes run for at least 0.3 s before the timed ones,
+    and each turn also runs some queued passes. uncut: a pass that is timed a few times after the
+    others (the untimed pass of the next turn restores the heap). Raises Failure if the parent
     process has exited."""
     passes = Passes()
     gpu = clock if isinstance(clock, GpuClock) else None
     total = options.warmup + options.iterations
-    no_bar = None if turns is None else True  # None: where stderr is no terminal
+    no_bar = None if turns is None else True  # None: only if stderr is a terminal
     with torch.inference_mode(), tqdm(total=total, disable=no_bar, leave=False) as bar:
 
         def run_untimed_pass() -> None:
@@ -157,8 +157,8 @@ def run_passes(
 
 
 def count_faults(cut: CutPass, image: Tensor) -> list[int]:
-    """The minor page faults of each part of a pass on an image (B, C, H, W), the medians of three
-    passes whose marks count them."""
+    """The minor page faults of each part of a pass on an image (B, C, H, W): medians over three
+    passes whose marks read the count."""
     counts: list[int] = []
 
     def mark() -> None:
@@ -173,8 +173,8 @@ def count_faults(cut: CutPass, image: Tensor) -> list[int]:
 
 
 def stolen_seconds() -> float | None:
-    """The time so far in which the host of a virtual machine ran something else on its processors,
-    all together, by /proc/stat; None where there is none, as outside of Linux."""
+    """The total time, summed over processors, in which a virtual machine's host ran something else,
+    from /proc/stat; None if unknown, such as outside Linux."""
     try:
         total = Path("/proc/stat").read_text().partition("\n")[0].split()
         return int(total[8]) / os.sysconf("SC_CLK_TCK")
@@ -183,14 +183,14 @@ def stolen_seconds() -> float | None:
 
 
 def peak_resident_bytes() -> int:
-    """The most memory that this process has had."""
+    """The peak resident memory of this process."""
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return getrusage(RUSAGE_SELF).ru_maxrss * unit
 
 
 def device_bytes(image: Tensor) -> tuple[int, ...]:
-    """Of the GPU that an image is on: the most that this process has had there, and what is free;
-    nothing for an image on the CPU."""
+    """For the GPU that holds an image: this process's peak there, and the free memory; empty for an
+    image on the CPU."""
     if not image.is_cuda:
         return ()
     free, _ = torch.cuda.mem_get_info(image.device)

@@ -1,4 +1,4 @@
-"""The network in int8, which is made once in a measurement, in a process of its own."""
+"""The int8 network, made once per measurement in a separate process."""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ from backbone.command.interrupts import interrupts_raised
 from backbone.command.options import INT8, Mode, TimerOptions, Workload
 from backbone.measure.apart import ask_apart, only_writer, without_changing
 
-# A folder that lasts as long as a measurement of several processes does.
+# A folder that exists for the duration of a measurement with several processes.
 CACHE = "PROFILE_CACHE"
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """file: of an ONNX model; None if the mode is not of int8. seconds: that it took to make, from
-    the built network on; 0 if it was there."""
+    """file: an ONNX model; None if the mode is not int8. seconds: the time to make it, from the
+    built network; 0 if it already existed."""
 
     file: Path | None = None
     seconds: float = 0.0
@@ -37,8 +37,8 @@ class Quantized:
 
 @contextmanager
 def quantized_network(options: TimerOptions) -> Iterator[Quantized]:
-    """The stock network of a run, quantized, if the mode's dtype is int8. The file is there until
-    the context exits. Raises Failure if quantizing fails."""
+    """Quantize the stock network of a run if the mode's dtype is int8. The file exists until the
+    context exits. Raises Failure if quantization fails."""
     if options.mode.dtype != INT8:
         yield Quantized()
         return
@@ -52,17 +52,17 @@ def quantized_network(options: TimerOptions) -> Iterator[Quantized]:
     with ExitStack() as stack:
         folder = os.environ.get(CACHE)
         if folder is None:
-            stack.enter_context(interrupts_raised())  # so that the folder goes in any case
+            stack.enter_context(interrupts_raised())  # so that the folder is removed in any case
             folder = stack.enter_context(tempfile.TemporaryDirectory())
         name = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
         file = Path(folder, f"{name}.onnx")
         seconds = 0.0
         if not file.exists():
-            # Its temporary files are in a folder that goes with the process that asks.
+            # Its temporary files are in a folder of the requesting process.
             with tempfile.TemporaryDirectory(dir=folder) as own:
                 environment = without_changing(os.environ) | {"TMPDIR": own}
                 if not has_dot_products():
-                    ending.say("this CPU has no VNNI: int8 weights have 7 bits, against overflow")
+                    ending.say("this CPU has no VNNI: int8 weights have 7 bits, to avoid overflow")
                 asked["file"] = str(Path(own, file.name))
                 try:
                     seconds = float(ask_apart(__file__, asked, environment))
@@ -73,7 +73,7 @@ def quantized_network(options: TimerOptions) -> Iterator[Quantized]:
 
 
 def main() -> None:
-    """Write the network to the file that is asked for, and to stdout how long that took."""
+    """Write the network to the requested file, and the seconds it took to stdout."""
     asked = json.loads(sys.argv[1])
     with only_writer() as pipe:
         import torch
@@ -93,13 +93,13 @@ def main() -> None:
         else:
             files = image_files(workload.images).calibrating
             if not files:
-                raise Failure(f"{workload.images} has one image; it needs two")
+                raise Failure(f"{workload.images} has one image, but int8 needs two")
             images, count = read_images(files, shape), ceil(len(files) / workload.batch_size)
         start = perf_counter()
         with failing_at_its_line(workload.model):
             quantize_network(backbone.network, image, images, count, file)
             seconds = perf_counter() - start
-            # A runtime that crashes on it does so here, and not in the process that is timed.
+            # If the runtime crashes on it, it does so here and not in the timed process.
             export_network(
                 backbone.network, image, Mode(runtime=asked["runtime"], dtype=INT8), file
             )

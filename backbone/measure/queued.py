@@ -1,7 +1,7 @@
-"""A GPU's passes, begun once the host has enqueued them whole.
+"""Queued passes of a GPU, which start after the host has enqueued the whole pass.
 
-A GPU that waits for launches shows the host's pace, not its own. So it is held by a kernel that
-does nothing, until all that is to be timed is in its queue, as by nvbench's blocking kernel.
+A GPU that waits for launches runs at the host's pace. So a kernel that does nothing holds the
+stream until everything to be timed is in the queue, like nvbench's blocking kernel.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,12 @@ from torch import Tensor
 
 from backbone.measure.clocks import GpuClock
 
-HOLDS = (2, 8, 32)  # times the host's time for a pass, until one is long enough
-LEAST_HOLD = 1.0  # milliseconds: a captured pass is enqueued in less than the host's scatter
+HOLDS = (2, 8, 32)  # multiples of the host's time per pass, tried until one is long enough
+LEAST_HOLD = (
+    1.0  # milliseconds, since enqueueing a captured pass takes less than the host's scatter
+)
 MARKS = 200
-HOLD_OF_MARKS = 20  # milliseconds, for which the host takes one or two
+HOLD_OF_MARKS = 20  # milliseconds; the host takes one or two
 
 
 def run_queued(
@@ -25,9 +27,9 @@ def run_queued(
     enqueue_seconds: Sequence[float],
 ) -> list[list[float]]:
     """The readings of up to `number` marked passes on an image (B, C, H, W). The GPU starts each
-    pass only after the host has enqueued all of it. There are fewer readings, or none, if that
-    fails because the forward waits for the GPU or has more launches than the GPU's queue holds.
-    enqueue_seconds: how long the host took to enqueue earlier passes."""
+    pass only after the host has enqueued all of it. There are fewer readings, or none, if the
+    forward waits for the GPU or has more launches than the GPU's queue holds. enqueue_seconds: the
+    host's time to enqueue earlier passes."""
     readings: list[list[float]] = []
     host_ms = 1e3 * median(enqueue_seconds)
     holds = iter(HOLDS)
@@ -45,8 +47,8 @@ def run_queued(
 
 
 def measure_mark(clock: GpuClock) -> float | None:
-    """Milliseconds that a mark takes on the GPU, the median of those between 200 marks with nothing
-    between them; None if the host was too slow to enqueue them."""
+    """The milliseconds that a mark takes on the GPU: the median between 200 consecutive marks. None
+    if the host was too slow to enqueue them."""
     clock.hold(HOLD_OF_MARKS)
     for _ in range(MARKS):
         clock.mark()

@@ -1,7 +1,7 @@
-"""The stock output, from a process of its own, which the outputs of modes are compared with.
+"""The stock output, computed in a separate process, with which the outputs of modes are compared.
 
-A variable of the environment, or a setting of a process, changes all that the process computes: a
-reference computed beside a mode's output would have the same error.
+An environment variable or a process-wide setting affects everything that a process computes: a
+reference from the mode's own process would have the same error.
 """
 
 import io
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StockPass:
-    """A pass of the stock network. device: "cpu" or "cuda". threads: intra-op; None is PyTorch's
-    choice."""
+    """A pass of the stock network. device: "cpu" or "cuda". threads: intra-op threads; None is
+    PyTorch's default."""
 
     workload: Workload
     device: str
@@ -36,9 +36,9 @@ class StockPass:
 
 @dataclass(frozen=True)
 class Reference:
-    """outputs: see `outputs_of()` of network/outputs.py. weights: their digest. varies: whether a
-    second pass on the same image gave other outputs. answers: see `answers_of()` of
-    measure/agreement.py; none without a user's images."""
+    """outputs: see `outputs_of()` in network/outputs.py. weights: their digest. varies: whether a
+    second pass on the same image returned other outputs. answers: see `answers_of()` in
+    measure/agreement.py; empty without a user's images."""
 
     outputs: "list[Tensor]"
     weights: str
@@ -49,8 +49,8 @@ class Reference:
 def compute_reference(
     stock: StockPass, environment: Mapping[str, str], locks: tuple[int, ...] = ()
 ) -> bytes:
-    """The reference of a stock pass, for `read()`, computed by a process that is started for it
-    with this environment. locks: open files that it keeps open. Raises Failure if it fails."""
+    """Compute the reference of a stock pass in a new process with this environment, as bytes for
+    `read()`. locks: open files that the process keeps open. Raises Failure if it fails."""
     try:
         return ask_apart(__file__, asdict(stock), environment, locks)
     except Failure as failure:
@@ -58,14 +58,14 @@ def compute_reference(
 
 
 def read(reference: bytes) -> Reference:
-    """A reference from its bytes."""
+    """Read a reference from its bytes."""
     import torch
 
     return Reference(**torch.load(io.BytesIO(reference), weights_only=True))
 
 
 def main() -> None:
-    """Write the reference to stdout, which nothing else in this process writes to."""
+    """Write the reference to stdout, from which all other output is kept away."""
     asked = json.loads(sys.argv[1])
     with only_writer() as pipe:
         import torch
@@ -76,7 +76,7 @@ def main() -> None:
         from backbone.network.own import failing_at_its_line
         from backbone.network.weights import digest_of
 
-        torch.backends.cudnn.allow_tf32 = False  # by default convolutions on a GPU use it
+        torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU use TF32 by default
         workload = Workload(**asked["workload"])
         if asked["threads"] is not None:
             torch.set_num_threads(asked["threads"])

@@ -1,4 +1,4 @@
-"""What both timers' scripts do: one run, from its flags to its report."""
+"""One run of a timer, from its flags to its report; shared by both timers."""
 
 import argparse
 import gc
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Device:
-    """What a timer's script brings of its own.
+    """The device-specific part of a timer.
 
-    name: torch's name of the device. new_clock: makes the clock. prepare: sets the process up
-    before torch computes anything, and raises Failure if the device is not there. describe: the
-    conditions that a record keeps of device and process.
+    name: torch's name of the device. new_clock: creates the clock. prepare: sets up the process
+    before torch computes anything, and raises Failure if the device is missing. describe: the
+    conditions of device and process for a record.
     """
 
     name: str
@@ -39,8 +39,8 @@ class Device:
 
 
 def main(parser: argparse.ArgumentParser, device: Device) -> None:
-    """Time what the command line asks for. Print the report, and write the record if there is to be
-    one; with --turns, send the record to the parent process instead."""
+    """Run the measurement that the command line asks for. Print the report and, if requested, write
+    the record; with --turns, send the record to the parent process instead."""
     options = flags.timer_options(parser)
     turns = Turns() if options.turns else None
     catalog.check_named(options.workload, parser.error)
@@ -48,7 +48,7 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
         files.check_writable(options.json)
     if turns is None and options.workload.images is not None:
         check_images(options.workload.images)
-    with redirect_stdout(sys.stderr):  # a user's own network may print
+    with redirect_stdout(sys.stderr):  # a user's network may print
         record = measure(options, device, turns)
     if options.has_record:
         from backbone.record import records
@@ -56,7 +56,7 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
         text = records.dumps(record)
         if turns is not None:
             turns.send(text)
-            if not options.mode.compile:  # whose worker processes an exit handler ends
+            if not options.mode.compile:  # an exit handler ends its worker processes
                 ending.end_at_once()
             return
         files.write_whole(options.json, text)
@@ -72,14 +72,14 @@ def main(parser: argparse.ArgumentParser, device: Device) -> None:
     if agreement := record.agreement:
         ending.say(f"same answer as stock on {agreement.text}")
     elif turns is None and options.workload.images and options.mode == STOCK:
-        ending.say("--images: this is stock, which the answers of modes are compared with")
+        ending.say("--images has no effect on stock, with which the answers of modes are compared")
 
 
 def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Record":
-    """The record of this run. If none is to be kept, it has the timed rows alone, without costs and
-    conditions. Raises Failure."""
+    """The record of this run. If no record is requested, it has only the timed rows, without costs
+    and conditions. Raises Failure if the run is impossible."""
     date = str(datetime.now())
-    gc.disable()  # collections take a fifth of the time of imports, whose objects stay anyway
+    gc.disable()  # it takes a fifth of the import time, and imported objects stay alive
     device.prepare(options)
     import torch
 
@@ -123,9 +123,8 @@ def measure(options: TimerOptions, device: Device, turns: Turns | None) -> "Reco
 
 
 def stock_output_by_hand(options: TimerOptions, device: Device) -> bytes | None:
-    """For a run without a parent: the bytes of the stock output, from a process without the run's
-    flags and variables; None if it has neither, or if that process fails, which a line on stderr
-    says."""
+    """For a run without a parent: the stock output as bytes, from a process without the run's flags
+    and variables. None if the run has neither, or, with a line on stderr, if that process fails."""
     import torch
 
     from backbone.measure.apart import without_changing
@@ -143,7 +142,7 @@ def stock_output_by_hand(options: TimerOptions, device: Device) -> bytes | None:
 
 
 def describe_options(options: TimerOptions) -> dict[str, str | int]:
-    """The conditions that a record keeps of a timer's flags."""
+    """A record's conditions from a timer's flags."""
     workload = options.workload
     conditions = {
         "dataset": workload.dataset,

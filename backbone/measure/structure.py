@@ -1,4 +1,4 @@
-"""The layers that a pass calls."""
+"""The layers of a network, as listed by torchsummary."""
 
 from torch import nn
 
@@ -7,14 +7,15 @@ from backbone.trace.observe import observe
 
 
 def list_layers(network: nn.Module, input_shape: list[int]) -> tuple[list[Layer], int]:
-    """The layers that a pass for an input of a shape (B, C, H, W) calls, in order, and its MACs;
-    nothing is computed. A parameter counts once: in the first call of its module, or, where a pass
-    does not call that (swin_t's linear layers hand out their weights), of the module around it.
-    Containers and the network itself are no layers, unless they have such parameters."""
+    """The layers that a pass for an input of a shape (B, C, H, W) calls, in order, and its MACs,
+    without computing anything. A parameter counts once: in the first call of its module or, if a
+    pass never calls that module (swin_t uses the weights of its linear layers directly), of the
+    enclosing module. Containers and the network itself are not layers, unless they have such
+    parameters."""
     observer = observe(network, input_shape)
     elements = {call.module: 0 for call in observer.calls}
     owners: dict[str, nn.Module] = {}
-    for path, module in network.named_modules():  # outer ones first
+    for path, module in network.named_modules():  # outer modules first
         owners[path] = module if module in elements else owners[path.rpartition(".")[0]]
     for name, parameter in network.named_parameters():
         elements[owners[name.rpartition(".")[0]]] += parameter.numel()

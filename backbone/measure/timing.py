@@ -1,4 +1,4 @@
-"""A network timed: its passes as the rows of a report, and what else is known of the run."""
+"""Times a network: its passes as the rows of a report, and the fields of the run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -32,13 +32,13 @@ def time_network(
     prepared_seconds: float,
     turns: Turns | None = None,
 ) -> tuple[list[Row], dict[str, float]]:
-    """Time a network on an image (B, C, H, W), as a whole or cut into rows that tile the pass.
+    """Time a network on an image (B, C, H, W), whole or cut into rows that tile the pass. Returns
+    the rows and the fields of the run.
 
     The row of the whole pass comes last; all rows come from the same passes. For a record on a CPU,
-    the row of the whole pass has its minor page faults, and those of the target "layer" have their
-    page faults and, in the first run of a command, oneDNN's kernels, measured in passes of their
-    own. Beside the rows: the fields of the run. prepared_seconds: from the built network to here.
-    Raises Failure if the pass cannot be cut.
+    the row of the whole pass has its minor page faults; the rows of target "layer" have their page
+    faults and, in the first run of a command, oneDNN's kernels, both measured in separate passes.
+    prepared_seconds: time since the network was built. Raises Failure if the pass cannot be cut.
     """
     input_shape = list(image.shape)
     uncut = mark_uncut(backbone.network, clock.mark)
@@ -59,7 +59,7 @@ def time_network(
         parts = _part_rows(cut, options.target, intervals)
     whole = _whole_row(backbone.name, input_shape, cost, intervals)
     if not image.is_cuda:
-        # Counted in the timed passes, where also what runs between the operations may fault.
+        # Counted in the timed passes, since code between the operations may also fault.
         whole = replace(whole, page_faults=(round(float(np.median(passes.page_faults))),))
     ready_after = {"ready_after": round(prepared_seconds + passes.first_seconds, 3)}
     of_mark = {}
@@ -69,13 +69,13 @@ def time_network(
 
 
 def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
-    """A report's rows, of which that of the whole pass has its cost, where a pass can be recorded;
-    without stages to sum up it is left open."""
+    """A report's rows with the cost of the whole pass, if a pass can be recorded; without stages to
+    sum up, the cost is still open."""
     *parts, whole = rows
     if whole.cost is not None:
         return rows
     try:
-        # To record the network itself would undo what a compiler has made; a copy is not compiled.
+        # Recording the network itself would undo its compilation; a copy is not compiled.
         copied = replace(backbone, network=copy_on_meta(backbone.network))
         operations = operations_of(copied, whole.input_shape)
     except Failure:
@@ -84,7 +84,7 @@ def with_cost(rows: list[Row], backbone: Backbone) -> list[Row]:
 
 
 def sum_costs(operations: Iterable[Operation]) -> Cost:
-    """The cost of several operations together."""
+    """The total cost of several operations."""
     operations = list(operations)
     return Cost(
         macs=sum(operation.macs for operation in operations),
@@ -93,7 +93,7 @@ def sum_costs(operations: Iterable[Operation]) -> Cost:
 
 
 def _usage_of(passes: Passes, image: Tensor) -> dict[str, float]:
-    """What a record says of the process of these passes on an image (B, C, H, W)."""
+    """A record's fields about the process that ran passes on an image (B, C, H, W)."""
     if image.is_cuda:
         peak = torch.cuda.max_memory_allocated(image.device)
         return passes.fields | {"peak_allocated_memory": peak}
@@ -105,9 +105,9 @@ def _usage_of(passes: Passes, image: Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _Intervals:
-    """What was measured from each mark to the next: samples in milliseconds, shape (passes,
-    intervals), and, unless empty, page faults of a pass, oneDNN's kernels, and the samples of
-    passes that a GPU began once they were queued."""
+    """Measurements between consecutive marks: samples in milliseconds, shape (passes, intervals),
+    and, unless empty, page faults per pass, oneDNN's kernels, and the samples of a GPU's queued
+    passes."""
 
     samples: np.ndarray
     page_faults: list[int]
@@ -115,29 +115,29 @@ class _Intervals:
     queued: list[list[float]]
 
     def samples_of(self, span: range) -> np.ndarray:
-        """The samples of a row that spans some intervals, shape (1, passes)."""
+        """The samples of a row that spans several intervals, shape (1, passes)."""
         milliseconds = self.samples[:, span.start : span.stop].sum(axis=1)
         return np.round(milliseconds, 6)[np.newaxis]
 
     def faults_of(self, span: range) -> tuple[int, ...]:
-        """The page faults of a row that spans some intervals; empty if they were not counted."""
+        """The page faults of a row that spans several intervals; empty if not counted."""
         return (sum(self.page_faults[span.start : span.stop]),) if self.page_faults else ()
 
     def queued_of(self, span: range) -> tuple[float, ...]:
-        """The mean milliseconds of a row in queued passes; empty if there were none."""
+        """The mean milliseconds of a row in queued passes; empty if there are none."""
         if not self.queued:
             return ()
         rows = np.array(self.queued)[:, span.start : span.stop]
         return (round(float(rows.sum(axis=1).mean()), 6),)
 
     def kernels_of(self, interval: int) -> tuple[Kernels, ...]:
-        """The kernels of a row that is one operation."""
+        """The kernels of a row for a single operation."""
         kernels = self.kernels[interval] if self.kernels else None
         return () if kernels is None else (kernels,)
 
 
 def _whole_row(name: str, input_shape: list[int], cost: Cost | None, intervals: _Intervals) -> Row:
-    """The row of the whole pass. cost: None if it is not known yet."""
+    """The row of the whole pass. cost: None if not yet known."""
     every = range(intervals.samples.shape[1])
     return Row(
         level="model",
@@ -153,8 +153,8 @@ def _whole_row(name: str, input_shape: list[int], cost: Cost | None, intervals: 
 
 
 def _part_rows(cut: CutPass, target: str, intervals: _Intervals) -> list[Row]:
-    """The rows of the stages and, for "layer", of the operations behind each. The intervals are
-    stages, or operations."""
+    """The rows of the stages, each followed, for "layer", by its operations. The intervals are
+    stages or operations."""
     rows: list[Row] = []
     first = 0  # interval of the stage
     parts = zip(cut.stages, cut.operations, strict=True)

@@ -1,18 +1,18 @@
-"""A timer's side of turns: it waits for each while the other runs of its round have theirs.
+"""The timer's side of turns: it waits for each turn while the other runs of its round have theirs.
 
 The timer and its parent process (backbone/rounds) exchange lines over the timer's stdin and stdout:
 
     timer   protocol 5           the version of this protocol, before torch is imported
-    timer   prepared             the network is built, exported or compiled; what follows computes
+    timer   prepared             the network is built, exported or compiled, but has not yet run
     parent  start                no other run is computing
     timer   ready SECONDS BYTES [DEVICE_BYTES FREE_DEVICE_BYTES]
                                  it is warm; the duration of its last pass, its peak resident memory
-                                 and, on a GPU, the memory it has reserved there and what is free
-    parent  turn PASSES          run this many timed passes, after one that is not timed
+                                 and, on a GPU, its reserved memory and the GPU's free memory
+    parent  turn PASSES          run this many timed passes, after one untimed pass
     timer   ended                the turn has ended
-    parent  finish FIRST BYTES   all runs have ended their last turn: measure the rest; FIRST is 1
-                                 if no run of this command has finished before, else 0; followed by
-                                 the stock network's output, if the run is to compare its own
+    parent  finish FIRST BYTES   all runs have ended their last turn: measure everything else; FIRST
+                                 is 1 if no run of this command has finished before, else 0;
+                                 followed by the stock output, if the run compares its own with it
     timer   record BYTES         followed by the record of this run, as --json writes it
 
 Each side ends when the other has exited.
@@ -27,21 +27,21 @@ import sys
 from backbone.command.errors import Failure
 
 PROTOCOL = 5
-PR_SET_PDEATHSIG = 1  # prctl(2): a signal for this process when its parent exits
+PR_SET_PDEATHSIG = 1  # prctl(2): send this process a signal when its parent exits
 
 
 class Turns:
-    """The turns of this run. The parent process decides how many there are, and how long.
+    """The turns of this run. The parent process decides their number and length.
 
     Known after the last turn: is_first, whether no run of the same command has finished before;
-    reference, the bytes of the stock output that this run's is to be compared with, if it is.
+    reference, the stock output as bytes, or None if this run does not compare its output.
     """
 
     def __init__(self) -> None:
-        """Take stdin and stdout for the lines, and send the protocol's version. What is printed
-        from now on is lost. The process gets a group of its own, so that a terminal's signals reach
-        its parent alone (in a session of its own, Linux would schedule it apart from other runs,
-        which makes their times differ); on Linux it ends with its parent, whatever it is doing."""
+        """Reserve stdin and stdout for the protocol, and send its version. Later prints are lost.
+        The process gets its own process group, so that a terminal's signals reach only its parent
+        (in a session of its own, Linux would schedule it separately from other runs, and their
+        times would differ). On Linux the process is killed when its parent exits."""
         self._reader = os.fdopen(os.dup(0), "rb")
         self._writer = os.fdopen(os.dup(1), "w", encoding="utf-8")
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -57,19 +57,19 @@ class Turns:
         self._tell(f"protocol {PROTOCOL}")
 
     def wait_for_start(self) -> None:
-        """Send that the network is prepared, and wait until no other run is computing: the threads
-        of two would hinder each other, since they spin while they wait."""
+        """Report that the network is prepared, and wait until no other run is computing: waiting
+        threads spin, so two computing runs would slow each other down."""
         self._tell("prepared")
         self._hear("start")
 
     def tell_ready(self, seconds: float, *memory: int) -> None:
-        """Send that the run is warm, the seconds of its last pass, and bytes of memory: its peak,
-        and on a GPU what it has reserved and what is free."""
+        """Report that the run is warm, the seconds of its last pass, and bytes of memory: its peak
+        and, on a GPU, its reserved memory and the GPU's free memory."""
         self._tell(" ".join(["ready", f"{seconds:.6f}", *map(str, memory)]))
 
     def wait(self) -> int | None:
-        """Wait for the next turn and return its number of timed passes; None if all runs have had
-        their last turn. (What follows would disturb them.)"""
+        """Wait for the next turn and return its number of timed passes; None once all runs have had
+        their last turn, so that further measurements disturb none of them."""
         heard = self._hear(r"turn (\d+)|finish ([01]) (\d+)")
         if heard[1]:
             return int(heard[1])
@@ -81,7 +81,7 @@ class Turns:
         return None
 
     def end(self) -> None:
-        """Send that the turn has ended."""
+        """Report that the turn has ended."""
         self._tell("ended")
 
     def send(self, record: str) -> None:

@@ -1,7 +1,5 @@
-"""What a run is compared with: the machine's ceilings and the stock network's output; and whether
-values are denormal.
-
-They are measured after the timed passes, since they need memory of their own.
+"""Measurements after the timed passes: the machine's ceilings, the difference from the stock
+output, and denormal values. They come last because they need extra memory.
 """
 
 from collections.abc import Callable
@@ -29,12 +27,12 @@ def measure_yardsticks(
     stock_output: bytes | None,
     weights: str | None,
 ) -> dict[str, float]:
-    """Further fields of the first run of a command: for layers the machine's ceilings; the
-    difference of its output from the stock output, if there is one; for weights of the user's how
-    many values are denormal, if any. A field that memory does not suffice for is left out.
+    """Further fields for the first run of a command: for target "layer", the machine's ceilings;
+    the difference from the stock output, if that is given; for a user's weights, the number of
+    denormal values, if any. A field is left out if memory does not suffice to measure it.
 
-    stock_output: the bytes of a reference, if there is one. weights: of a user's network, their
-    digest before the mode."""
+    stock_output: a reference as bytes, or None. weights: the digest of a user's weights before the
+    mode was applied."""
 
     def ceilings() -> dict[str, float]:
         return asdict(measure_ceilings(image.device, image.dtype, clock))
@@ -61,7 +59,7 @@ def measure_yardsticks(
     if stock_output is not None:
         fields |= _if_memory_suffices(difference)
     mode = options.mode
-    # Others do not tell.
+    # Only the values of eager passes can be counted.
     is_eager = mode.runtime == PYTORCH and not mode.compile and not mode.cuda_graph
     if is_eager and options.workload.has_given_values:
         fields |= _if_memory_suffices(denormals)
@@ -71,19 +69,19 @@ def measure_yardsticks(
 def difference_from_stock(
     backbone: Backbone, image: Tensor, stock: Reference, weights: str | None
 ) -> float | None:
-    """How far the output for an image (B, C, H, W) is from the stock output, over the largest value
-    of that; see `output_difference()`. None, with a line on stderr, if the two cannot be compared:
-    a user's network may have other weights in each process, or another output in each pass."""
+    """The difference of the output for an image (B, C, H, W) from the stock output; see
+    `output_difference()`. None, with a line on stderr, if the two cannot be compared, because a
+    user's network has other weights in each process or another output in each pass."""
     name = backbone.name
     if backbone.is_own and weights != stock.weights:
-        ending.say(f"no output difference: {name} has other weights in each process; seed them")
+        ending.say(f"no output difference: {name} has different weights in each process; seed them")
         return None
     if stock.varies:
-        ending.say(f"no output difference: {name} has another output in each pass")
+        ending.say(f"no output difference: {name} has a different output in each pass")
         return None
     outputs = outputs_of(backbone.network, image)
     if not have_equal_shapes(outputs, stock.outputs):
-        ending.say(f"no output difference: {name} gives outputs of other shapes than stock")
+        ending.say(f"no output difference: {name} has outputs of other shapes than stock")
         return None
     return output_difference(outputs, stock.outputs)
 

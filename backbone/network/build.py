@@ -14,14 +14,14 @@ from backbone.network.own import load_own
 from backbone.network.stages import Stage
 from backbone.network.weights import load_weights
 
-# What torchvision's networks have for training alone is not built, and its weights are not loaded.
+# Parts of torchvision's networks that only training uses are not built, nor their weights loaded.
 FOR_TRAINING = ("aux", "AuxLogits")
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network, its name in reports, what tells the stage of an operation by the operation's type
-    and its module's path, and whether it comes from a user's own file."""
+    """A network and its name in reports. stage_of: maps an operation's type and its module's path
+    to a stage. is_own: whether the network comes from a user's file."""
 
     name: str
     network: nn.Module
@@ -30,8 +30,8 @@ class Backbone:
 
 
 def build(workload: Workload, device: torch.device | str) -> tuple[Backbone, Tensor]:
-    """The stock network and an image (B, C, H, W) on a device. Raises Failure where a file, of a
-    network or of weights, gives none."""
+    """The stock network and an image (B, C, H, W) on a device. Raises Failure if the file of a
+    network or its weights cannot be used."""
     if workload.is_own:
         backbone = _build_own(workload.model, workload.weights)
     else:
@@ -43,15 +43,16 @@ def build(workload: Workload, device: torch.device | str) -> tuple[Backbone, Ten
 def build_network(
     name: str = DEFAULT_MODEL, output_stride: int = 32, weights: str | None = None
 ) -> Backbone:
-    """One of torchvision's networks, of classification, (B, 3, H, W) -> (B, 1000), or of
-    segmentation, (B, 3, H, W) -> {"out": (B, 21, H, W)}, in eval mode and without classifiers for
-    training. Weights are those of a file, or random; these, and what torch draws next, are always
-    the same. For the output stride see Workload; sources: Chen et al., "Rethinking Atrous
-    Convolution for Semantic Image Segmentation", 2017, as torchvision has it for ResNets; Sandler
-    et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018."""
+    """One of torchvision's networks in eval mode, without auxiliary classifiers: classification,
+    (B, 3, H, W) -> (B, 1000), or segmentation, (B, 3, H, W) -> {"out": (B, 21, H, W)}. Weights come
+    from a file or are random; random weights, and the state of torch's generator afterwards, are
+    the same in every process. Sources for the output stride (see Workload): Chen et al.,
+    "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, as torchvision implements
+    it for ResNets; Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR
+    2018."""
     torch.manual_seed(0)
     device = torch.get_default_device()
-    # RegNets work out their widths with tensors, which the meta device has no values of.
+    # RegNets compute their widths with tensors, which have no values on the meta device.
     with torch.device("cpu" if name.startswith("regnet") else device):
         network = models.get_model(
             name, weights=None, **_builder_arguments(name, output_stride)
@@ -70,8 +71,8 @@ def build_network(
 
 
 def _build_own(model: str, weights: str | None) -> Backbone:
-    """A network from a user's own file, in eval mode and in float32, with the weights that it comes
-    with, or with those of a file; what torch draws next is always the same."""
+    """A network from a user's file, in eval mode and in float32, with its own weights or those of a
+    weights file. The state of torch's generator afterwards is the same in every process."""
     network = load_own(model).eval().float()
     if weights is not None:
         load_weights(network, weights)
@@ -81,10 +82,10 @@ def _build_own(model: str, weights: str | None) -> Backbone:
 
 
 def _builder_arguments(name: str, output_stride: int) -> dict[str, object]:
-    """What torchvision's builder of a network is told."""
+    """The arguments for torchvision's builder of a network."""
     if name in models.list_models(module=models.segmentation):
-        return {"weights_backbone": None}  # which it would download
-    if name in ("googlenet", "inception_v3"):  # their own initialisation is slow, and warns of it
+        return {"weights_backbone": None}  # it would be downloaded
+    if name in ("googlenet", "inception_v3"):  # the default initialization is slow and warns
         return {"aux_logits": False, "init_weights": False}
     if output_stride != 32 and name != DEFAULT_MODEL:
         return {"replace_stride_with_dilation": [False, output_stride == 8, True]}
@@ -92,8 +93,8 @@ def _builder_arguments(name: str, output_stride: int) -> dict[str, object]:
 
 
 def _dilate(network: nn.Module, output_stride: int) -> None:
-    """Put dilations in place of the strides of MobileNet-V2's 3x3 convolutions beyond a stride: the
-    block that loses its stride keeps the dilation before it, later ones have twice as much."""
+    """Replace the strides of MobileNet-V2's 3x3 convolutions by dilations beyond an output stride.
+    The block that loses its stride keeps the previous dilation; later blocks double it."""
     stride = 1
     dilation = 1
     for convolution in network.modules():
@@ -108,11 +109,11 @@ def _dilate(network: nn.Module, output_stride: int) -> None:
 
 
 def _settle_batch_norms(name: str, network: nn.Module) -> None:
-    """Give batch norms the statistics of two random images. As they are made, they change nothing,
-    and activations shrink to 1e-9 by the last of them: what a mode does to the output could not be
-    told. oneDNN is switched off, since environment variables change its arithmetic."""
-    size = 224 if name == "maxvit_t" else 96  # maxvit_t takes no other
-    enabled, *_ = torch.backends.mkldnn.set_flags(False)  # flags() would set others too
+    """Set the statistics of batch norms from two random images. With their initial statistics,
+    batch norms change nothing and activations shrink to 1e-9, so output differences would mean
+    nothing. oneDNN is switched off, since environment variables change its arithmetic."""
+    size = 224 if name == "maxvit_t" else 96  # the only size that maxvit_t accepts
+    enabled, *_ = torch.backends.mkldnn.set_flags(False)  # flags() would also set other flags
     try:
         update_bn([torch.rand(2, 3, size, size)], network)
     finally:

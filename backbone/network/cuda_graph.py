@@ -1,4 +1,4 @@
-"""A network's pass as a CUDA graph: its kernels captured once, and launched together.
+"""A network's pass as a CUDA graph: its kernels are captured once and then launched together.
 
 Source: "CUDA Graphs" in PyTorch's documentation (CUDA semantics).
 """
@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from backbone.command.errors import Failure, is_out_of_memory, reason_of
 
-WARMUP_PASSES = 3  # on the stream that captures, in which libraries set themselves up
+WARMUP_PASSES = 3  # on the capturing stream, where libraries initialize
 
 
 class GraphNetwork(nn.Module):
     """The captured pass of a network, (B, C, H, W) -> what the network returns."""
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
-        """Capture the pass on an image of the one shape that it is for. Raises Failure if it cannot
-        be captured, as where the network waits for the GPU."""
+        """Capture the pass for the shape of an image (B, C, H, W). Raises Failure if that fails,
+        for example because the network synchronizes with the GPU."""
         super().__init__()
         self.image = image
-        self.captured = [network]  # whose weights the graph reads; in a list it is no submodule
+        self.captured = [network]  # the graph reads its weights; in a list it is no submodule
         self.graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -29,8 +29,8 @@ class GraphNetwork(nn.Module):
         try:
             with torch.inference_mode(), torch.cuda.graph(self.graph, stream=stream):
                 self.output = network(image)
-        except Exception as error:  # whatever a forward does that no graph can hold
-            cause = error.__context__ or error  # to end a capture that has failed fails too
+        except Exception as error:  # a forward may do anything that a graph cannot hold
+            cause = error.__context__ or error  # ending a failed capture fails too
             if is_out_of_memory(cause):
                 raise cause from error
             reason = reason_of(cause)
@@ -38,7 +38,7 @@ class GraphNetwork(nn.Module):
         torch.cuda.current_stream().wait_stream(stream)
 
     def forward(self, image: Tensor) -> object:
-        """What the network returns, in memory that the next pass writes to."""
+        """The network's output, in memory that the next pass overwrites."""
         if image is not self.image:
             self.image.copy_(image)
         self.graph.replay()

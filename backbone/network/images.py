@@ -1,4 +1,4 @@
-"""Images as a network takes them: random ones, and a user's own from files."""
+"""Images as input tensors: random ones, and a user's own from files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,8 +23,8 @@ def random_images(input_shape: Sequence[int], count: int) -> Iterator[Tensor]:
 
 
 def read_images(files: Sequence[Path], input_shape: Sequence[int]) -> Iterator[Tensor]:
-    """The images of some files in batches of an input's shape (B, 3, H, W); the last batch is
-    filled up with its last image. Raises Failure, which names the file, if one cannot be read."""
+    """Images from files in batches of an input's shape (B, 3, H, W); the last batch is padded with
+    its last image. Raises Failure, naming the file, if an image cannot be read."""
     batch_size, _, height, width = input_shape
     for start in range(0, len(files), batch_size):
         images = [_read(file, height, width) for file in files[start : start + batch_size]]
@@ -33,8 +33,8 @@ def read_images(files: Sequence[Path], input_shape: Sequence[int]) -> Iterator[T
 
 
 def _read(file: Path, height: int, width: int) -> Tensor:
-    """An image as it is after torchvision's presets, but resized to the input as a whole instead of
-    cropped: (3, height, width)."""
+    """An image (3, height, width), normalized as by torchvision's presets, but resized to the input
+    instead of cropped."""
     from PIL.Image import Resampling
 
     resized = open_image(file).resize((width, height), Resampling.BILINEAR)

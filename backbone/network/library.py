@@ -1,4 +1,4 @@
-"""torchvision, imported beside any torch that this project supports."""
+"""Imports torchvision next to any torch that this project supports."""
 
 import torch
 
@@ -8,9 +8,10 @@ if torch.__version__ < (2, 8):
 try:
     import torchvision
 except RuntimeError:
-    # Beside a torch of another build (a CPU one, say) torchvision's compiled operators can't load,
-    # and its import fails for want of two of them, which no network here uses.
-    _library = torch.library.Library("torchvision", "FRAGMENT")  # what it declares dies with it
+    # With a torch of another build (such as a CPU one) torchvision's compiled operators cannot be
+    # loaded, and its import fails because two of them are missing, which no network here uses.
+    # The declarations live as long as this object.
+    _library = torch.library.Library("torchvision", "FRAGMENT")
     for _name in ("nms", "qnms"):
         _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision

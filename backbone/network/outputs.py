@@ -1,5 +1,5 @@
-"""The tensors that a network gives, in tuples, lists, dictionaries, ..., and how far they are from
-others."""
+"""A network's output tensors, in nested tuples, lists, dictionaries, ..., and their difference from
+those of another pass."""
 
 from dataclasses import fields, is_dataclass
 
@@ -14,7 +14,7 @@ def tensors_in(values: object) -> list[Tensor]:
 
 
 def as_plain(values: object) -> object:
-    """The same with dictionaries in place of data classes."""
+    """The same values with data classes replaced by dictionaries."""
     if is_dataclass(values) and not isinstance(values, type | dict):
         return {field.name: as_plain(getattr(values, field.name)) for field in fields(values)}
     if isinstance(values, dict):
@@ -27,8 +27,8 @@ def as_plain(values: object) -> object:
 
 
 def outputs_of(network: nn.Module, image: Tensor) -> list[Tensor]:
-    """The tensors that a network gives for an image (B, C, H, W), on the CPU and in float32;
-    complex ones as pairs of real values."""
+    """A network's output tensors for an image (B, C, H, W), on the CPU and in float32; complex
+    tensors as pairs of real values."""
     with torch.inference_mode():
         outputs = tensors_in(network(image))
         reals = [
@@ -39,12 +39,12 @@ def outputs_of(network: nn.Module, image: Tensor) -> list[Tensor]:
 
 
 def have_equal_shapes(outputs: list[Tensor], others: list[Tensor]) -> bool:
-    """Whether two passes gave equally many tensors, of the same shapes."""
+    """Whether two passes returned the same number of tensors with the same shapes."""
     return [output.shape for output in outputs] == [other.shape for other in others]
 
 
 def are_equal(outputs: list[Tensor], others: list[Tensor]) -> bool:
-    """Whether two passes gave the same values; NaN equals NaN."""
+    """Whether two passes returned the same values; NaN equals NaN."""
     if not have_equal_shapes(outputs, others):
         return False
     pairs = zip(outputs, others, strict=True)
@@ -52,10 +52,10 @@ def are_equal(outputs: list[Tensor], others: list[Tensor]) -> bool:
 
 
 def output_difference(outputs: list[Tensor], stock: list[Tensor]) -> float | None:
-    """The largest difference of outputs from the stock outputs, of the same shapes, over the
-    largest stock value, of the tensor for which that is largest; 0 if all values are equal, NaN if
-    a value is. A tensor is left out if its stock values all are 0, as a ViT's are with random
-    weights, and its own are finite; None if none is left."""
+    """The largest absolute difference from the stock outputs (same shapes), divided by the largest
+    absolute stock value, for the tensor where this ratio is largest. 0 if all values are equal, NaN
+    if any value is NaN. A tensor is skipped if its stock values are all 0, as a ViT's are with
+    random weights, and its values are finite; None if all are skipped."""
     differences = [
         torch.where(output == expected, 0.0, (output - expected).abs()).max() / expected.abs().max()
         for output, expected in zip(outputs, stock, strict=True)

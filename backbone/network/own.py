@@ -1,4 +1,4 @@
-"""A user's own network, from a file of Python: FILE.py:NAME."""
+"""A user's own network, loaded from a Python file: FILE.py:NAME."""
 
 import contextlib
 import importlib.util
@@ -17,14 +17,14 @@ from torch.nn.parameter import is_lazy
 
 from backbone.command.errors import Failure, is_out_of_memory
 
-_found: dict[str, object] = {}  # what each model stands for, as it was when its file had been run
+_found: dict[str, object] = {}  # the object of each FILE.py:NAME, after its file has run
 
 
 def load_own(model: str) -> nn.Module:
-    """A new network at each call, on the CPU: NAME in FILE.py is a module, or a callable that takes
-    no arguments and returns one. The file may import modules beside it. The random generators of
-    Python, NumPy and PyTorch are seeded before it is imported, and before NAME is called. Raises
-    Failure, which names the file's line, if it fails, and if NAME gives no module."""
+    """A new network on the CPU at each call. NAME in FILE.py is a module, or a callable that takes
+    no arguments and returns one. The file may import modules from its folder. The random generators
+    of Python, NumPy and PyTorch are seeded before the file is imported and before NAME is called.
+    Raises Failure, naming the file's line, if this fails or NAME provides no module."""
     file, _, name = model.rpartition(":")
     with failing_at_its_line(model), torch.device("cpu"), _imports_beside(Path(file)):
         if model not in _found:
@@ -35,16 +35,16 @@ def load_own(model: str) -> nn.Module:
         network = deepcopy(found) if isinstance(found, nn.Module) else found()
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
-        raise Failure(f"{file}: {name} is no torch.nn.Module and returns none, but a {kind}")
+        raise Failure(f"{file}: {name} must be a torch.nn.Module or return one, not a {kind}")
     if isinstance(network, torch.jit.ScriptModule) or hasattr(network, "_orig_mod"):
-        raise Failure(f"{file}: {name} is compiled already; give the module that it is made of")
+        raise Failure(f"{file}: {name} is already compiled; provide the original module")
     if path := _path_of_cycle(network):
-        raise Failure(f"{file}: {name} is no tree of modules: {path} contains itself")
+        raise Failure(f"{file}: {name} is not a tree of modules: {path} contains itself")
     state = [*network.parameters(), *network.buffers()]
     if any(map(is_lazy, state)):
         raise Failure(
             f"{file}: {name} has lazy modules, whose weights have no shape before a first pass; "
-            f"run one in {Path(file).name}"
+            f"run a pass in {Path(file).name}"
         )
     if any(tensor.is_meta for tensor in state):
         raise Failure(f"{file}: the weights of {name} are on the meta device, and have no values")
@@ -53,9 +53,9 @@ def load_own(model: str) -> nn.Module:
 
 @contextlib.contextmanager
 def failing_at_its_line(model: str) -> Iterator[None]:
-    """Errors inside become a Failure that names the line of FILE.py of a model FILE.py:NAME through
-    which they come, if any; also an exit or an interrupt that it raises. Memory that does not
-    suffice, and errors of torchvision's networks, stay as they are."""
+    """Convert errors in the block, and exits and interrupts that FILE.py itself raises, to a
+    Failure that names the line of FILE.py in their traceback, if there is one. Out-of-memory errors
+    and errors of torchvision's networks pass unchanged."""
     file = model.rpartition(":")[0]
     try:
         yield
@@ -87,8 +87,8 @@ def _path_of_cycle(module: nn.Module, path: str = "", around: tuple[nn.Module, .
 
 @contextlib.contextmanager
 def _imports_beside(file: Path) -> Iterator[None]:
-    """What is imported inside comes from the file's folder first, even a package that is called as
-    this project's is; what is imported later does last. The file sees no flags of the script."""
+    """Imports in the block look in the file's folder first, even for a package with the name of
+    this project's; later imports look there last. The script's flags are hidden from the file."""
     folder = str(file.parent)
     path, arguments = sys.path.copy(), sys.argv
     sys.path.insert(0, folder)
@@ -106,22 +106,22 @@ def _imports_beside(file: Path) -> Iterator[None]:
 
 
 def _run_file(file: Path, name: str) -> object:
-    """What a name stands for in a file, once that has been run."""
+    """The object with a name in a file, after running the file."""
     spec = importlib.util.spec_from_file_location(f"own_network_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where data classes look for a class's module
+    sys.modules[spec.name] = module  # data classes look up a class's module there
     spec.loader.exec_module(module)
     if not hasattr(module, name):
         near = ", ".join(get_close_matches(name, vars(module), cutoff=0.5))
-        raise Failure(f"{file} has no {name}" + (f"; near it: {near}" if near else ""))
+        raise Failure(f"{file} has no {name}" + (f"; similar names: {near}" if near else ""))
     found = getattr(module, name)
     if not callable(found):
-        raise Failure(f"{file}: {name} is no torch.nn.Module, and cannot be called")
+        raise Failure(f"{file}: {name} is neither a torch.nn.Module nor callable")
     return found
 
 
 def _place_of(error: BaseException, file: str) -> str:
-    """The file's line in which an error has come, or which has called what failed."""
+    """The line of the file that raised an error or made the call that failed."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,7 +1,7 @@
 """A network in int8, as an ONNX model that both runtimes read.
 
 Source: "Quantize ONNX Models" in ONNX Runtime's documentation: static quantization in QDQ format,
-activations in 8 bits without a sign, weights in 8 bits with one, per channel.
+unsigned 8-bit activations, signed 8-bit weights, per channel.
 """
 
 import platform
@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-RANDOM_IMAGES = 1  # that int8 is calibrated on without a user's: more give no smaller difference
+RANDOM_IMAGES = 1  # calibration images without --images; more do not reduce the difference
 
 
 def has_dot_products() -> bool:
-    """Whether the CPU has instructions that add up products of 8-bit values in 32 bits (VNNI on
-    x86). Without them x86 adds up two in 16 bits, which overflow unless weights have 7 bits."""
+    """Whether the CPU has instructions that accumulate products of 8-bit values in 32 bits (VNNI on
+    x86). Without them x86 adds pairs of products in 16 bits, which overflow unless weights have 7
+    bits."""
     if platform.machine().lower() not in ("x86_64", "amd64", "i686"):
         return True
     try:
@@ -27,13 +28,14 @@ def has_dot_products() -> bool:
 
 def quantize(network: Path, images: Iterator[Tensor], count: int, quantized: Path) -> None:
     """Quantize the ONNX model in `network`, which has one input, and write it to `quantized`.
-    Activations are calibrated by their minimum and maximum on `count` batches of images
-    (B, C, H, W). Temporary files are written beside `quantized`. Raises what ONNX Runtime does."""
+    Activations are calibrated by their minimum and maximum over `count` batches of images
+    (B, C, H, W). Temporary files are written to the folder of `quantized`. Raises ONNX Runtime's
+    errors."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = quantized.with_suffix(".prepared.onnx")
-    quant_pre_process(str(network), str(prepared))  # it folds batch norms, among others
+    quant_pre_process(str(network), str(prepared))  # folds batch norms, among other things
     quantize_static(
         prepared,
         quantized,
@@ -44,13 +46,13 @@ def quantize(network: Path, images: Iterator[Tensor], count: int, quantized: Pat
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
-        extra_options={"CalibStridedMinMax": 1},  # the outputs of one batch at a time
+        extra_options={"CalibStridedMinMax": 1},  # keeps the outputs of only one batch
     )
     prepared.unlink()
 
 
 class _Reader:
-    """Batches of images as ONNX Runtime asks for them: one after each set_range(), then None."""
+    """A CalibrationDataReader that returns one batch after each set_range(), then None."""
 
     def __init__(self, model: Path, images: Iterator[Tensor], count: int) -> None:
         import onnxruntime

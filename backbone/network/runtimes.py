@@ -1,8 +1,8 @@
-"""Runtimes other than PyTorch, to which a network is exported, and which then run it.
+"""Runtimes other than PyTorch: export a network to them and run it there.
 
-A runtime is imported only where it is asked for. Sources: torch.onnx.export with dynamo=True; "I/O
-Binding" in ONNX Runtime's documentation; "High-level Performance Hints" and "Shared Memory on
-Inputs and Outputs" in OpenVINO's.
+A runtime is imported only if it is used. Sources: torch.onnx.export with dynamo=True; "I/O Binding"
+in ONNX Runtime's documentation; "High-level Performance Hints" and "Shared Memory on Inputs and
+Outputs" in OpenVINO's.
 """
 
 import contextlib
@@ -26,26 +26,29 @@ from backbone.network.outputs import tensors_in
 from backbone.network.quantization import quantize
 
 NEEDED = {"onnxruntime": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}  # to import
-# As OpenVINO calls what it computes in, where the network does not say int8.
+# OpenVINO's names for the precision of computation, unless the network is int8.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
-LONG_NAMES = {"float": "float32", "double": "float64"}  # of ONNX's types; others are as torch's
+LONG_NAMES = {
+    "float": "float32",
+    "double": "float64",
+}  # of ONNX; all other types have torch's names
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RuntimeNetwork(nn.Module):
-    """A network that a runtime runs, float32 (B, C, H, W) -> its outputs."""
+    """A network in a runtime: float32 (B, C, H, W) -> output tensors."""
 
     def __init__(self, run: Callable[[Tensor], list[Tensor]]) -> None:
         super().__init__()
         self.run = run
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """The runtime's outputs, in memory that its next pass writes to."""
+        """The outputs, in memory that the next pass overwrites."""
         return self.run(image)
 
 
 class _Outputs(nn.Module):
-    """A network whose outputs are a tuple, which all exporters take."""
+    """A network that returns its outputs as a tuple, which all exporters accept."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -56,15 +59,15 @@ class _Outputs(nn.Module):
 
 
 def describe_runtime(runtime: str) -> dict[str, str]:
-    """What a record says of a runtime, which is its version. Raises Failure where it, or what a
-    network is exported by, cannot be imported."""
+    """A record's fields about a runtime: its version. Raises Failure if the runtime or its exporter
+    cannot be imported."""
     if runtime == "torch":
         return {}
     try:
         for module in NEEDED[runtime]:
             import_module(module)
     except ImportError as error:
-        advice = "pip install -r requirements-modes.txt installs what is needed"
+        advice = "'pip install -r requirements-modes.txt' installs it"
         raise Failure(f"--runtime {runtime}: {error}; {advice}") from error
     return {"runtime_version": _version_of(runtime)}
 
@@ -72,9 +75,9 @@ def describe_runtime(runtime: str) -> dict[str, str]:
 def export_network(
     network: nn.Module, image: Tensor, mode: Mode, quantized: Path | None = None
 ) -> RuntimeNetwork:
-    """A stock network in the runtime of a mode, for images of one shape (B, C, H, W), with as many
-    threads as PyTorch has; its first pass has run. quantized: the file of the int8 network, if that
-    is the mode's dtype. Raises Failure if the runtime cannot do it."""
+    """Export a stock network to the runtime of a mode, for images of one shape (B, C, H, W) and
+    with PyTorch's number of threads, and run its first pass. quantized: the file of the int8
+    network, if that is the mode's dtype. Raises Failure if the runtime does not support it."""
     threads = torch.get_num_threads()
     with _told_as_failure(f"--runtime {mode.runtime}", mode.runtime), torch.inference_mode():
         if mode.runtime == "onnxruntime":
@@ -89,8 +92,9 @@ def quantize_network(
     network: nn.Module, image: Tensor, images: Iterator[Tensor], count: int, file: Path
 ) -> None:
     """Quantize a stock network to int8 and write it to `file` as an ONNX model, calibrated on
-    `count` batches of images (B, C, H, W). image: the example input of the export. Temporary files
-    are written beside `file`. Raises Failure if an image cannot be read or ONNX Runtime fails."""
+    `count` batches of images (B, C, H, W). image: the export's example input. Temporary files are
+    written to the folder of `file`. Raises Failure if an image cannot be read or ONNX Runtime
+    fails."""
     with _told_as_failure("quantizing", "onnxruntime"), torch.inference_mode(), _quiet():
         exported = file.with_suffix(".float32.onnx")
         _export_onnx(network, image, exported)
@@ -103,7 +107,7 @@ def _export_onnx(network: nn.Module, image: Tensor, file: Path) -> None:
 
 
 def _copied(network: nn.Module) -> nn.Module:
-    """A copy to export: an export may leave tensors of its own in a network."""
+    """A copy to export, since an export may leave tensors in the network."""
     return _Outputs(deepcopy(network)).eval()
 
 
@@ -115,8 +119,8 @@ def _in_onnxruntime(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone
-    # A signal is an exception here, so that the folder goes with it.
+    options.log_severity_level = 3  # errors only
+    # A signal raises an exception here, so that the folder is removed.
     with interrupts_raised(), tempfile.TemporaryDirectory() as folder:
         file = quantized
         if file is None:
@@ -146,18 +150,18 @@ def _in_openvino(
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise RuntimeError(
-            "this CPU has no instructions for it (avx512_bf16, amx_bf16): use float32"
+            "this CPU has no bfloat16 instructions (avx512_bf16, amx_bf16): use float32"
         )
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads),
-        "ENABLE_HYPER_THREADING": "YES",  # PyTorch's threads take all logical processors too
+        "ENABLE_HYPER_THREADING": "YES",  # PyTorch's threads also use all logical processors
         "INFERENCE_PRECISION_HINT": precision,
     }
     if quantized is None:
         with _quiet():
-            # Its own tracing would run the network three times, to check what the difference shows.
+            # Tracing's own check runs the network three times; the output difference replaces it.
             traced = torch.jit.trace(_copied(network), image, strict=False, check_trace=False)
             model = openvino.convert_model(traced, input=list(image.shape))
     else:
@@ -165,7 +169,7 @@ def _in_openvino(
     compiled = core.compile_model(model, "CPU", settings)
     taken = compiled.get_property("INFERENCE_NUM_THREADS")
     if taken != threads:
-        raise RuntimeError(f"it takes {taken} of {threads} threads; use --threads {taken}")
+        raise RuntimeError(f"it uses {taken} of {threads} threads; use --threads {taken}")
     request = compiled.create_infer_request()
 
     def run(image: Tensor) -> list[Tensor]:
@@ -177,19 +181,19 @@ def _in_openvino(
 
 
 def _dtype_of(onnx_type: str) -> torch.dtype:
-    """tensor(float) -> torch.float32"""
+    """torch's data type for a type of ONNX: "tensor(float)" is torch.float32."""
     name = onnx_type.removeprefix("tensor(").removesuffix(")")
     return getattr(torch, LONG_NAMES.get(name, name))
 
 
 def _version_of(runtime: str) -> str:
-    """A runtime's version, whichever of its packages has brought it."""
+    """A runtime's version, from whichever of its packages is installed."""
     return import_module(runtime).__version__.partition("-")[0]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what exporters say of what they do."""
+    """Suppress the progress messages of exporters."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -202,7 +206,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _told_as_failure(flag: str, runtime: str) -> Iterator[None]:
-    """What exporters and runtimes raise, which may be anything, as a Failure with its reason."""
+    """Convert any error that an exporter or a runtime raises to a Failure with its reason."""
     try:
         yield
     except Exception as error:
@@ -217,11 +221,11 @@ def _told_as_failure(flag: str, runtime: str) -> Iterator[None]:
 
 
 def _reason_of(error: BaseException) -> str:
-    """The line that tells most of what an error comes from."""
+    """The most informative line of an error's message."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip("- ") for line in COLOURS.sub("", str(error)).splitlines()]
-    # OpenVINO says first where in its own source it has noticed something, and under which heading.
+    # OpenVINO's message begins with a position in its source and a heading.
     telling = [line for line in lines if "No conversion rule" in line]
     others = [line for line in lines if line and not line.endswith(":")]
     return [*telling, *others, repr(error)][0]

@@ -1,4 +1,4 @@
-"""The stages of a network: which of its parts an operation belongs to."""
+"""The stages of a network: the part that each operation belongs to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a network: its type, its module's path ("": the network itself), and what else its
-    line in a report says."""
+    """A part of a network: its type, its module's path ("" is the network itself), and the rest of
+    its line in a report."""
 
     type: str
     path: str
@@ -20,9 +20,9 @@ class Stage:
 
 
 def by_module(network: nn.Module) -> Callable[[str, str], Stage]:
-    """The stage of an operation, by its type and its module's path, in any network: the first
-    module on the path that is no plain container. Outside of any, in the network's own forward, an
-    operation is a stage by itself, or with its like."""
+    """For any network, a function from an operation's type and its module's path to its stage: the
+    first module on the path that is not a plain container. Operations in the network's own forward
+    form stages by type."""
 
     def stage_of(operation_type: str, operation_path: str) -> Stage:
         for path in accumulate(operation_path.split("."), "{}.{}".format):
@@ -35,8 +35,8 @@ def by_module(network: nn.Module) -> Callable[[str, str], Stage]:
 
 
 def of_mobilenet_v2(network: nn.Module) -> Callable[[str, str], Stage]:
-    """The same for MobileNet-V2, whose 21 stages have names of their own, and which pools and
-    flattens in its own forward."""
+    """The same for MobileNet-V2, whose 21 stages have names, and which pools and flattens in its
+    own forward."""
     dropout, linear = network.classifier
     classifier = {"dropout": dropout.p, "dim": linear.in_features}
     last = len(network.features) - 1

@@ -1,4 +1,4 @@
-"""Weights: from a file, and their digest."""
+"""Weights: loading a state dictionary from a file, and a digest of a network's weights."""
 
 import hashlib
 import pickle
@@ -10,38 +10,38 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from backbone.command.errors import Failure
 
-# What torch.load raises of a file that is cut short, or holds something else.
+# Errors of torch.load for a file that is truncated or of another kind.
 BROKEN = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError)
 
 
 def load_weights(network: nn.Module, file: str, without: Sequence[str] = ()) -> None:
-    """Give a network the weights of a state dictionary, as torch.save or safetensors has stored it,
-    but for those whose names begin with one of `without`. Raises Failure where the file holds none,
-    or one of another network, and OSError."""
+    """Load a state dictionary, stored by torch.save or safetensors, into a network, except for
+    names that begin with one of `without`. Raises Failure if the file holds no state dictionary or
+    that of another network, and OSError if it cannot be read."""
     state = _read_safetensors(file) if file.endswith(".safetensors") else _read_pickle(file)
     if not isinstance(state, dict):
-        raise Failure(f"{file} holds no state dictionary, but a {type(state).__name__}")
+        raise Failure(f"{file} holds a {type(state).__name__}, not a state dictionary")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             kind = type(value).__name__
             raise Failure(
-                f"{file} holds no state dictionary: in it {name!r} is a {kind}; "
+                f"{file} is not a state dictionary: its {name!r} is a {kind}; "
                 "torch.save(network.state_dict(), FILE) stores one"
             )
     consume_prefix_in_state_dict_if_present(state, "module.")  # DataParallel's
     for name in [name for name in state if name.startswith(tuple(without))]:
         del state[name]
     if reason := _why_unlike(network, state):
-        raise Failure(f"{file} is of another network: {reason}")
+        raise Failure(f"{file} belongs to another network: {reason}")
 
 
 def _why_unlike(network: nn.Module, state: dict[str, Tensor]) -> str | None:
-    """Load a state dictionary; the first key by which it is another network's, if it is."""
+    """Load a state dictionary. Returns why it belongs to another network, or None."""
     try:
         unlike = network.load_state_dict(state, strict=False)
     except RuntimeError as error:  # of another shape
         return str(error).partition("\n")[2].strip().partition("\n")[0] or str(error)
-    # A tensor of two names may be stored by one of them alone, as safetensors does.
+    # A tensor with two names may be stored under one of them, as by safetensors.
     tensors = network.state_dict(keep_vars=True)
     loaded = {id(tensors[name]) for name in state if name in tensors}
     missing = [name for name in unlike.missing_keys if id(tensors.get(name)) not in loaded]
@@ -59,8 +59,8 @@ def _read_pickle(file: str) -> object:
         raise
     except BROKEN as error:
         raise Failure(
-            f"{file} is cut short, or holds more than tensors; "
-            "torch.save(network.state_dict(), FILE) stores weights alone"
+            f"{file} is truncated, or holds more than tensors; "
+            "torch.save(network.state_dict(), FILE) stores only weights"
         ) from error
 
 
@@ -73,7 +73,7 @@ def _read_safetensors(file: str) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except SafetensorError as error:
-        raise Failure(f"{file} is no file of safetensors, or cut short: {error}") from error
+        raise Failure(f"{file} is not a safetensors file, or is truncated: {error}") from error
 
 
 def digest_of(network: nn.Module) -> str:

@@ -1,1 +1,1 @@
-"""Rows and records, and the folders that hold them: written and read, never printed."""
+"""Rows and records, and reading and writing the folders that hold them."""

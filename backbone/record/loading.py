@@ -1,4 +1,4 @@
-"""The stored timers' records, read back. What is not what it should be is a Failure."""
+"""Reads stored records of timers. Invalid or inconsistent files raise Failure."""
 
 from pathlib import Path
 
@@ -23,7 +23,8 @@ SCALING = tuple(f"{folder}/scaling" for folder in TIMES)
 
 
 def load_times() -> list[StoredTimes]:
-    """The timers' records by target, checked to be of the same run; by dataset and MACs."""
+    """The stored times, sorted by dataset and MACs. Raises Failure if the records of their targets
+    come from different measurements."""
     times = []
     for folder in folders_of(*TIMES):
         folders = [folder / subfolder for subfolder in TARGET_FOLDERS.values()]
@@ -35,7 +36,7 @@ def load_times() -> list[StoredTimes]:
 
 
 def load_times_of(folder: Path, name: str) -> StoredTimes:
-    """The records of a name in a folder of times and those inside it, by target."""
+    """The records with a name in a folder of times and its subfolders, by target."""
     files = {target: folder / inside / name for target, inside in TARGET_FOLDERS.items()}
     loaded = {target: records.load(file) for target, file in files.items()}
     for target, record in loaded.items():
@@ -45,22 +46,24 @@ def load_times_of(folder: Path, name: str) -> StoredTimes:
 
 
 def _check_same_run(file: Path, record: Record, first: Record, target: str) -> None:
-    """Raise Failure if a record has other rounds than a first one, or another target."""
+    """Raise Failure if a record has other rounds than the first one, or another target."""
     expected = _comparable(first) | {"target": target}
     here = _comparable(record)
     if unlike := sorted(dict(here.items() ^ expected.items())):
-        raise Failure(f"{file} is not of the run that the others are of: {unlike[0]}")
+        raise Failure(
+            f"{file} comes from a different measurement than the files beside it: {unlike[0]}"
+        )
 
 
 def _comparable(record: Record) -> dict[str, object]:
-    """The conditions and rounds that the records of one measurement share. (On a GPU passes that
-    take longer are fewer; and a command that is in several groups of a round has more.)"""
+    """The conditions and rounds that the records of one measurement share. (The number of passes
+    may differ: on a GPU with their duration, and for a command in several groups of a round.)"""
     fields = {"runs": record.rounds} | record.conditions
     return {name: fields[name] for name in fields.keys() - {"iterations", "passes"}}
 
 
 def load_modes() -> list[list[StoredModes]]:
-    """The modes of all inputs, for each network and configuration."""
+    """The modes of each network and configuration, for all inputs."""
     groups: dict[tuple[str, str], list[StoredModes]] = {}
     for folder in folders_of(*MODES):
         left = set(records_in(folder))
@@ -69,15 +72,15 @@ def load_modes() -> list[list[StoredModes]]:
             left -= stored.files.keys()
             groups.setdefault((stored.network, stored.configuration), []).append(stored)
         if left:
-            raise Failure(f"{min(left)} has no record of the stock pass beside it")
+            raise Failure(f"{min(left)}: the record of the stock pass is missing beside it")
     for inputs in groups.values():
         inputs.sort(key=lambda stored: dataset_order(stored.dataset))
     return list(groups.values())
 
 
 def load_modes_of(folder: Path, start: str) -> StoredModes:
-    """The modes of one network and input: the records in a folder whose names start like this.
-    Raises Failure if two are of the same mode."""
+    """The modes of one network and input: the records in a folder whose names begin with `start`.
+    Raises Failure if two records have the same mode."""
     stock_file = folder / f"{start}stock.json"
     others = [file for file in records_in(folder, f"{start}*") if file != stock_file]
     stock = records.load(stock_file)
@@ -98,18 +101,19 @@ def load_modes_of(folder: Path, start: str) -> StoredModes:
 
 
 def load_scaling() -> list[StoredScaling]:
-    """What scaling.sh has stored, folder by folder."""
+    """The stored results of scaling.sh, by folder."""
     return [load_scaling_of(folder) for folder in folders_of(*SCALING)]
 
 
 def load_scaling_of(folder: Path) -> StoredScaling:
-    """The passes of a folder of scaling. Raises Failure if none is the stock pass on one image."""
+    """The passes in a folder of scaling results. Raises Failure if the stock pass on one image is
+    missing."""
     loaded = {file: records.load(file) for file in records_in(folder)}
     firsts = [
         file for file, record in loaded.items() if record.mode == STOCK and _is_default(record)
     ]
     if not firsts:
-        raise Failure(f"{folder} has no record of a stock pass on one image; scaling.sh makes it")
+        raise Failure(f"{folder} has no record of a stock pass on one image; scaling.sh creates it")
     first = min(firsts, key=lambda file: loaded[file].conditions["dataset"] != "pascal")
     by_file = {first: loaded[first], **loaded}
     return StoredScaling(**_what_it_is_of(folder.parent, by_file))
@@ -120,16 +124,16 @@ def _is_default(record: Record) -> bool:
 
 
 def _order_of(mode: StoredMode) -> tuple[bool, bool, float]:
-    """A key by which stock, once and again, comes before the other modes, the fastest first."""
+    """Sort key: stock, stock again, then all other modes, fastest first."""
     return not mode.is_stock, mode.is_again, mode.record.whole.mean
 
 
 def _what_it_is_of(folder: Path, by_file: dict[Path, Record]) -> dict[str, object]:
-    """The fields of Stored, by the first of some records of a folder of times."""
+    """The fields of Stored, from the first of several records in a folder of times."""
     file, record = next(iter(by_file.items()))
     conditions = record.conditions
     if missing := {"network", "dataset", "device", "batch_size"} - conditions.keys():
-        raise Failure(f"{file} does not say its {min(missing)}")
+        raise Failure(f"{file} lacks the condition {min(missing)}")
     return {
         "network": network_title(
             conditions["network"],
@@ -145,14 +149,14 @@ def _what_it_is_of(folder: Path, by_file: dict[Path, Record]) -> dict[str, objec
 
 
 def records_in(folder: Path, pattern: str = "*_*") -> list[Path]:
-    """The records in a folder whose names are like this, without the ending; also one that is
-    missing beside its text, which reading it will tell."""
+    """The records in a folder whose names match a pattern, without the ending, including any that
+    are missing beside their text, so that reading them fails."""
     files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}.txt")]
     return sorted({file.with_suffix(".json") for file in files})
 
 
 def device_folder(folder: Path) -> str:
-    """The name of a device's own folder under devices/, as tables have it."""
+    """The name of a device's folder under devices/, as shown in tables."""
     if not folder.is_relative_to(ROOT):
         return ""
     parts = folder.relative_to(ROOT).parts
@@ -160,7 +164,8 @@ def device_folder(folder: Path) -> str:
 
 
 def folders_of(*names: str) -> list[Path]:
-    """The folders of such names that hold files, here and of each device; MobileNet-V2's first."""
+    """The non-empty folders that match these names, here and for each device; MobileNet-V2's
+    first."""
     roots = (ROOT, *sorted(ROOT.glob("devices/*")))
     folders = [folder for name in names for root in roots for folder in sorted(root.glob(name))]
     folders = [folder for folder in folders if records_in(folder)]

@@ -1,4 +1,4 @@
-"""What mem.py finds, as records: the memory report of a pass, and the structure of a network."""
+"""mem.py's records: the memory report of a pass, and the structure of a network."""
 
 import json
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -12,8 +12,8 @@ from backbone.record.reading import read_stored
 
 @dataclass(frozen=True)
 class Input:
-    """The network by its name in reports, and its input; for the fields see Workload, of which
-    weights is weights_id."""
+    """The network's name in reports, and its input. For the fields see Workload; weights is its
+    weights_id."""
 
     network: str
     output_stride: int
@@ -26,7 +26,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Peak:
-    """The worst moment of a pass: bytes that are live then, part by part, and the operation."""
+    """The peak of a pass: the live bytes by part, and the operation."""
 
     parameters: int
     buffers: int
@@ -36,20 +36,20 @@ class Peak:
 
     @property
     def parts(self) -> dict[str, int]:
-        """The bytes by their parts."""
+        """The bytes of each part."""
         sizes = asdict(self)
         del sizes["operation"]
         return sizes
 
     @property
     def total(self) -> int:
-        """All bytes together."""
+        """The sum of all parts."""
         return sum(self.parts.values())
 
 
 @dataclass(frozen=True)
 class TensorSize:
-    """A tensor: its name, shape and elements, and the bytes that it takes of the allocator."""
+    """A tensor: its name, shape, number of elements, and allocated bytes."""
 
     name: str
     shape: list[int]
@@ -59,13 +59,13 @@ class TensorSize:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """What a network holds in memory.
+    """A network's memory.
 
-    device: "cpu", or the name of the GPU. storage: torch's name of the device. tensors: all that
-    are left after a pass. allocator_bytes: what CUDA's allocator says of them; None on a CPU.
-    parameters: how many. predicted_peak: of a pass, from shapes. measured_peak: the most bytes that
-    CUDA's allocator held in it; None on a CPU. denormal_weights, denormal_activations: how many
-    values are denormal, where weights are a user's.
+    device: "cpu", or the name of the GPU. storage: torch's name of the device. tensors: all tensors
+    that remain after a pass. allocator_bytes: their size according to CUDA's allocator; None on a
+    CPU. parameters: their number. predicted_peak: the peak of a pass, from shapes. measured_peak:
+    the peak bytes of CUDA's allocator in a pass; None on a CPU. denormal_weights,
+    denormal_activations: numbers of denormal values, if the weights are a user's.
     """
 
     input: Input
@@ -81,18 +81,18 @@ class MemoryReport:
 
     @property
     def elements(self) -> int:
-        """The elements of all tensors together."""
+        """The total number of elements."""
         return sum(tensor.elements for tensor in self.tensors)
 
     @property
     def allocated_bytes(self) -> int:
-        """The bytes of all tensors together."""
+        """The total allocated bytes."""
         return sum(tensor.allocated_bytes for tensor in self.tensors)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One call of a module: its type, its (first) output's shape, its parameters' elements."""
+    """A call of a module: its type, the shape of its first output, its number of parameters."""
 
     type: str
     output_shape: list[int]
@@ -101,7 +101,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Structure:
-    """The layers that a pass calls, in order, and its multiply-accumulates."""
+    """The layers that a pass calls, in order, and the pass's multiply-accumulates."""
 
     input: Input
     layers: list[Layer]
@@ -109,12 +109,12 @@ class Structure:
 
     @property
     def parameters(self) -> int:
-        """The parameters of all layers together."""
+        """The total number of parameters."""
         return sum(layer.parameters for layer in self.layers)
 
 
 def describe_input(workload: Workload, network: str) -> Input:
-    """A workload whose network has this name in reports, as records have it."""
+    """The input of a workload whose network has this name in reports."""
     return Input(
         network=network,
         output_stride=workload.output_stride,
@@ -127,7 +127,7 @@ def describe_input(workload: Workload, network: str) -> Input:
 
 
 def dumps(record: MemoryReport | Structure) -> str:
-    """A report or a structure as JSON, a line an item of its list."""
+    """A report or a structure as JSON, with one line per item of its list."""
     lines = []
     for name, value in asdict(record).items():
         if isinstance(value, list):
@@ -139,18 +139,18 @@ def dumps(record: MemoryReport | Structure) -> str:
 
 
 def load_report(file: Path) -> MemoryReport:
-    """The memory report in a file. Raises Failure if it is none or is missing."""
+    """The memory report in a file. Raises Failure if the file is missing or invalid."""
     parts = {"input": Input, "predicted_peak": Peak, "tensors": TensorSize}
     return _load(file, MemoryReport, parts)
 
 
 def load_structure(file: Path) -> Structure:
-    """The structure in a file. Raises Failure if it is none or is missing."""
+    """The structure in a file. Raises Failure if the file is missing or invalid."""
     return _load(file, Structure, {"input": Input, "layers": Layer})
 
 
 def _load(file: Path, form: type, parts: dict[str, type]) -> Any:
-    """The structure in a file, of a form whose fields of these names have forms of their own."""
+    """Read a record of a data class from a file. parts: the data classes of its nested fields."""
     try:
         values = json.loads(read_stored(file))
         for name, part in parts.items():
@@ -160,9 +160,9 @@ def _load(file: Path, form: type, parts: dict[str, type]) -> Any:
         known = fields(form)
         needed = {field.name for field in known if field.default is MISSING}
         if not needed <= values.keys() <= {field.name for field in known}:
-            raise KeyError("its fields are others")
+            raise KeyError("its fields differ")
         return form(**values)
     except (ValueError, TypeError, KeyError) as error:
         raise Failure(
-            f"{file} is cut short, or of another form; its wrapper makes it anew"
+            f"{file} is truncated or has another format; its wrapper creates it again"
         ) from error

@@ -1,4 +1,4 @@
-"""What a row is called: MobileNet-V2's stages have names of their own, all else type and path."""
+"""The names of rows: MobileNet-V2's stages have their own names, all other rows type and path."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from backbone.record.rows import Row
 
 @dataclass(frozen=True)
 class Wording:
-    """How a stage is worded: its name, which its number is put into, and what stands between that
-    and the input's shape, which its settings are put into. settings: these. path: of its module,
-    where that must be so. (Another network may have a class of the same name.)"""
+    """The wording of a stage: format strings for its name, which takes the stage's number, and for
+    the details before the input's shape, which take the settings. path: the required path of its
+    module, if any (another network may have a class with the same name)."""
 
     name: str
     details: str = ""
@@ -32,7 +32,7 @@ STAGES = {
 
 
 def name_row(row: Row) -> str:
-    """A row's name, which no other row of its level has once they are numbered."""
+    """A row's name, unique within its level once rows are numbered."""
     if wording := _wording_of(row):
         return wording.name.format(stage=row.stage)
     number = f" #{row.number}" if row.number > 1 else ""
@@ -40,13 +40,13 @@ def name_row(row: Row) -> str:
 
 
 def details_of(row: Row) -> str:
-    """What stands between a row's name and its input's shape."""
+    """The text between a row's name and its input's shape."""
     wording = _wording_of(row)
     return wording.details.format(**row.settings) if wording else ""
 
 
 def _wording_of(row: Row) -> Wording | None:
-    """How a row is worded, if it is one of MobileNet-V2's stages."""
+    """The wording of a row if it is one of MobileNet-V2's stages, otherwise None."""
     wording = STAGES.get(row.type) if row.level == "block" else None
     if wording is None or not wording.settings <= row.settings.keys():
         return None
@@ -54,7 +54,8 @@ def _wording_of(row: Row) -> Wording | None:
 
 
 def number_rows(rows: list[Row]) -> list[Row]:
-    """A report's rows, in order, with their numbers: a ResNet calls one ReLU twice in a block."""
+    """Number the rows of a report that would have the same name: a ResNet's block calls one ReLU
+    twice."""
     seen: Counter[tuple[str, str]] = Counter()
     numbered = []
     for row in rows:

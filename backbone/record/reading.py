@@ -1,10 +1,10 @@
-"""Stored files, read as text."""
+"""Reads stored files as text."""
 
 from pathlib import Path
 
 from backbone.command.errors import Failure
 
-# What makes the files of a folder, by the folder's path.
+# The wrappers that create the files of a folder, by a pattern of the folder's path.
 MAKERS = {
     "/modes/": "modes.sh",
     "/scaling/": "scaling.sh",
@@ -15,11 +15,12 @@ MAKERS = {
 
 
 def read_stored(file: Path) -> str:
-    """The text of a stored file. Raises Failure, which names what makes it, if there is none."""
+    """The text of a stored file. Raises Failure, naming the wrapper that creates it, if it is
+    missing."""
     try:
         return file.read_text("utf-8", "replace")
     except FileNotFoundError as error:
-        within = "/".join(file.parts[-4:])  # a folder of results, and what is in it
+        within = "/".join(file.parts[-4:])  # the results folder, and the path in it
         makers = [maker for part, maker in MAKERS.items() if part in within]
-        advice = f"; {makers[0]} makes it" if makers else ""
+        advice = f"; {makers[0]} creates it" if makers else ""
         raise Failure(f"{file} is missing{advice}") from error

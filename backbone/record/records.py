@@ -1,4 +1,4 @@
-"""A timer's records: runs of one thing, as a pyperf suite in seconds, a benchmark a row."""
+"""A timer's records as pyperf suites: one benchmark per row, samples in seconds."""
 
 import io
 import json
@@ -16,30 +16,31 @@ from backbone.record.names import name_row, number_rows
 from backbone.record.reading import read_stored
 from backbone.record.rows import Cost, Kernels, Record, Row
 
-# pyperf collects more, host name and paths among it; a record says nothing of its user.
+# pyperf collects more, such as host name and paths; a record does not identify its user.
 COLLECTED = ("cpu_model_name", "python_implementation", "python_version")
 
 
 def collect_conditions() -> dict[str, str | int]:
-    """What pyperf knows of Python and of the CPU, which is the device unless a GPU is."""
+    """The conditions that pyperf reports: Python, and the CPU (the device, unless a GPU is
+    used)."""
     collected = pyperf.Run([1.0], collect_metadata=True).get_metadata()
     cpu = {"device": collected.get("cpu_model_name", platform.machine())}
     return cpu | {field: collected[field] for field in COLLECTED if field in collected}
 
 
 def find_difference(first: Record, other: Record) -> str | None:
-    """What shows that two runs are not of the same thing, in words: the first condition that
-    differs, or their operations; None if nothing does."""
+    """How two runs that should be equal differ, in words: the first condition that differs, or
+    their operations; None if they are alike."""
     if unlike := sorted(dict(first.conditions.items() ^ other.conditions.items())):
         there, here = (each.conditions.get(unlike[0], "unset") for each in (first, other))
-        return f"{unlike[0]} was {there}, and is {here}"
+        return f"{unlike[0]} was {there} and is {here}"
     if list(map(name_row, first.rows)) != list(map(name_row, other.rows)):
         return "they ran different operations"
     return None
 
 
 def join(runs: Sequence[Record]) -> Record:
-    """One record of several runs of the same thing, in order."""
+    """Join records of the same command into one record, with their runs in order."""
     rows = []
     for same in zip(*(run.rows for run in runs), strict=True):
         rows.append(
@@ -55,14 +56,14 @@ def join(runs: Sequence[Record]) -> Record:
 
 
 def _join_kernels(*rows: Row) -> tuple[Kernels | None, ...]:
-    """Those of all runs of some rows, in some of which they may not have been collected."""
+    """The kernels of all runs of several rows; empty if no run collected any."""
     if not any(row.kernels for row in rows):
         return ()
     return tuple(kernels for row in rows for kernels in row.kernels or [None] * len(row.samples))
 
 
 def _join_queued(*rows: Row) -> tuple[float, ...]:
-    """Those of all runs of some rows; none if a run has none."""
+    """The queued times of all runs of several rows; empty if a run has none."""
     if not all(row.queued_ms for row in rows):
         return ()
     return tuple(milliseconds for row in rows for milliseconds in row.queued_ms)
@@ -74,7 +75,7 @@ def dumps(record: Record) -> str:
     names: set[str] = set()
     for row in record.rows:
         name = name_row(row)
-        if name in names:  # a stage of one operation has that one's name
+        if name in names:  # a stage with a single operation has its name
             name = f"{row.level} {name}"
         names.add(name)
         of_row = _row_fields(row, name)
@@ -109,7 +110,7 @@ def _row_fields(row: Row, name: str) -> dict[str, str | int]:
     }
     if row.cost is not None:
         fields |= asdict(row.cost)
-    # pyperf takes no empty text, and no None.
+    # pyperf accepts neither empty text nor None.
     return {field: value for field, value in fields.items() if value not in ("", None)}
 
 
@@ -123,7 +124,7 @@ def _kernel_fields(kernels: Kernels) -> dict[str, str | float]:
 
 
 def loads(text: str, file: Path | str) -> Record:
-    """The record of a text. Raises Failure, which names a file, where it is none."""
+    """Parse a record. Raises Failure, naming the file, if the text is not a record."""
     try:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
         rows = [_row_of(benchmark) for benchmark in benchmarks]
@@ -136,14 +137,14 @@ def loads(text: str, file: Path | str) -> Record:
             {field: value for field, value in run.get_metadata().items() if field in schema.RUN}
             for run in benchmarks[-1].get_runs()
         ]
-    except Exception as error:  # pyperf raises whatever a text of another form makes it run into
-        raise Failure(f"{file} is no record of a timer: {error!r}") from error
+    except Exception as error:  # pyperf may raise anything for other formats
+        raise Failure(f"{file} is not a timer's record: {error!r}") from error
     return Record(rows=number_rows(rows), conditions=conditions, runs=runs)
 
 
 def _fields_of_mode(flags: str) -> dict[str, str]:
-    """The conditions of a mode in a record that was stored when a mode was its flags in one text.
-    (dtype has always been a condition of its own.)"""
+    """The conditions of a mode from older records, which store its flags as one text. (dtype has
+    always been a separate condition.)"""
     words = flags.split()
     fields = {word[2:].replace("-", "_"): "True" for word in words if word.startswith("--")}
     if "runtime" in fields:
@@ -152,7 +153,7 @@ def _fields_of_mode(flags: str) -> dict[str, str]:
 
 
 def load(file: Path) -> Record:
-    """The record in a file. Raises Failure if it is none or is missing."""
+    """The record in a file. Raises Failure if the file is missing or invalid."""
     return loads(read_stored(file), file)
 
 

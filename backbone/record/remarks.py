@@ -1,16 +1,16 @@
-"""What stands beside a record, on stderr: what its times may not show."""
+"""Remarks on a record for stderr: reasons to doubt its times."""
 
 from collections.abc import Iterator
 
 from backbone.record.rows import Record
 from backbone.record.titles import count
 
-CUT_MARGIN = 1.05  # by which a pass cut into parts may differ from the network's own
-LEAST_PASSES = 21  # timed, of a single process, beside which there are three that are not cut
-# A pass takes so many times as long as its GPU computes, or longer, where the host is too slow.
+CUT_MARGIN = 1.05  # tolerated difference of a cut pass from the network's own pass
+LEAST_PASSES = 21  # timed passes of a single process, which correspond to three uncut ones
+# The host is the bottleneck if latency exceeds GPU time by at least this factor.
 LEAST_RATIO = 1.1
-# Bits of NVML's clock event reasons that stand for a lower clock than the load would get (nvml.h);
-# others stand for an idle GPU, and for clocks that somebody has set.
+# Bits of NVML's clock event reasons (nvml.h) that mean throttling; the others mean an idle GPU or
+# clocks set by an administrator.
 THROTTLING = {
     0x04: "software power cap",
     0x08: "hardware slowdown",
@@ -22,15 +22,15 @@ THROTTLING = {
 
 
 def remarks_on(record: Record) -> Iterator[str]:
-    """Lines on a record of a GPU: if the host is the bottleneck of its passes, and if it was
+    """Remarks on a GPU's record: the host is the bottleneck of its passes; the GPU was
     throttled."""
     whole = record.whole
     if is_bound_by_launches(record):
         enqueue = record.median("enqueue_time", 1e3)
         yield (
-            f"the host is the bottleneck: a pass takes {whole.mean:.2f} ms, in which the GPU "
-            f"computes {whole.device_mean:.2f} ms; enqueueing it takes {enqueue:.2f} ms "
-            "(a larger batch, --cuda-graph or --compile help)"
+            f"the host is the bottleneck: a pass takes {whole.mean:.2f} ms, of which the GPU is "
+            f"busy for {whole.device_mean:.2f} ms; enqueueing it takes {enqueue:.2f} ms "
+            "(a larger batch, --cuda-graph or --compile may help)"
         )
     said = " ".join(run.get("throttle_reasons", "") for run in record.runs)
     turns = [int(bits, 16) for bits in said.split()]
@@ -42,7 +42,7 @@ def remarks_on(record: Record) -> Iterator[str]:
 
 
 def is_bound_by_launches(record: Record) -> bool:
-    """Whether a GPU waits for launches: its passes take longer than it computes."""
+    """Whether passes are launch-bound: they take longer than their GPU time."""
     whole = record.whole
     return bool(whole.queued_ms) and whole.mean >= LEAST_RATIO * whole.device_mean
 
@@ -54,11 +54,11 @@ def doubt_of_cut(
     low: float | None = None,
     high: float | None = None,
 ) -> str | None:
-    """A line that says so if a pass cut into parts takes another time than the network's own pass,
-    by more than 5 %; None if not, or if a single process has timed too few passes to tell.
+    """A remark if the time of a pass cut into parts differs from that of the network's own pass by
+    more than 5 %; otherwise None, also if a single process timed too few passes.
 
-    target: "block" or "layer". record: of the cut pass. ratio: of its time to the network's own
-    pass's; low, high: the limits of the ratio, None of a single process."""
+    target: "block" or "layer". milliseconds: of the cut pass. ratio: its time divided by the
+    network's own; low, high: limits of the ratio, None for a single process."""
     if low is None and record.whole.samples.shape[1] < LEAST_PASSES:
         return None
     if (low or ratio) <= CUT_MARGIN and (high or ratio) >= 1 / CUT_MARGIN:
@@ -66,6 +66,6 @@ def doubt_of_cut(
     milliseconds = record.whole.mean
     does_not = "apparently does not" if low is None else "does not"
     return (
-        f"--target {target} {does_not} show the network's own pass, which takes "
-        f"{milliseconds / ratio:,.1f} ms: cut into parts it takes {milliseconds:,.1f} ms"
+        f"--target {target} {does_not} represent the network's own pass: cut into parts it takes "
+        f"{milliseconds:,.1f} ms, uncut {milliseconds / ratio:,.1f} ms"
     )

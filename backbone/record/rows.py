@@ -1,4 +1,4 @@
-"""Rows and records: what was timed, what it costs, how long each pass of it took, and where."""
+"""Rows and records: the samples of timed passes, their costs, and the conditions."""
 
 from dataclasses import dataclass, field, fields, replace
 from statistics import median
@@ -12,8 +12,8 @@ from backbone.record.agreement import Agreement
 
 @dataclass(frozen=True)
 class Cost:
-    """Multiply-accumulates, and the bytes that must be moved at the least; of one operation also
-    its kind, in the field's words ("": operations of several kinds)."""
+    """Multiply-accumulates, the least number of bytes to be moved, and the kind of an operation (""
+    for several operations)."""
 
     macs: int
     bytes_moved: int
@@ -22,7 +22,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """A machine's: FLOPs of a matrix product (2 a MAC), bytes that a copy reads and writes."""
+    """A machine's peak FLOP/s of a matrix product (2 FLOPs per MAC), and bytes per second that a
+    copy reads and writes."""
 
     flops_per_second: float
     bytes_per_second: float
@@ -30,8 +31,8 @@ class Ceilings:
 
 @dataclass(frozen=True)
 class Kernels:
-    """What oneDNN has run for an operation: the implementation of its kernels by oneDNN's name, and
-    the milliseconds of a pass in these and in reorders between layouts in memory."""
+    """oneDNN's kernels for an operation: their implementation, by oneDNN's name, and the
+    milliseconds per pass in kernels and in reorders between memory layouts."""
 
     implementation: str
     kernel_ms: float
@@ -42,14 +43,13 @@ class Kernels:
 class Row:
     """One line of a report.
 
-    level: "model", "block" or "layer". type: of network, stage, module or function. path: of the
-    module ("": the network itself). stage: its number in the pass, from 0; None for the whole pass.
-    samples: elapsed milliseconds of each pass, shape (runs, iterations). settings: what else the
-    line of a stage says. page_faults: of a pass, the median of each run; none where not counted.
-    kernels: of each run, None where they were not collected; none where oneDNN has run none.
-    queued_ms: of a GPU, the mean milliseconds in passes that it began once they were enqueued
-    whole, of each run.
-    cost: of its operations together. number: among rows that would have the same name, from 1.
+    level: "model", "block" or "layer". type: type of the network, stage, module or function. path:
+    path of the module ("" is the network itself). stage: number of the stage in the pass, from 0;
+    None for the whole pass. samples: elapsed milliseconds of each pass, shape (runs, iterations).
+    settings: further details in the line of a stage. page_faults: per pass, the median of each run;
+    empty if not counted. kernels: one entry per run, None if that run did not collect them; empty
+    if oneDNN ran no kernel. queued_ms: on a GPU, the mean milliseconds in queued passes, for each
+    run. cost: total cost of its operations. number: distinguishes rows with the same name, from 1.
     """
 
     level: str
@@ -67,18 +67,18 @@ class Row:
 
     @property
     def mean(self) -> float:
-        """Milliseconds a pass."""
+        """Milliseconds per pass."""
         return float(self.samples.mean())
 
     @property
     def run_means(self) -> np.ndarray:
-        """Milliseconds a pass in each run, shape (runs,)."""
+        """Milliseconds per pass in each run, shape (runs,)."""
         return self.samples.mean(axis=1)
 
     @property
     def device_means(self) -> np.ndarray:
-        """Milliseconds that the device computes in a pass, in each run, shape (runs,): a GPU's in
-        queued passes, where they are known; otherwise like run_means."""
+        """Milliseconds per pass that the device is busy, in each run, shape (runs,): the time in
+        queued passes on a GPU, if known; otherwise run_means."""
         return np.array(self.queued_ms) if self.queued_ms else self.run_means
 
     @property
@@ -88,29 +88,29 @@ class Row:
 
     @property
     def median_faults(self) -> float | None:
-        """Page faults of a pass, the median of the runs'."""
+        """Page faults per pass, the median over the runs; None if not counted."""
         return median(self.page_faults) if self.page_faults else None
 
     @property
     def implementation(self) -> str:
-        """Of oneDNN's kernels; "" where it has run none."""
+        """The implementation of oneDNN's kernels; "" if it ran none."""
         return next((each.implementation for each in self.kernels if each is not None), "")
 
     @property
     def kernel_ms(self) -> float | None:
-        """Milliseconds of a pass in oneDNN's kernels, the median of the runs'."""
+        """Milliseconds per pass in oneDNN's kernels, the median over the runs; None if unknown."""
         times = [each.kernel_ms for each in self.kernels if each is not None]
         return median(times) if times else None
 
     @property
     def reorder_ms(self) -> float | None:
-        """Milliseconds of a pass in oneDNN's reorders, the median of the runs'."""
+        """Milliseconds per pass in oneDNN's reorders, the median over the runs; None if unknown."""
         times = [each.reorder_ms for each in self.kernels if each is not None]
         return median(times) if times else None
 
-    def floor(self, ceilings: Ceilings) -> float:
-        """The least milliseconds that the ceilings allow an operation: its arithmetic at the one,
-        or its bytes at the other, whichever takes longer. Source: Williams, Waterman, Patterson,
+    def bound(self, ceilings: Ceilings) -> float:
+        """The roofline bound of an operation in milliseconds: its arithmetic at peak FLOP/s or its
+        bytes at peak bandwidth, whichever takes longer. Source: Williams, Waterman, Patterson,
         "Roofline: An Insightful Visual Performance Model ...", CACM 52(4), 2009."""
         arithmetic = 2 * self.cost.macs / ceilings.flops_per_second
         return 1e3 * max(arithmetic, self.cost.bytes_moved / ceilings.bytes_per_second)
@@ -118,10 +118,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Record:
-    """The runs of one thing.
+    """The runs of one command.
 
-    rows: with the samples of all runs. conditions: what is the same in all runs. runs: what is of
-    each run alone. For the fields of both see schema.py.
+    rows: with the samples of all runs. conditions: fields that are equal in all runs. runs: the
+    fields of each run. schema.py lists both.
     """
 
     rows: list[Row]
@@ -130,7 +130,7 @@ class Record:
 
     @property
     def mode(self) -> Mode:
-        """How the network was run, by its flags."""
+        """The mode in which the network ran."""
 
         def is_set(name: str) -> bool:
             return self.conditions.get(name) == "True"
@@ -149,37 +149,38 @@ class Record:
 
     @property
     def is_of_gpu(self) -> bool:
-        """Whether it is of a CUDA GPU; otherwise it is of a CPU."""
+        """Whether the device is a CUDA GPU; otherwise it is a CPU."""
         return "cuda_version" in self.conditions
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables of the environment among the conditions."""
+        """The environment variables among the conditions."""
         return {
             name: value for name, value in self.conditions.items() if schema.is_of_environment(name)
         }
 
     @property
     def is_exact(self) -> bool:
-        """Whether the output was measured to be bit-identical to stock's, or the mode is stock."""
+        """Whether the mode is stock, or its output was found bit-identical to stock's."""
         difference = self.median("output_difference")
         if difference is not None:
             return difference == 0
         if "stop_rule" in self.conditions:
             return self.mode == STOCK
-        # Stored when this was not measured of all modes.
+        # An older record, stored when not all modes were compared.
         return replace(self.mode, keep_memory=False) == STOCK
 
     @property
     def agreement(self) -> Agreement | None:
-        """On a user's images; None if it was not measured."""
+        """The agreement with stock on a user's images; None if not measured."""
         found = [run for run in self.runs if "agreement_share" in run]
         names = [each.name for each in fields(Agreement)]
         return Agreement(*(found[0][f"agreement_{name}"] for name in names)) if found else None
 
     @property
     def ready_after(self) -> float | None:
-        """Seconds to the end of the first pass, in the first process; None if not measured."""
+        """Seconds from the built network to the end of the first pass, in the first process; None
+        if not measured."""
         return self.runs[0].get("ready_after")
 
     @property
@@ -194,11 +195,12 @@ class Record:
 
     @property
     def rounds(self) -> tuple[int, ...]:
-        """The numbers of the rounds in which it has runs, in order. A run that was not part of a
-        round counts as one."""
+        """The sorted numbers of the rounds in which the command has runs. A run outside of rounds
+        counts as a round."""
         return tuple(sorted({run.get("round", number) for number, run in enumerate(self.runs, 1)}))
 
     def median(self, field: str, scale: float = 1) -> float | None:
-        """The median of a field over the runs that have it; None, if none has."""
+        """The median of a field over the runs that have it, times `scale`; None if no run has
+        it."""
         values = [run[field] for run in self.runs if field in run]
         return scale * median(values) if values else None

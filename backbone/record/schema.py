@@ -1,8 +1,8 @@
-"""The fields of a timer's record: what each means, and what it is of.
+"""The fields of a timer's record and their meaning.
 
-A record is a pyperf suite: a benchmark for each row of the report, with a pyperf run for each
-process. Conditions are equal in all runs of a record. The fields of a run differ from process to
-process, and stand with the row of the whole pass. The fields of a row stand with each row.
+A record is a pyperf suite: one benchmark per row of the report, with one pyperf run per process.
+Conditions are equal in all runs of a record. The fields of a run differ between processes and are
+stored with the row of the whole pass; the fields of a row are stored with every row.
 """
 
 import os
@@ -10,37 +10,37 @@ import re
 
 CONDITIONS = {
     "network": "its name in reports",
-    "output_stride": "where it is not 32",
-    "file_id": "of the file that a user's own network is in: of its path, by SHA-256",
-    "weights": "the name of their file, and the start of its SHA-256",
-    "images": "the name of their folder, and the start of the SHA-256 of names and sizes in it",
-    "dataset": "cityscapes, pascal, or a size, HxW or CxHxW",
+    "output_stride": "if it is not 32",
+    "file_id": "identifies the file of a user's network: start of the SHA-256 of its path",
+    "weights": "name of the weights file, and start of its SHA-256",
+    "images": "name of the folder, and start of a SHA-256 over names and sizes of its images",
+    "dataset": "cityscapes, pascal, or a size (HxW or CxHxW)",
     "batch_size": "images in a pass",
     "target": "model, block or layer",
-    "channels_last": "True in this memory format",
-    "fold": "True where batch norms are folded into convolutions",
-    "compile": "True where torch.compile has compiled the network",
-    "freeze": "True where it takes weights as constants",
-    "cuda_graph": "True where a pass is one captured CUDA graph",
+    "channels_last": "True if this memory format is used",
+    "fold": "True if batch norms are folded into convolutions",
+    "compile": "True if torch.compile compiled the network",
+    "freeze": "True if torch.compile treats weights as constants",
+    "cuda_graph": "True if a pass is one captured CUDA graph",
     "train": "True in training mode",
-    "runtime": "what runs the network, where that is not PyTorch",
-    "dtype": "of network and image; where another runtime runs it, what that computes in",
-    "warmup": "passes before the timed ones, of each process",
+    "runtime": "what runs the network, if not PyTorch",
+    "dtype": "data type of network and image; with another runtime, its precision",
+    "warmup": "warm-up passes of each process",
     "iterations": "timed passes of each process",
-    "passes": "timed passes of all processes together (the study has 300)",
-    "rounds": "after how many the measurement of it stopped",
-    "stop_rule": "looks: stopped at a look, when certain enough; fixed: after this many rounds",
+    "passes": "timed passes of all processes in total (the study has 300)",
+    "rounds": "number of rounds after which the measurement stopped",
+    "stop_rule": "looks: stopped at a look; fixed: ran a fixed number of rounds",
     "torch_version": "",
     "torchvision_version": "",
     "python_version": "",
     "python_implementation": "",
-    "runtime_version": "of the runtime, where that is not PyTorch",
-    "fixed_addresses": "True where the process has its memory at addresses that are not random",
+    "runtime_version": "version of the runtime, if not PyTorch",
+    "fixed_addresses": "True if address space randomization is off",
     "device": "the model of the GPU or of the CPU",
     "cpu_model_name": "",
     # On a CPU:
     "threads": "intra-op threads",
-    "threads_chosen": "the same, where --threads was given",
+    "threads_chosen": "the same, if --threads was given",
     "cpus": "logical CPUs that the process may use",
     "keep_memory": "whether the process keeps freed memory",
     "transparent_huge_pages": "always, madvise or never",
@@ -57,63 +57,63 @@ CONDITIONS = {
     "float32_matmul_precision": "",
     "triton_version": "",
 }
-# Variables of the environment are of the conditions too, under their own names: those that decide
-# a CPU's threads, kernels and memory, and those that decide a GPU's.
+# Environment variables are also conditions, under their own names: those that affect threads,
+# kernels and memory on a CPU, and those that affect a GPU.
 COMPILER_ENVIRONMENT = "(TORCHINDUCTOR|TRITON)_(?!CACHE_DIR).*"
 CPU_ENVIRONMENT = "(OMP|GOMP|KMP|MKL|ONEDNN|DNNL|ATEN|MALLOC)_.*|THP_MEM_ALLOC_ENABLE"
 CPU_ENVIRONMENT += f"|GLIBC_TUNABLES|LD_PRELOAD|{COMPILER_ENVIRONMENT}"
-# Not what a container asks of the driver.
+# Excludes what a container requests from the driver.
 CUDA_ENVIRONMENT = "(CUDA|CUBLAS|CUDNN|NVIDIA(?!_REQUIRE_)|PYTORCH)_.*"
 CUDA_ENVIRONMENT += f"|{COMPILER_ENVIRONMENT}"
 
 RUN = {
     "date": "when it began",
-    "round": "its number, from 1, where runs took turns",
-    "group": "of the round's runs, from 0, where memory did not hold all at once",
-    "order_seed": "of the random order of turns; with the round added, of Python's hashes",
+    "round": "number of the round, from 1, if runs took turns",
+    "group": "group of runs in the round, from 0, if memory did not hold all at once",
+    "order_seed": "seed of the order of turns; plus the round's number, of Python's hashes",
     "involuntary_context_switches": "in all timed passes",
     "stolen_time": "seconds of the machine's processors during the timed passes, by /proc/stat",
-    "cut_over_uncut": "the pass cut into parts over the network's own, medians, in one process",
-    "enqueue_time": "seconds that the host takes to enqueue a pass on a GPU, the median",
-    "mark_time": "seconds between two marks on a GPU with nothing between them",
+    "cut_over_uncut": "time of the pass cut into parts divided by the uncut pass's (medians)",
+    "enqueue_time": "seconds that the host takes to enqueue a pass on a GPU (median)",
+    "mark_time": "seconds between two consecutive marks on a GPU",
     "sm_clocks": "MHz of a GPU's multiprocessors at the end of each turn",
     "memory_clocks": "MHz of its memory, likewise",
     "throttle_reasons": "likewise, the bits of NVML's clock event reasons",
-    "system_time": "seconds of a pass in the system, the median",
-    "peak_resident_memory": "the most bytes that the process has had",
-    "peak_allocated_memory": "the most bytes that CUDA's allocator has held",
-    "denormal_weights": "of the first run: how many of the weights' values are denormal, if any",
-    "denormal_activations": "likewise of the values that the operators of a pass give",
+    "system_time": "system time per pass in seconds (median)",
+    "peak_resident_memory": "peak resident memory of the process in bytes",
+    "peak_allocated_memory": "peak memory of CUDA's allocator in bytes",
+    "denormal_weights": "first run only: number of denormal values in the weights, if any",
+    "denormal_activations": "likewise in the outputs of a pass's operators",
     "ready_after": "seconds from the built network to the end of the first pass (export, "
-    "quantization, compilation with the compiler's cache as it is, empty in a wrapper's first run)",
-    "output_difference": "of the first run: largest from stock's, over its largest value; or NaN",
-    "agreement_share": "of the first run: of the user's images, or of their pixels, for how many "
-    "the largest output is stock's",
+    "quantization, compilation; the compiler's cache is empty in a wrapper's first run)",
+    "output_difference": "first run only: largest difference from stock over its largest value",
+    "agreement_share": "first run only: share of the user's images, or of their pixels, with "
+    "stock's answer",
     "agreement_images": "the number of images compared",
-    "agreement_of": "images or, where each pixel has an answer, pixels",
-    "agreement_low": "the lower end of the share's 95 % interval over images",
+    "agreement_of": "images, or pixels if every pixel has an answer",
+    "agreement_low": "lower limit of the share's 95 % interval over images",
     "agreement_high": "its upper end",
-    "flops_per_second": "the machine's ceiling of arithmetic",
-    "bytes_per_second": "the machine's ceiling of memory",
+    "flops_per_second": "the machine's peak FLOP/s",
+    "bytes_per_second": "the machine's peak memory bandwidth in bytes per second",
 }
 
 ROW = {
     "name": "in the report",
-    "unit": "of the values: second",
+    "unit": "unit of the values: second",
     "level": "model, block or layer",
-    "type": "of network, stage, module or function",
+    "type": "type of the network, stage, module or function",
     "path": "of the module",
     "stage": "its number in the pass, from 0",
     "input_shape": "as JSON",
-    "settings": "what else its line says, as JSON",
-    "kind": "of an operation, in the field's words",
+    "settings": "further details in its line, as JSON",
+    "kind": "kind of the operation",
     "macs": "multiply-accumulates",
-    "bytes_moved": "that must be moved at the least",
-    "page_faults": "of a pass, the median of the run's",
-    "queued_time": "seconds in passes that a GPU began once they were enqueued whole, the mean",
-    "implementation": "of the kernels that oneDNN has run for an operation, by its name",
-    "kernel_time": "seconds of a pass in these, the median of passes apart from the timed ones",
-    "reorder_time": "seconds of a pass in oneDNN's reorders, likewise",
+    "bytes_moved": "the least number of bytes to be moved",
+    "page_faults": "per pass, the median of the run",
+    "queued_time": "GPU time in seconds: in passes that started after they were enqueued (mean)",
+    "implementation": "oneDNN's name for the kernels that it ran for an operation",
+    "kernel_time": "seconds per pass in these kernels (median of passes other than the timed ones)",
+    "reorder_time": "seconds per pass in oneDNN's reorders (likewise)",
 }
 
 
@@ -126,8 +126,8 @@ NO_ARITHMETIC += "|.*_NUM_THREADS|.*_VERBOSE"
 
 
 def environment(pattern: str) -> dict[str, str]:
-    """The variables of the environment whose names match; of paths the last parts alone, and of
-    GPUs no UUIDs."""
+    """The environment variables whose names match, with paths reduced to their last parts and
+    without UUIDs of GPUs."""
     variables = {}
     for name, value in os.environ.items():
         if re.fullmatch(pattern, name):
@@ -138,14 +138,14 @@ def environment(pattern: str) -> dict[str, str]:
 
 
 def is_of_environment(field: str) -> bool:
-    """Whether a field is a variable of the environment."""
+    """Whether a field is an environment variable."""
     return bool(re.fullmatch(ENVIRONMENT, field))
 
 
 def may_change_output(name: str) -> bool:
-    """Whether a variable of the environment may change what a network computes: one of those that
-    are conditions, unless it only says which device, how many threads, what to print or what is
-    installed."""
+    """Whether an environment variable may change a network's output: all that are conditions,
+    except those that only choose the device, the number of threads, what is printed, or an
+    installation."""
     return is_of_environment(name) and not re.fullmatch(NO_ARITHMETIC, name)
 
 

@@ -1,4 +1,4 @@
-"""What is stored of the same network, device and image size: times by target, and modes."""
+"""Stored results of one network, device and image size: times by target, modes, scaling."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +12,9 @@ from backbone.record.titles import MAIN_NETWORK
 class Stored:
     """Stored records of one network on one device, at one image size.
 
-    network, dataset: their titles in tables. device: its name, followed by the name of its folder
-    under devices/, if it has one. mode: the mode of the times; for a set of modes, stock. settings:
-    other conditions that are not the default, such as a batch size. files: each record by its file.
+    network, dataset: titles in tables. device: its name, followed by the name of its folder under
+    devices/, if any. mode: the mode of the times; stock for a set of modes. settings: other
+    conditions that differ from the default, such as the batch size. files: records by file.
     """
 
     network: str
@@ -26,12 +26,12 @@ class Stored:
 
     @property
     def labels(self) -> list[str]:
-        """What is not the default."""
+        """The labels of conditions that differ from the default."""
         return [*filter(None, [self.mode.flags]), *self.settings]
 
     @property
     def configuration(self) -> str:
-        """Device, mode, and what else is not the default."""
+        """Device, mode, and other conditions that differ from the default."""
         return ", ".join([self.device, *self.labels])
 
     @property
@@ -50,8 +50,13 @@ class StoredTimes(Stored):
 
     @property
     def is_stock(self) -> bool:
-        """Whether the times are of no mode."""
+        """Whether the mode is stock."""
         return self.mode == STOCK
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the mode differs from stock only by keeping memory."""
+        return self.mode == MEMORY_KEPT
 
     @property
     def stages(self) -> list[Row]:
@@ -64,20 +69,22 @@ class StoredTimes(Stored):
         return [row for row in self.layer.rows if row.level == "layer"]
 
     def share_of(self, path: str) -> float | None:
-        """The part of the stages' time that is spent in a module; None if there is none."""
+        """The percentage of the stages' time that is spent in a module; None if there is no such
+        module."""
         stages = self.stages
         inside = [row.mean for row in stages if f"{row.path}.".startswith(f"{path}.")]
         return sum(inside) / sum(row.mean for row in stages) if inside else None
 
     @property
     def macs(self) -> int:
-        """Of a pass; 0 if its record does not say."""
+        """Multiply-accumulates of a pass; 0 if unknown."""
         cost = self.model.whole.cost
         return cost.macs if cost else 0
 
     @property
     def ceilings(self) -> Ceilings | None:
-        """The machine's ceilings, medians over the runs of the layers that have them, if any."""
+        """The machine's ceilings, medians over the layer runs that measured them; None if none
+        did."""
         flops = self.layer.median("flops_per_second")
         moved = self.layer.median("bytes_per_second")
         return None if flops is None or moved is None else Ceilings(flops, moved)
@@ -87,8 +94,8 @@ class StoredTimes(Stored):
 class StoredMode:
     """The runs of the whole pass in one mode.
 
-    variables: of the environment, by name, unless stock had the same. is_again: whether it is
-    stock, measured a second time.
+    variables: environment variables that differ from stock's. is_again: whether it is the second
+    measurement of stock.
     """
 
     variables: dict[str, str]
@@ -102,29 +109,29 @@ class StoredMode:
 
     @property
     def is_stock(self) -> bool:
-        """Whether it is stock, measured once or again."""
+        """Whether it is stock, in its first or second measurement."""
         return self.mode == STOCK and not self.variables
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is stock but for the memory, which the process keeps."""
+        """Whether it differs from stock only by keeping memory."""
         return self.mode == MEMORY_KEPT and not self.variables
 
     @property
     def is_exact(self) -> bool:
-        """Whether it is stock, or was measured to give the same output, bit for bit."""
+        """Whether it is stock, or its output was found bit-identical to stock's."""
         is_measured = self.record.median("output_difference") is not None
         is_old = "stop_rule" not in self.record.conditions
         return self.record.is_exact and (is_measured or is_old or not self.variables)
 
     @property
     def is_of_allocator(self) -> bool:
-        """Whether it is exact, and differs from stock by where its memory comes from alone."""
+        """Whether it is exact and differs from stock only by its allocator."""
         return self.is_exact and replace(self.mode, keep_memory=False) == STOCK
 
     @property
     def name(self) -> str:
-        """The mode as one would type it."""
+        """The mode as typed on a command line."""
         if self.is_stock:
             return "stock again" if self.is_again else "stock"
         variables = [f"{name}={value}" for name, value in self.variables.items()]
@@ -133,31 +140,31 @@ class StoredMode:
 
 @dataclass(frozen=True)
 class StoredModes(Stored):
-    """The modes of one input: stock, then stock again if it is there, then the others, the fastest
+    """The modes of one input: stock, then stock again if it exists, then the others, fastest
     first."""
 
     modes: list[StoredMode]
 
     @property
     def stock(self) -> StoredMode:
-        """Stock, which all modes are compared with."""
+        """Stock, with which all modes are compared."""
         return self.modes[0]
 
     @property
     def kept(self) -> StoredMode | None:
-        """Memory kept, which modes are also compared with; None if it was not measured."""
+        """Memory kept, with which modes are also compared; None if it was not measured."""
         return next((mode for mode in self.modes if mode.is_kept), None)
 
 
 @dataclass(frozen=True)
 class StoredScaling(Stored):
-    """Whole passes of one network with batches, images and numbers of threads of several sizes,
-    stock and with memory kept. The first, which the fields of Stored are of, is a stock pass on one
-    image, with PyTorch's own number of threads."""
+    """Whole passes of one network for several batch sizes, image sizes and numbers of threads,
+    stock and with memory kept. The first, which determines the fields of Stored, is a stock pass on
+    one image with PyTorch's default number of threads."""
 
     @property
     def records(self) -> list[Record]:
-        """Those of all passes."""
+        """The records of all passes."""
         return [*self.files.values()]
 
 

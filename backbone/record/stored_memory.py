@@ -1,4 +1,4 @@
-"""The stored memory reports and structures, read back. Invalid files raise Failure."""
+"""Reads stored memory reports and structures. Invalid files raise Failure."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from backbone.record.titles import dataset_order, dataset_title, network_title
 
 @dataclass(frozen=True)
 class StoredMemory:
-    """One memory report and the structure of the same input, with titles as in Stored."""
+    """A memory report and the structure of the same input, with titles as in Stored."""
 
     network: str
     device: str
@@ -36,13 +36,13 @@ def load_memory() -> list[StoredMemory]:
             report = memory_record.load_report(file)
             device = report.device + device_folder(folder)
             if any(pair.report.input == report.input and pair.device == device for pair in pairs):
-                continue  # made with --device, on a machine where that is the default
+                continue  # made with --device on a machine where that device is the default
             wanted = replace(report.input, weights=None)  # a structure does not depend on weights
             alike = [pair for pair in structures if replace(pair[1].input, weights=None) == wanted]
             if not alike:
                 raise Failure(
                     f"{file} has no structure of the same input; "
-                    "summary.sh with the same flags makes one"
+                    "summary.sh with the same flags creates one"
                 )
             structure_file, structure = alike[0]
             pairs.append(

@@ -1,11 +1,11 @@
-"""A timer's report as it is printed."""
+"""A timer's report as printed text."""
 
 from backbone.record.names import details_of, name_row
 from backbone.record.rows import Row
 
 
 def format_rows(rows: list[Row]) -> str:
-    """The printed text: a line a row, and the whole pass, which comes last, on its own."""
+    """The printed text: one line per row, with the whole pass last, after an empty line."""
     *parts, whole = map(format_row, rows)
     lines = [*parts, "", whole] if parts else [whole]
     return "\n".join(lines) + "\n"

@@ -1,24 +1,24 @@
-"""What tables and pictures call networks, datasets, and conditions that are not the default."""
+"""Titles of networks, datasets and non-default conditions in tables and pictures."""
 
 from collections.abc import Iterator
 
 DATASET_TITLES = {"cityscapes": "Cityscapes", "pascal": "PASCAL VOC 2012"}
 NETWORK_TITLES = {"MobileNetV2": "MobileNet-V2"}
-MAIN_NETWORK = "MobileNet-V2"  # most tables and pictures are of it
+MAIN_NETWORK = "MobileNet-V2"  # most tables and pictures show it
 
 
 def dataset_title(dataset: str) -> str:
-    """The title of a dataset; an image size is its own."""
+    """The title of a dataset; an image size is its own title."""
     return DATASET_TITLES.get(dataset, dataset)
 
 
 def dataset_order(title: str) -> tuple[bool, str]:
-    """A key by which titles of datasets are sorted: those with names first."""
+    """Sort key for titles of datasets: named datasets first."""
     return title not in DATASET_TITLES.values(), title
 
 
 def network_title(network: str, output_stride: int, is_own: bool) -> str:
-    """The title of a network by its name in reports. A user's own may have the name of one of
+    """The title of a network with a name in reports. A user's network may have the name of one of
     torchvision's."""
     if is_own:
         return f"{network} (own)"
@@ -27,7 +27,7 @@ def network_title(network: str, output_stride: int, is_own: bool) -> str:
 
 
 def settings_of(conditions: dict[str, str | int]) -> Iterator[str]:
-    """What tables say of conditions, beside device and mode, that are not the default."""
+    """Labels of conditions, other than device and mode, that differ from the default."""
     if conditions["batch_size"] != 1:
         yield f"batch size {conditions['batch_size']}"
     if "weights" in conditions:
@@ -39,5 +39,5 @@ def settings_of(conditions: dict[str, str | int]) -> Iterator[str]:
 
 
 def count(number: int, noun: str) -> str:
-    """1 thread, 2 threads."""
+    """A number with a noun: "1 thread", "2 threads"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

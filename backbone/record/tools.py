@@ -1,4 +1,4 @@
-"""What the programs in tools/ store: lists of plain rows, as JSON beside them."""
+"""Results of the programs in tools/: lists of rows, stored as JSON beside them."""
 
 import json
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ PASSES = ROOT / "tools/passes.json"
 
 @dataclass(frozen=True)
 class Trial:
-    """One comparison by compare.py. title: of the two commands, which other trials share.
+    """One comparison by compare.py.
 
-    speed_up, low, high: how many times as fast the second command was. verdict: "faster", "slower",
-    "same" or "undecided". rounds: after which it stopped. seconds: that it took. rule: "looks" or
-    "fixed".
+    title: describes the two commands; shared by all trials of a row. speed_up, low, high: speed-up
+    of the second command, with its interval. verdict: "faster", "slower", "same" or "undecided".
+    rounds: number of rounds. seconds: duration. rule: "looks" or "fixed".
     """
 
     title: str
@@ -38,10 +38,10 @@ class Trial:
 class Simulated:
     """Simulated comparisons that stop at looks.
 
-    scatter: how the rounds' ratios scatter, in words. effect: percent by which the second command
-    is faster (in the same heap state). precision: percent; see compare.py. rounds: their mean.
-    holds: the share of intervals that hold the true ratio. wrong: the share that excludes 1 on the
-    wrong side.
+    scatter: distribution of the rounds' ratios, in words. effect: percent by which the second
+    command is faster (in the same heap state). precision: percent; see compare.py. rounds: mean
+    number of rounds. holds: share of intervals that contain the true ratio. wrong: share of
+    intervals that exclude 1 on the wrong side.
     """
 
     scatter: str
@@ -54,11 +54,11 @@ class Simulated:
 
 @dataclass(frozen=True)
 class PassesTried:
-    """A number of timed passes per process, and what it is worth.
+    """A number of timed passes per process, and the precision it gives.
 
-    title: of the two commands. scatter: standard deviation of the logarithm of their ratio from
-    round to round. seconds: that a round takes. half_width: percent, of the ratio's 95 % interval
-    after ten minutes of such rounds.
+    title: describes the two commands. scatter: standard deviation of the logarithm of their ratio
+    between rounds. seconds: duration of a round. half_width: of the ratio's 95 % interval after ten
+    minutes of such rounds, in percent.
     """
 
     title: str
@@ -72,7 +72,7 @@ Row = TypeVar("Row", Trial, Simulated, PassesTried)
 
 
 def load(form: type[Row], file: Path) -> list[Row]:
-    """The rows in a file; none if there is no file. Raises Failure if they cannot be read."""
+    """The rows in a file; empty if there is no file. Raises Failure if it cannot be read."""
     if not file.exists():
         return []
     try:
@@ -82,6 +82,6 @@ def load(form: type[Row], file: Path) -> list[Row]:
 
 
 def dumps(rows: Iterable[Row]) -> str:
-    """The text of a file with these rows, a line each."""
+    """The text of a file with these rows, one per line."""
     lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
     return f"[\n{lines}\n]\n"

@@ -1,1 +1,1 @@
-"""The parent of timers: it runs commands by rounds, and stores what they send."""
+"""Outside a timer's process: plans, rounds, turns, and storing results."""

@@ -1,4 +1,4 @@
-"""What disturbs a measurement from outside: other work, or a limit of processor time."""
+"""Disturbances of a measurement from outside: other work, or a limit on processor time."""
 
 import os
 from pathlib import Path
@@ -9,29 +9,29 @@ from backbone.measure.available import available_processors, quota_of_processors
 
 STAT = Path("/proc/stat")
 BUSY = (1, 2, 3, 6, 7, 8)  # fields of a processor's line: user, nice, system, irq, softirq, steal
-LEAST_SHARE = 0.2  # of the processors, below which other work is not mentioned
+LEAST_SHARE = 0.2  # share of the processors below which other work is not mentioned
 
 
 class Background:
-    """Watches rounds, and has a note on each kind of disturbance once."""
+    """Watches rounds and notes each kind of disturbance once."""
 
     def __init__(self) -> None:
         self._noted: set[str] = set()
         self._before: tuple[float, float, float] | None = None
 
     def start(self) -> None:
-        """A round begins."""
+        """Start watching a round."""
         self._before = _now()
 
     def notes(self) -> list[str]:
-        """After a round: a line on each kind of disturbance that has not been noted before."""
+        """After a round: a line about each kind of disturbance not noted before."""
         found = {"quota": _note_on_quota(), "other work": self._note_on_other_work()}
         new = {kind: note for kind, note in found.items() if note and kind not in self._noted}
         self._noted |= new.keys()
         return list(new.values())
 
     def _note_on_other_work(self) -> str | None:
-        """Includes processor time taken by the host of a virtual machine."""
+        """A note on other processes, including processor time taken by a virtual machine's host."""
         after = _now()
         if self._before is None or after is None:
             return None
@@ -57,8 +57,8 @@ def _note_on_quota() -> str | None:
 
 
 def _now() -> tuple[float, float, float] | None:
-    """In seconds: the time, the processor time used on the processors available to this process,
-    and the processor time used by this process and its finished children. None outside Linux."""
+    """In seconds: the current time, the processor time used on the processors available to this
+    process, and that of this process and its finished children. None outside Linux."""
     try:
         lines = [line.split() for line in STAT.read_text().splitlines()]
         names = {f"cpu{number}" for number in os.sched_getaffinity(0)}

@@ -1,4 +1,4 @@
-"""Commands: timers with their flags, as people and wrappers write them."""
+"""Commands: timers with their flags, as typed by users and printed by wrappers."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 class Command:
     """A program with its arguments, and variables to add to its environment.
 
-    name: in messages. label: a short one, in lines of progress.
+    name: the name in messages. label: a short name in lines of progress.
     """
 
     name: str
@@ -24,23 +24,23 @@ class Command:
 
     @property
     def is_on_cpu(self) -> bool:
-        """Whether it is the CPU's timer."""
+        """Whether the script is cpu/timer.py."""
         return any(word.endswith("cpu/timer.py") for word in self.words)
 
 
 def read_command(name: str, words: Sequence[str], label: str = "") -> Command:
-    """A command from its words. Variables of its environment and an interpreter may precede the
-    script; otherwise this process's interpreter runs it. Raises Failure if there is no script."""
+    """Parse a command from its words. Environment variables and an interpreter may precede the
+    script; the default interpreter is this process's. Raises Failure if there is no script."""
     environment, words = split_variables(words)
     if not words:
-        raise Failure(f"{name!r} names no timer")
+        raise Failure(f"{name!r} is not a timer's command: it names no .py file")
     if words[0].endswith(".py"):
         words.insert(0, sys.executable)
     return Command(name, words, environment, label)
 
 
 def split_variables(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """The variables before a command, and its other words."""
+    """Split words into the environment variables before a command and all other words."""
     environment = {}
     others = list(words)
     while others and (variable := VARIABLE.fullmatch(others[0])):

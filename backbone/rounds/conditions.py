@@ -1,4 +1,4 @@
-"""The conditions of a measurement, which must be the same when it is continued."""
+"""The conditions of a measurement, which must not change before it is continued."""
 
 import hashlib
 import platform
@@ -21,9 +21,9 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def conditions_of(plan: Sequence[Planned], rule: StopRule) -> dict[str, str]:
-    """The conditions of a plan's commands that are known before they run: commands, stop rule,
-    code, versions, processors, GPU, and the variables of the environment that a record keeps. (What
-    only a timer knows, such as its threads, is compared between the runs of a command.)"""
+    """The conditions of a plan that are known before its commands run: commands, stop rule, code,
+    versions, processors, GPU, and the environment variables that a record keeps. (Conditions that
+    only a timer knows, such as its threads, are compared between the runs of a command.)"""
     conditions = {
         "commands": " | ".join(f"{planned.least}+ {planned.command.name}" for planned in plan),
         "stop rule": rule.description,
@@ -40,8 +40,8 @@ def conditions_of(plan: Sequence[Planned], rule: StopRule) -> dict[str, str]:
 
 
 def hash_code(plan: Sequence[Planned]) -> str:
-    """A hash of the sources that timers run, and of the files of a user's network and weights (not
-    of what these import)."""
+    """A hash of the timers' sources and of the files of a user's network and weights, but not of
+    modules that these import."""
     workloads = {each.workload for each in plan}
     own = {Path(file) for workload in workloads for file in _files_of(workload)}
     sources = {file for pattern in SOURCES for file in ROOT.glob(pattern)}
@@ -66,6 +66,6 @@ def _cpu_model() -> str:
 
 
 def _gpu() -> str:
-    """Name, driver and power limit of the GPUs."""
+    """The names, drivers and power limits of the GPUs."""
     gpus = query_driver(["name", "driver_version", "power.limit"]) or []
     return "; ".join(map(", ".join, gpus)) or "none"

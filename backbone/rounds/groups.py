@@ -1,8 +1,8 @@
 """One round: a fresh process of each command, taking turns until all have finished.
 
-Runs of one round see the same background load, so that their ratio means something. They also have
-the same hash seed and no random addresses, so that two equal runs have the same memory layout.
-Rounds are independent of each other: each has its own hash seed.
+Runs of a round see the same background load, so their ratio is meaningful. They also share a hash
+seed and have no address space randomization, so two equal runs have the same memory layout. Rounds
+are independent: each has its own hash seed.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from backbone.rounds.questions import Series
 from backbone.rounds.runs import Memory, Run, RunFailed, first_prepared
 from backbone.rounds.turn_lengths import turns_of_runs
 
-RESERVE = 2**30  # bytes, here and on a GPU, that runs may need beyond what they are seen to hold
+RESERVE = 2**30  # bytes in reserve, on host and GPU, beyond the observed memory of runs
 
 
 @dataclass
 class Round:
-    """What one round of a series gave: the record of each run that finished, and why a command
-    failed. (Where memory does not hold all runs at once, a command may have several.)"""
+    """The results of one round of a series: the record of each finished run, and why a command
+    failed. (A command may have several runs if memory does not hold all runs at once.)"""
 
     series: str
     number: int
@@ -37,15 +37,15 @@ class Round:
     failures: dict[Command, str] = field(default_factory=dict)
 
     def has_all(self, commands: Sequence[Command]) -> bool:
-        """Whether these commands took part."""
+        """Whether all these commands took part."""
         return self.failures.keys() | {command for command, _ in self.runs} >= set(commands)
 
 
 class RoundRunner:
     """Runs the rounds of the commands of one input.
 
-    Where memory does not hold all processes of a round at once, they are in several groups, each
-    with a run of the first command, by which groups are comparable.
+    If memory does not hold all processes of a round at once, they are split into groups, each with
+    a run of the first command, through which groups are compared.
     """
 
     def __init__(
@@ -56,19 +56,19 @@ class RoundRunner:
         locks: tuple[int, ...],
         variables: Mapping[str, str],
     ) -> None:
-        """For the arguments see run_rounds() in schedule.py."""
+        """For the arguments see `run_rounds()` in schedule.py."""
         self._series = series
-        self._passes: dict[Command, int] = {}  # timed, of a process
-        self._stock = series.stock  # None once its output could not be computed
-        self._reference: bytes | None = None  # that output, once it is computed
+        self._passes: dict[Command, int] = {}  # timed passes of a process
+        self._stock = series.stock  # None if its output could not be computed
+        self._reference: bytes | None = None  # its output, once computed
         self._seed = seed
         self._need_all = need_all
         self._locks = locks
-        self._variables = variables  # that all runs have in their environment
-        self._memory: dict[Command, Memory] = {}  # that runs of a command have held
-        self._seconds: dict[Command, float] = {}  # of its passes, the shortest seen
-        self._device_bytes: int | None = None  # that a GPU has for all runs together
-        # One of them computes, the others prepare, each on one processor.
+        self._variables = variables  # in the environment of all runs
+        self._memory: dict[Command, Memory] = {}  # peak memory of a command's runs
+        self._seconds: dict[Command, float] = {}  # duration of its shortest pass
+        self._device_bytes: int | None = None  # a GPU's memory for all runs
+        # One run computes while the others prepare, each on one processor.
         self._starts_at_once = available_processors() + 1
 
     def run(
@@ -78,8 +78,8 @@ class RoundRunner:
         earlier: Mapping[Command, Sequence[Record]],
         run_ended: Callable[[Run], None],
     ) -> Round:
-        """One round of the commands that take part, among them the first of the series. It ends
-        early if that one fails or, if all are needed, if any fails. earlier: the runs that have
+        """Run one round of the participating commands, which include the first of the series. It
+        ends early if the first fails or, if all are needed, if any fails. earlier: runs that have
         finished before. run_ended: called for each run that finishes."""
         this_round = Round(self._series.name, number)
         self._random = random.Random(f"{self._seed} {self._series.name} {number}")
@@ -115,8 +115,8 @@ class RoundRunner:
         return first in self._failures or (self._need_all and bool(self._failures))
 
     def _reference_for(self, command: Command) -> bytes | None:
-        """The stock output that a mode's is compared with, computed once; None for other commands,
-        and if it cannot be computed, which a line on stderr says."""
+        """The stock output for a mode, computed once. None for other commands and, with a line on
+        stderr, if it cannot be computed."""
         if command not in self._series.modes or self._stock is None:
             return None
         if self._reference is None:
@@ -130,8 +130,8 @@ class RoundRunner:
     def _start_group(
         self, stack: contextlib.ExitStack, first: Command, others: list[Command], number: int
     ) -> tuple[list[Run], list[Command]]:
-        """Warm runs of the first command and of as many others as memory holds, at least two; and
-        the others that are left. What is started is stopped with the stack."""
+        """Start and warm up the first command and as many others as memory holds, at least two runs
+        in all. Returns them and the remaining commands. The stack stops whatever was started."""
         available = available_bytes() - RESERVE
         runs: list[Run] = []
         left: list[Command] = []
@@ -149,12 +149,12 @@ class RoundRunner:
             stack.callback(run.stop)
             with self._noting_failure(run):
                 run.start(self._seed + number)
-                if command not in self._memory:  # to be seen before the next one starts
+                if command not in self._memory:  # its memory is observed before the next one starts
                     self._see_memory(run)
                 else:
                     starting.append(run)
                 held += self._memory_of(command)
-                runs.append(run)  # one that has failed counts for nothing
+                runs.append(run)  # a failed run does not count
             if len(starting) >= self._starts_at_once:
                 self._warm_one_of(starting)
             if self._ends_early(first):
@@ -164,15 +164,14 @@ class RoundRunner:
         return runs, left
 
     def _warm_one_of(self, starting: list[Run]) -> None:
-        """Let that run compute which is prepared first, until it is warm, and take it out of the
-        list."""
+        """Warm up the run that is prepared first, and remove it from the list."""
         run = first_prepared(starting)
         starting.remove(run)
         with self._noting_failure(run):
             self._wait_for(run)
 
     def _memory_of(self, command: Command) -> Memory:
-        """What a run of a command has held; what the largest has, if it is not known."""
+        """The peak memory of a command's runs; if unknown, the largest of all commands."""
         seen = self._memory.values()
         largest = Memory(
             resident=max((memory.resident for memory in seen), default=0),
@@ -181,7 +180,7 @@ class RoundRunner:
         return self._memory.get(command, largest)
 
     def _see_memory(self, run: Run) -> None:
-        """Wait until a run is warm, and note what memory it holds. Raises RunFailed."""
+        """Wait until a run is warm, and remember its memory. Raises RunFailed."""
         self._wait_for(run)
         self._memory[run.command] = run.memory
         if run.free_on_device is not None and self._device_bytes is None:
@@ -193,13 +192,14 @@ class RoundRunner:
         self._see_seconds(run)
 
     def _see_seconds(self, run: Run) -> None:
-        """Note how long its pass takes: where several get warm at once, none sees its own time."""
+        """Remember the duration of its pass; the shortest counts, since warm-up passes may overlap
+        with other runs."""
         before = self._seconds.get(run.command, run.seconds)
         self._seconds[run.command] = min(before, run.seconds)
 
     def _hand_out(self, runs: list[Run], first: Command) -> None:
-        """Give warm runs turns until each has had its passes, or the round ends early. All have
-        equal turns, so that they have their last ones together too."""
+        """Give turns to warm runs until all have had their passes, or the round ends early. All
+        runs have the same number of turns, so they also finish together."""
         taking = [run for run in runs if run.command not in self._failures]
         if not taking or self._ends_early(first):
             return
@@ -220,8 +220,8 @@ class RoundRunner:
             taking = [run for run in taking if run.command not in self._failures]
 
     def _order_of(self, runs: list[Run]) -> list[Run]:
-        """Runs in random order, but those side by side whose passes take as long by powers of two,
-        so that fast ones meet the same seconds: a slow one's turn between them may take many."""
+        """Runs in random order, but grouped by the power of two of their pass time. Fast runs thus
+        follow each other closely, without the long turn of a slow run between them."""
 
         def power(run: Run) -> int:
             return round(log2(self._seconds[run.command]))
@@ -231,7 +231,7 @@ class RoundRunner:
 
     @contextlib.contextmanager
     def _noting_failure(self, run: Run) -> Iterator[None]:
-        """What fails inside is the run's failure, and takes none of the others with it."""
+        """Record a failure in the block as the run's failure; other runs continue."""
         try:
             yield
         except RunFailed as failure:

@@ -1,6 +1,6 @@
-"""One measurement at a time: on a machine, and in a folder of results. Standard library only.
+"""Locks: one measurement at a time per machine and per results folder. Standard library only.
 
-Source: flock(2), whose locks belong to an open file, and end with the last process that has it.
+Source: flock(2). A lock belongs to an open file and ends with the last process that has it open.
 """
 
 import contextlib
@@ -13,34 +13,34 @@ from time import monotonic, sleep
 from backbone.command import ending
 from backbone.command.errors import Failure
 
-# All checkouts and users of a machine share these. (The tests have a folder of their own.)
+# Shared by all checkouts and users of a machine. (Tests use their own folder.)
 FOLDER = Path(os.environ.get("PROFILE_LOCKS", "/tmp"))
-PATIENCE = 600  # seconds that a process may outlive its driver, as while it compiles
+PATIENCE = 600  # seconds that a process may outlive its driver, for example while it compiles
 
 
 @contextlib.contextmanager
 def machine_taken() -> Iterator[None]:
-    """This process alone measures on this machine. Raises Failure if another one does."""
+    """Lock the machine for this process's measurement. Raises Failure if it is taken."""
     with _opened_here("mobilenetv2-profile.lock") as file:
         if not take(file):
-            raise Failure("another measurement is running on this machine; let it end first")
+            raise Failure("another measurement is running on this machine; wait for it to finish")
         yield
 
 
 @contextlib.contextmanager
 def earlier_processes_ended() -> Iterator[int]:
-    """Wait for the processes of an earlier measurement whose driver was killed. Gives the open file
-    of a lock, which the processes of this measurement are to inherit: the lock ends with the last
-    of them. Raises Failure if one does not end."""
+    """Wait for processes of an earlier measurement whose driver was killed. Yields the open file of
+    a lock, which the processes of this measurement inherit: it ends with the last of them. Raises
+    Failure if an earlier process does not exit."""
     with _opened_here("mobilenetv2-profile.processes.lock") as file:
         deadline = monotonic() + PATIENCE
         if not take(file):
-            ending.say("waiting for a process of an earlier measurement to end")
+            ending.say("waiting for a process of an earlier measurement to exit")
             while not take(file):
                 if monotonic() > deadline:
                     raise Failure(
-                        "a process of an earlier measurement does not end; find it with "
-                        f"'fuser {FOLDER}/mobilenetv2-profile.processes.lock', and end it"
+                        "a process of an earlier measurement does not exit; find it with "
+                        f"'fuser {FOLDER}/mobilenetv2-profile.processes.lock' and kill it"
                     )
                 sleep(0.2)
         yield file
@@ -48,8 +48,8 @@ def earlier_processes_ended() -> Iterator[int]:
 
 @contextlib.contextmanager
 def folder_taken(folder: Path) -> Iterator[None]:
-    """This process alone writes results in a folder, which is made for its lock and removed if it
-    is left empty. Raises Failure if another one does, perhaps on another machine."""
+    """Lock a results folder for this process. The folder is created if necessary, and removed if it
+    is left empty. Raises Failure if it is taken, perhaps by another machine."""
     lock = folder / "lock"
     file = _take_in(folder, lock)
     try:
@@ -57,13 +57,13 @@ def folder_taken(folder: Path) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(file)
-        with contextlib.suppress(OSError):  # pending results are left in it
+        with contextlib.suppress(OSError):  # it still has pending results
             folder.rmdir()
 
 
 def take(file: int) -> bool:
-    """Take the lock of an open file, and whether nobody else has it. A file system without locks
-    gives none: what is measured is better stored than lost."""
+    """Try to lock an open file; False if it is taken. On a file system without locks, continue
+    without one, with a line on stderr: better to store results than to lose them."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -75,7 +75,7 @@ def take(file: int) -> bool:
 
 @contextlib.contextmanager
 def _opened_here(name: str) -> Iterator[int]:
-    """A lock's open file, which all users of this machine can open."""
+    """The open file of a lock that all users of this machine can open."""
     path = FOLDER / name
     with contextlib.suppress(FileExistsError):
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY)
@@ -89,11 +89,11 @@ def _opened_here(name: str) -> Iterator[int]:
 
 
 def _take_in(folder: Path, lock: Path) -> int:
-    """The open file of a lock in a folder, taken. The process that had it before may be removing
-    both. Raises Failure if another process has it."""
+    """Lock a file in a folder and return it open. (The previous owner may be removing both.) Raises
+    Failure if another process holds the lock."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        try:  # open for writing, which a lock on a network file system needs
+        try:  # locks on network file systems need it open for writing
             file = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
         except FileNotFoundError:
             continue

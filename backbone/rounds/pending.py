@@ -1,13 +1,13 @@
-"""Pending results: the rounds of a measurement that has not ended, until they are stored.
+"""Pending results: the rounds of an unfinished measurement.
 
 RESULTS/.pending/ has a folder for each wrapper and its arguments:
 
-    measurement.json    when it started, its seed, its conditions
+    measurement.json    start time, seed, conditions
     pascal-003.json     one round of a series: records and failures; never changed
-    new/                the files that are to be stored, once all rounds have ended
-    storing.json        their names, and what failed; from here on they replace the stored ones
+    new/                the files to be stored, after the last round
+    storing.json        their names, and failed commands; once it exists, they replace stored files
 
-All are synced to disk, and appear whole. RESULTS/.pending/trash/ is on its way out.
+All files are synced to disk and written atomically. RESULTS/.pending/trash/ is being deleted.
 """
 
 import errno
@@ -35,7 +35,7 @@ TRASH = "trash"
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measurement of several rounds. seed: see run_rounds()."""
+    """A measurement of several rounds. seed: see `run_rounds()`."""
 
     started: str
     seed: int
@@ -43,33 +43,33 @@ class Measurement:
 
     @property
     def when(self) -> str:
-        """When it started: the time, and the date unless it is today's."""
+        """Its start time, with the date unless that is today's."""
         started = datetime.fromisoformat(self.started)
         is_today = started.date() == datetime.now().date()
         return f"{started:%H:%M}" if is_today else f"{started:%Y-%m-%d %H:%M}"
 
     def difference_from(self, conditions: dict[str, str]) -> str | None:
-        """The first condition that is another here, in words; None if there is none."""
+        """The first condition that differs, in words; None if all are equal."""
         for name in [*conditions, *self.conditions]:
             before, now = self.conditions.get(name, "unset"), conditions.get(name, "unset")
             if before != now and name in ("code", "commands"):
                 return f"the {name} changed"
             if before != now:
-                return f"{name} was {before}, and is {now}"
+                return f"{name} was {before} and is {now}"
         return None
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A measurement whose storing was cut short, and has been completed. measurement: None if it
-    had no rounds. failed: names of commands that have no results."""
+    """A measurement whose interrupted storing has been completed. measurement: None if it had no
+    rounds. failed: names of commands without results."""
 
     measurement: Measurement | None
     failed: list[str]
 
 
 class Pending:
-    """The folder of one wrapper's pending results, by its arguments."""
+    """The folder of pending results of a wrapper with certain arguments."""
 
     def __init__(self, results: Path, wrapper: str, arguments: Sequence[str]) -> None:
         self.results = results
@@ -79,22 +79,22 @@ class Pending:
 
     @property
     def is_being_stored(self) -> bool:
-        """Whether storing has begun, and has not ended."""
+        """Whether storing has begun but not finished."""
         return (self.folder / MARKER).exists()
 
     def load(self) -> Measurement | None:
-        """The measurement that is pending; None if there is none. Raises Failure if another version
-        of this project has written it."""
+        """The pending measurement; None if there is none. Raises Failure if another version of this
+        project wrote it."""
         return _load_measurement(self.folder)
 
     def start(self, measurement: Measurement) -> None:
-        """Begin a measurement; what was pending is gone."""
+        """Begin a measurement, discarding a pending one."""
         discard(self.folder)
         self.folder.mkdir(parents=True)
         write_whole(self.folder / MEASUREMENT, json.dumps(asdict(measurement), indent=1))
 
     def add(self, ended: Round, commands: Sequence[Command]) -> None:
-        """Write a round of some of a plan's commands."""
+        """Write a finished round."""
         content = {
             "series": ended.series,
             "number": ended.number,
@@ -105,11 +105,11 @@ class Pending:
         write_whole(file, json.dumps(content))
 
     def rounds(self, commands: Sequence[Command]) -> list[Round]:
-        """The rounds that have ended, of a plan's commands, in order."""
+        """The finished rounds of a plan's commands, in order."""
         return [_load_round(file, commands) for file in self._round_files()]
 
     def count_rounds(self) -> int:
-        """How many rounds have ended."""
+        """The number of finished rounds."""
         return len(self._round_files())
 
     def _round_files(self) -> list[Path]:
@@ -118,9 +118,9 @@ class Pending:
     def store(
         self, texts: dict[str, str], removed: Collection[str] = (), failed: Sequence[str] = ()
     ) -> None:
-        """Replace the stored results: write files with these texts, by their paths in the results'
-        folder, and remove others. failed: names of commands that have no results. Raises Failure or
-        OSError, and leaves all as it was, if the files cannot all be written."""
+        """Replace stored results: write files with these texts, by their paths in the results
+        folder, and remove others. failed: names of commands without results. Raises Failure or
+        OSError, leaving stored results unchanged, if a file cannot be written."""
         shutil.rmtree(self.folder / NEW, ignore_errors=True)
         for path, text in texts.items():
             file = self.folder / NEW / path
@@ -136,8 +136,8 @@ class Pending:
 
 
 def complete_storing(results: Path) -> dict[Path, Completed]:
-    """Complete what was cut short in a results' folder while it was stored, by the folders of what
-    was pending. What a killed process left otherwise is removed."""
+    """Complete interrupted storing in a results folder; returns it by folder of pending results.
+    Removes other remains of killed processes."""
     completed = {}
     shutil.rmtree(results / PENDING / TRASH, ignore_errors=True)
     folders = [path for path in (results / PENDING).glob("*") if path.is_dir()]
@@ -153,14 +153,14 @@ def complete_storing(results: Path) -> dict[Path, Completed]:
 
 
 def check_whole(results: Path) -> None:
-    """Raise Failure if the results in a folder are half replaced."""
+    """Raise Failure if the results in a folder are only partly replaced."""
     for marker in (results / PENDING).glob(f"*.sh-*/{MARKER}"):
         wrapper = marker.parent.name.rpartition("-")[0].replace("-", "/")
         raise Failure(f"the results of {wrapper} are partly replaced; run it again to finish")
 
 
 def discard(folder: Path) -> None:
-    """Remove the folder of pending results: all of it is gone at once, whatever happens."""
+    """Remove a folder of pending results atomically."""
     if folder.exists():
         trash = folder.with_name(TRASH)
         shutil.rmtree(trash, ignore_errors=True)
@@ -169,7 +169,8 @@ def discard(folder: Path) -> None:
 
 
 def _replace_stored(folder: Path, results: Path) -> None:
-    """Do what the marker says, which can be repeated. Raises Failure."""
+    """Replace stored files as listed in storing.json; can be repeated. Raises Failure if it is cut
+    short."""
     try:
         _move_files(folder, results)
     except OSError as error:
@@ -186,7 +187,7 @@ def _move_files(folder: Path, results: Path) -> None:
         if new.exists():
             _move(new, stored)
         elif not stored.exists():
-            raise Failure(f"{new}, which is to be stored, is lost; measure again with --new")
+            raise Failure(f"{new}, which was to be stored, is missing; measure again with --new")
         touched.add(stored.parent)
     for path in marker["removed"]:
         (results / path).unlink(missing_ok=True)
@@ -196,7 +197,7 @@ def _move_files(folder: Path, results: Path) -> None:
 
 
 def _move(new: Path, stored: Path) -> None:
-    """Move a text, also to another file system, where a link may lead."""
+    """Move a text file, also through a symbolic link to another file system."""
     try:
         new.replace(stored)
     except OSError as error:

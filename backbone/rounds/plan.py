@@ -1,14 +1,14 @@
-"""A wrapper's plan: the lines that its loop prints, as commands and the files of their results.
+"""A wrapper's plan: the lines printed by its loop, as commands and the files of their results.
 
 A line is [N+] [VARIABLE=VALUE ...] SCRIPT FLAGS [-> FOLDER/NAME], in a shell's quoting:
 
     12+ cpu/timer.py --i pascal --target block
     LD_PRELOAD=libjemalloc.so.2 cpu/timer.py --i pascal -> modes/LD_PRELOAD=libjemalloc.so.2
 
-A timer runs by rounds, of which 12+ asks for at least 12; other scripts run once. The user's flags
-follow the line's. Network, input and target decide where results go; flags that change conditions
-become part of the folder's name. If a line ends in -> FOLDER/NAME, the name describes the line's
-own flags, and only the user's become part of the folder's name.
+Timers run in rounds; 12+ requests at least 12 of them. Other scripts run once. The user's flags are
+appended to the line's. Network, input and target determine where results are stored; flags that
+change conditions become part of the folder's name. If a line ends in -> FOLDER/NAME, the name
+describes the line's own flags, and only the user's flags become part of the folder's name.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from backbone.network import catalog
 from backbone.rounds.commands import Command, read_command, split_variables
 
 TARGET_FOLDERS = {"model": "", "block": "blocks/", "layer": "layers/"}
-# Of records' texts: to read records takes seconds.
+# Fields in a record's text, since parsing records takes seconds.
 FILE_ID = re.compile(r'"file_id": ?("\w+")')
 WEIGHTS, IMAGES = (
     re.compile(rf'"{field}": ?("(?:[^"\\]|\\.)+")') for field in ("weights", "images")
 )
-TO_OVERRIDE = ("--iterations", "--warmup")  # that users may set where a line sets them too
+TO_OVERRIDE = ("--iterations", "--warmup")  # users may set these although lines set them too
 ALIASES = {"--i": "--input", "--target": "--w"}
 
 
@@ -42,9 +42,9 @@ ALIASES = {"--i": "--input", "--target": "--w"}
 class Planned:
     """A command of a plan.
 
-    options: what it is asked for. least: rounds. file: path of its results in the results' folder,
-    without an ending. stale: if the line has -> FOLDER/NAME, the common beginning of the paths of
-    all results of its network and input in that folder, which the new set replaces.
+    least: minimum number of rounds. file: path of its results in the results folder, without an
+    ending. stale: if the line has -> FOLDER/NAME, the common beginning of the paths of all results
+    of its network and input in that folder, which the new set replaces.
     """
 
     command: Command
@@ -55,22 +55,22 @@ class Planned:
 
     @property
     def workload(self) -> Workload:
-        """The network and its input."""
+        """The command's network and input."""
         return self.options.workload
 
     @property
     def device(self) -> str:
-        """torch's name of the device that the script measures."""
+        """torch's name of the measured device."""
         return "cuda" if str(ROOT / "timer.py") in self.command.words else "cpu"
 
 
 def read_plan(lines: Sequence[str], arguments: Sequence[str], wrapper: str) -> list[Planned]:
-    """The commands of a plan, with a user's arguments. Wrong flags are usage errors, which exit.
-    Raises Failure if there is nothing to run, or two lines would store the same file."""
+    """Parse a plan and append the user's arguments. Wrong flags are usage errors, which exit.
+    Raises Failure if there is nothing to run or two lines would store the same file."""
     own = _flags_in(lines)
     plan = [_read_line(line, arguments, wrapper, own) for line in lines]
     if not plan:
-        raise Failure("nothing to run: INPUTS names no input")
+        raise Failure("nothing to run: INPUTS is empty")
     files = [planned.file for planned in plan]
     if twice := [file for file in files if files.count(file) > 1]:
         raise Failure(f"two commands would store {twice[0]}; does INPUTS name an input twice?")
@@ -87,8 +87,9 @@ def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str])
     _, (script, *script_flags) = split_variables(words)
     parser = import_module(script.removesuffix(".py").replace("/", ".")).make_parser()
     parser.prog = script
+    parser.description = f"{wrapper} passes its arguments on to {script}, which has these flags."
     parser.epilog = (
-        f"{wrapper} sets {', '.join(sorted(own))} itself. It also takes --new, which discards "
+        f"{wrapper} itself sets {', '.join(sorted(own))}. It also takes --new, which discards "
         "pending rounds and starts over. Variables: INPUTS, ROUNDS, PRECISION, RESULTS, PYTHON."
     )
     _refuse_own_flags(arguments, own, parser)
@@ -110,7 +111,7 @@ def _read_line(line: str, arguments: Sequence[str], wrapper: str, own: set[str])
 
 
 def _flags_in(lines: Sequence[str]) -> set[str]:
-    """The flags that the lines of a plan set, which a user cannot."""
+    """The flags that the lines of a plan set, so a user cannot."""
     words = [word.partition("=")[0] for line in lines for word in line.partition(" -> ")[0].split()]
     own = {word for word in words if word.startswith("--")}.difference(TO_OVERRIDE)
     return own | {ALIASES[flag] for flag in own if flag in ALIASES} | {"--json", "--turns"}
@@ -131,7 +132,7 @@ def _options_of(
 ) -> TimerOptions | MemoryOptions:
     is_timer = parser.prog.endswith("timer.py")
     if is_timer:
-        parser.set_defaults(iterations=None)  # by turns, the duration of a pass decides
+        parser.set_defaults(iterations=None)  # None: chosen by the duration of a pass
     options = (flags.timer_options if is_timer else flags.memory_options)(parser, words)
     catalog.check_named(options.workload, parser.error)
     return options
@@ -143,8 +144,8 @@ def _place_of(
     users: TimerOptions | MemoryOptions,
     label: str,
 ) -> tuple[str, str, str | None]:
-    """The folder of a command's results, with a slash behind it; their file's name there; and the
-    part of it that all files have which they replace, if the line has a label."""
+    """The folder of a command's results, with a trailing slash; their file name; and, if the line
+    has a label, the beginning of the names of all files that they replace."""
     network = options.workload.network_name
     name = f"{network}_{options.workload.dataset}"
     if isinstance(options, MemoryOptions):
@@ -156,7 +157,7 @@ def _place_of(
         return f"{stats}/{TARGET_FOLDERS[options.target]}", name, None
     folder, _, mode = label.partition("/")
     spelled = re.sub("[ =]", "_", mode.replace("--", ""))
-    # A set of modes is of one input, one of scaling of all.
+    # A set of modes belongs to one input, a set of scaling results to all.
     stale = f"{network}_" if folder == "scaling" else f"{name}_"
     return f"{stats}/{folder}/", f"{name}_{spelled}", stale
 
@@ -185,7 +186,7 @@ def check_network(plan: Sequence[Planned], results: Path) -> None:
 
 
 def _value_in(text: str, field: re.Pattern[str]) -> str | None:
-    """The value of a field in a record's text; None if there is none."""
+    """The value of a field in a record's text; None if it is missing."""
     found = field.search(text)
     return None if found is None else json.loads(found[1])
 

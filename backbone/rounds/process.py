@@ -1,4 +1,4 @@
-"""Processes that are started here: run once, ended, and what they wrote to stderr."""
+"""Child processes: running a command once, terminating it, and reading its stderr."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from backbone.command.errors import Failure
 from backbone.command.interrupts import signals_held
 from backbone.rounds.commands import Command
 
-ENDING_SECONDS = 5  # that a process has to end after SIGTERM, or after its last message
+ENDING_SECONDS = 5  # seconds for a process to exit after SIGTERM or after its last message
 
 
 def run_once(command: Command, locks: tuple[int, ...]) -> str:
-    """Run a command that takes no turns, and return its stdout. Raises Failure if it fails."""
+    """Run a command that takes no turns and return its stdout. Raises Failure if it fails."""
     process = None
     try:
         with signals_held():  # until it is known what is to be ended
@@ -37,24 +37,24 @@ def run_once(command: Command, locks: tuple[int, ...]) -> str:
 
 
 def stop_process(process: subprocess.Popen | None) -> None:
-    """End a process, if it is there and has not ended; a timer with its group, in which are the
+    """Terminate a process if it is running; a timer with its process group, which contains
     processes that it has started, such as a compiler."""
     if process is None or process.poll() is not None:
         return
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-        except ProcessLookupError:  # it has no group of its own
+        except ProcessLookupError:  # it has no process group yet
             process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ENDING_SECONDS)
             break
-    with contextlib.suppress(ProcessLookupError):  # what has not ended with it
+    with contextlib.suppress(ProcessLookupError):  # processes of its group that are still running
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def unnamed_file() -> BinaryIO:
-    """A file without a name: in memory where the system can do that, since a disk may be full."""
+    """An unnamed file, in memory if the system supports it, since the disk may be full."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("stderr"), "w+b")
     return tempfile.TemporaryFile()
@@ -67,7 +67,7 @@ def read_text(file: BinaryIO) -> str:
 
 
 def last_words(stderr: BinaryIO) -> str:
-    """The last line that a process wrote to stderr, "" if none; PROFILE_DEBUG=1 shows all lines."""
+    """The last line that a process wrote to stderr, or ""; all lines with PROFILE_DEBUG=1."""
     text = read_text(stderr)
     if os.environ.get("PROFILE_DEBUG") == "1":
         sys.stderr.write(text)

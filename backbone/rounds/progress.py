@@ -1,4 +1,4 @@
-"""What is shown while a measurement runs: a line after each round, and a bar on a terminal."""
+"""Progress of a measurement: a line after each round, and a bar on a terminal."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,19 +13,20 @@ from backbone.rounds.questions import Answer
 from backbone.statistics.intervals import Interval
 from backbone.statistics.looks import StopRule
 
-MOST_LISTED = 3  # answers that a line lists one by one
+MOST_LISTED = 3  # number of answers up to which a line lists them all
 
 
 class Progress:
-    """Shows on stderr what is known so far, how precisely, and how long the rest may take."""
+    """Shows on stderr the answers so far, their precision, and the remaining time."""
 
     def __init__(self, series: Iterable[str], rule: StopRule, lines: bool = True) -> None:
-        """series: names. lines: whether to show a line after each round, and not only a bar."""
+        """series: their names. lines: whether to show a line after each round, in addition to the
+        bar."""
         self._rule = rule
         self._lines = lines
         self._begun = 0.0
         self._seconds: dict[str, list[float]] = {name: [] for name in series}
-        self._left = {name: (rule.first, rule.last) for name in series}  # rounds, least and most
+        self._left = {name: (rule.first, rule.last) for name in series}  # fewest and most rounds
         self._background = Background()
         self._bar = tqdm(
             disable=None, leave=False, bar_format="{desc} {bar} {n_fmt} of {total_fmt} runs"
@@ -38,21 +39,24 @@ class Progress:
         self._bar.close()
 
     def round_begins(self, series: str, number: int, runs: int) -> None:
-        """A round of a series begins, with this many runs."""
+        """Show that a round of a series begins, with this many runs."""
         self._begun = monotonic()
         self._background.start()
         self._bar.set_description_str(f"{ending.PROGRAM}: {series}, round {number}", refresh=False)
         self._bar.reset(runs)
+        if self._bar.disable and self._lines and number == 1:
+            self._say(f"{series}, starting round 1 with {runs} processes")
 
     def run_ended(self, notes: str) -> None:
-        """A run has finished. notes: what it wrote to stderr, if no run before wrote the same."""
+        """Show that a run has finished. notes: its stderr, if no earlier run wrote the same."""
         self._bar.update()
         self._write(notes)
 
     def round_ended(
         self, ended: Round, answers: Sequence[Answer], is_new: bool, is_last: bool
     ) -> None:
-        """A round has ended. is_new: whether it was run now. is_last: whether its series ends."""
+        """Show that a round has ended. is_new: False if it was loaded from pending results.
+        is_last: whether its series ends."""
         self._left[ended.series] = (0, 0) if is_last else self._rounds_left(ended.number, answers)
         if not is_new:
             return
@@ -61,18 +65,18 @@ class Progress:
             self._say(note)
         if self._lines:
             for command, reason in ended.failures.items():
-                self._say(f"{command.name} failed, and is left out of later rounds: {reason}")
+                self._say(f"{command.name} failed and is left out of later rounds: {reason}")
             round_name = f"{ended.series}, round {ended.number}"
             round_name += ", its last" if is_last else ""
             self._say(f"{round_name}: {'; '.join([*_known(answers), *self._to_go()])}")
 
     def _rounds_left(self, number: int, answers: Sequence[Answer]) -> tuple[int, int]:
-        """The rounds that a series may still take after this one, at least and at most."""
+        """The fewest and the most rounds that a series may take after this one."""
         likely = max((answer.likely_last for answer in answers), default=self._rule.last)
         return max(1, likely - number), self._rule.last - number
 
     def _to_go(self) -> list[str]:
-        """How long the rounds that are left may take, once a round of each series has been run."""
+        """The remaining time, once a round of each series has been run."""
         least = most = 0.0
         for series, (fewest, all_left) in self._left.items():
             if not all_left:
@@ -96,7 +100,7 @@ class Progress:
 
 
 def _known(answers: Sequence[Answer]) -> list[str]:
-    """What is known so far: all answers, or, of many, how many are certain and the fastest."""
+    """All answers so far or, if there are many, the number of certain ones and the fastest."""
     if len(answers) <= MOST_LISTED:
         return [_show_answer(answer) for answer in answers]
     compared = [answer for answer in answers if answer.ratio is not None]
@@ -111,7 +115,7 @@ def _known(answers: Sequence[Answer]) -> list[str]:
 
 
 def _show_answer(answer: Answer) -> str:
-    """The time of a command, or how many times as fast it is as its reference."""
+    """The time of a command, and its speed-up over its reference, if any."""
     mean = answer.milliseconds.mean
     text = f"{answer.question.command.label} {mean:,.{_decimals(mean)}f} ms"
     text += _show_half_width(answer.milliseconds)
@@ -129,5 +133,5 @@ def _show_half_width(interval: Interval) -> str:
 
 
 def _decimals(milliseconds: float) -> int:
-    """How many decimals show three digits."""
+    """The number of decimals that shows three digits."""
     return 0 if milliseconds >= 100 else 1 if milliseconds >= 10 else 2

@@ -1,4 +1,4 @@
-"""What a measurement wants to know, and how far its rounds have answered it."""
+"""The questions of a measurement, and the answers that its rounds give so far."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 @dataclass(frozen=True)
 class Question:
-    """How many times as fast is a command as its reference? Without a reference: how long does its
-    pass take?
+    """What is the speed-up of a command over its reference or, without a reference, the time of its
+    pass?
 
-    precision: percent that half the interval's width must not exceed. same: percent within which
-    the two are called the same, if a verdict is needed; otherwise None. outside: a ratio that the
-    interval must exclude, if any.
+    precision: largest half-width of the interval, in percent. same: percentage within which the two
+    are called the same; None if no verdict is needed. outside: a ratio that the interval must
+    exclude, if any.
     """
 
     command: Command
@@ -31,11 +31,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Series:
-    """Commands that are compared, and what is asked of them.
+    """Commands that are compared, and the questions about them.
 
-    name: of their input. least: the first round after which they may stop. passes: timed passes of
-    each process; None: as many as suit the duration of the first command's pass. modes: commands
-    whose output is compared with the output of `stock`, if there is one.
+    name: the name of their input. least: the first round after which they may stop. passes: timed
+    passes of each process; None to choose by the duration of the first command's pass. modes:
+    commands whose output is compared with that of `stock`, if there is one.
     """
 
     name: str
@@ -49,9 +49,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer so far. milliseconds: of a pass of the command. ratio: None without a reference.
-    is_known: whether it is as certain as the question asks. likely_last: the round at which it is
-    expected to be."""
+    """An answer so far. milliseconds: per pass of the command. ratio: the speed-up; None without a
+    reference. is_known: whether it satisfies the question. likely_last: the round at which it is
+    expected to."""
 
     question: Question
     milliseconds: Interval
@@ -67,8 +67,8 @@ def answer(
     rule: StopRule,
     least: int,
 ) -> Answer:
-    """The answer that the records of commands allow. first: the command that is in every group of a
-    round. rule: that the records are made under. least: the first round that may be the last."""
+    """Answer a question from the records of commands. first: the command in every group of a round.
+    rule: the stop rule of the records. least: the first round that may be the last."""
     record = records[question.command]
     milliseconds = mean_of_rounds(record)
     ratio = None
@@ -97,8 +97,8 @@ def _is_known(question: Question, measured: Interval) -> bool:
 def _likely_last(
     question: Question, measured: Interval, rounds: int, rule: StopRule, least: int
 ) -> int:
-    """The look at which half the interval's width will do, if values go on to scatter as they have
-    so far, and their mean stays."""
+    """The look at which the interval is expected to be narrow enough, given the mean and scatter of
+    the values so far."""
     if measured.half_width is None:
         return rule.round_within(1, 0, rounds, least)
     enough = log(1 + question.precision / 100)

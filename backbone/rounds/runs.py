@@ -1,6 +1,6 @@
-"""A run, seen by its parent: the process of a timer, which takes turns over its stdin and stdout.
+"""The parent's side of a run: a timer's process that takes turns over its stdin and stdout.
 
-backbone/measure/turns.py is the timer's side, and lists the lines that the two exchange.
+backbone/measure/turns.py is the timer's side, and defines the lines that the two exchange.
 """
 
 import os
@@ -28,18 +28,18 @@ from backbone.rounds.process import (
     unnamed_file,
 )
 
-# A run is given up if a turn takes this many times as long as it should, plus these seconds.
+# A turn times out after this many times its expected duration plus these seconds.
 PATIENCE = 20
 LEAST_PATIENCE = 60  # seconds
-PROTOCOL_SECONDS = 120  # for its first line, before it imports torch
-START_SECONDS = 1800  # that a run may take to get warm, and to send its record after its last turn
-NO_TIMER = "is not a timer of this project, or is too old to take turns"
+PROTOCOL_SECONDS = 120  # until its first line, before it imports torch
+START_SECONDS = 1800  # for warming up, and for sending the record after the last turn
+NO_TIMER = "it is not a timer of this project, or one that is too old to take turns"
 USERS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of the machine's memory, and of a GPU's."""
+    """Bytes of host memory and of GPU memory."""
 
     resident: int = 0
     on_device: int = 0
@@ -48,22 +48,22 @@ class Memory:
         return Memory(self.resident + other.resident, self.on_device + other.on_device)
 
     def fits(self, room: "Memory") -> bool:
-        """Whether there is room for it."""
+        """Whether both amounts fit into `room`."""
         return self.resident <= room.resident and self.on_device <= room.on_device
 
 
 class RunFailed(Exception):
-    """A run has not ended as it should; the message says how."""
+    """A run did not end properly; the message says why."""
 
 
 def first_prepared(runs: Sequence["Run"]) -> "Run":
-    """Wait until one of some runs waits for its start, or has ended before, and return it."""
+    """Wait until one of several runs is prepared or has exited, and return it."""
     deadline = time.monotonic() + START_SECONDS
     while not any(run.is_prepared for run in runs):
         by_pipe = {run.process.stdout: run for run in runs}
         readable, _, _ = select.select([*by_pipe], [], [], max(0, deadline - time.monotonic()))
         if not readable:
-            return runs[0]  # which is then given up
+            return runs[0]  # the run is then given up
         for pipe in readable:
             by_pipe[pipe].hear_what_is_there()
     return next(run for run in runs if run.is_prepared)
@@ -72,9 +72,9 @@ def first_prepared(runs: Sequence["Run"]) -> "Run":
 class Run:
     """One process of a timer, from its start to its record.
 
-    seconds: of a pass, the shortest seen; 0 until it is warm. memory: what it has held.
-    is_prepared: whether it is seen to wait for its start, or to have ended before. free_on_device:
-    bytes that a GPU has free; None on a CPU. notes: what it wrote to stderr, once it has finished.
+    seconds: duration of its shortest pass; 0 until it is warm. memory: its peak memory.
+    is_prepared: whether it waits for its start, or has exited. free_on_device: free bytes on a GPU;
+    None on a CPU. notes: its stderr, once it has finished.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class Run:
         locks: tuple[int, ...] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """A run that is yet to be started. locks: open files that the process keeps open.
-        variables: to add to its environment, before the command's own."""
+        """A run that is not yet started. locks: open files that the process keeps open. variables:
+        added to its environment, before the command's own."""
         self.command = command
         self.process: subprocess.Popen | None = None
         self.seconds = 0.0
@@ -99,10 +99,9 @@ class Run:
         self._stderr = unnamed_file()
 
     def start(self, hash_seed: int) -> None:
-        """Start the process. Python's hashes follow from this seed unless the environment sets
-        another, and its memory lies at the same addresses whenever it does the same. Two runs
-        of one command get the same arguments to the last byte, since these are a part of what lies
-        where. Raises RunFailed."""
+        """Start the process, with this hash seed unless the environment sets another, and without
+        address space randomization. Two runs of a command get exactly the same arguments, since
+        these affect the memory layout. Raises RunFailed."""
         command, seed = self.command, {"PYTHONHASHSEED": str(hash_seed)}
         try:
             with signals_held(), fixed_addresses():  # until it is known what is to be ended
@@ -119,7 +118,8 @@ class Run:
             raise RunFailed(f"cannot start: {error.strerror}") from error
 
     def wait_until_ready(self) -> None:
-        """Let the run compute, while it alone does, and wait until it is warm. Raises RunFailed."""
+        """Let the run compute, and wait until it is warm; no other run may be computing. Raises
+        RunFailed."""
         begun = time.monotonic()
         self._check_protocol(self._hear_line(begun + PROTOCOL_SECONDS, "its protocol"))
         self._hear("prepared", begun + START_SECONDS)
@@ -134,8 +134,7 @@ class Run:
         self.memory = Memory(resident=resident, on_device=reserved)
 
     def take_turn(self, passes: int) -> None:
-        """Let the run have a turn of this many timed passes, and wait for its end. Raises
-        RunFailed."""
+        """Give the run a turn of this many timed passes and wait for its end. Raises RunFailed."""
         self._tell(f"turn {passes}")
         begun = time.monotonic()
         patience = LEAST_PATIENCE + PATIENCE * (passes + 1) * self._longest_seconds
@@ -143,9 +142,9 @@ class Run:
         self._see_seconds((time.monotonic() - begun) / (passes + 1))
 
     def finish(self, is_first: bool, reference: bytes | None = None) -> Record:
-        """Let the run measure the rest, and wait for its record and its end. is_first: whether no
-        run of its command has finished before. reference: the stock output that it is to compare
-        its own with, if it is. Raises RunFailed."""
+        """Let the run finish its other measurements, and wait for its record and its exit.
+        is_first: whether no run of its command has finished before. reference: the stock output for
+        comparison, if any. Raises RunFailed."""
         content = reference or b""
         self._tell(f"finish {int(is_first)} {len(content)}", content)
         deadline = time.monotonic() + START_SECONDS
@@ -165,7 +164,7 @@ class Run:
         return record
 
     def stop(self) -> None:
-        """End the process, if it is there, and close what is open."""
+        """Terminate the process if it is running, and close open files."""
         stop_process(self.process)
         if self.process is not None:
             self.process.stdin.close()
@@ -173,7 +172,7 @@ class Run:
         self._stderr.close()
 
     def hear_what_is_there(self) -> None:
-        """Read what the run has sent, which must be something, or its end."""
+        """Read available output of the run, or detect its exit."""
         heard = self.process.stdout.read(2**16)
         self._heard += heard
         self.is_prepared = not heard or b"prepared\n" in self._heard
@@ -204,7 +203,7 @@ class Run:
             raise RunFailed(self._why_it_ended()) from error
 
     def _hear(self, expected: str, deadline: float) -> list[str]:
-        """The values of the line that is expected."""
+        """Read the expected line and return its values."""
         line = self._hear_line(deadline, repr(expected))
         word, *values = line.split() or [""]
         if word != expected:
@@ -233,18 +232,18 @@ class Run:
         self._heard += heard
 
     def _why_it_ended(self) -> str:
-        """How a process ended that should not have, and the last line it wrote to stderr. Raises
-        Failure if somebody's signal ended it, which is no fault of the command."""
+        """Why the process ended unexpectedly, with its last line on stderr. Raises Failure if a
+        user's signal ended it, since that is not the command's fault."""
         try:
             status = self.process.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:
-            return "has closed its pipes"
+            return "it closed its pipes"
         lines = last_words(self._stderr)
         refuses_turns = status == 2 and "--turns" in lines
         if refuses_turns or (status == 0 and self.seconds == 0):
             return NO_TIMER
         if status == 0:
-            return "exited before its last turn"
+            return "it exited before its last turn"
         if -status in USERS_SIGNALS:
             raise Failure(f"{self.command.name} was ended by {how_it_ended(status)}")
         return f"{how_it_ended(status)}: {lines}" if lines else how_it_ended(status)

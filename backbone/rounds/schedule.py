@@ -1,4 +1,4 @@
-"""All rounds of a measurement, in their order, until its questions are answered."""
+"""The rounds of a measurement, in order, until its questions are answered."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +17,8 @@ from backbone.statistics.looks import StopRule
 
 @dataclass
 class Outcome:
-    """What the rounds gave: the runs of each command, in order; why a command failed; and whether
-    the measurement came to its end."""
+    """The results of all rounds: the runs of each command, in order; why a command failed; and
+    whether the measurement finished."""
 
     rule: StopRule
     runs: dict[Command, list[Record]] = field(default_factory=dict)
@@ -27,19 +27,18 @@ class Outcome:
 
     @property
     def failed(self) -> str:
-        """Which commands failed, and why, in one line."""
+        """The failed commands and the reasons, in one line."""
         return "; ".join(f"{command.name} failed: {why}" for command, why in self.failures.items())
 
     def record_of(self, command: Command) -> Record:
-        """The runs of a command as one record."""
+        """The runs of a command, joined into one record."""
         record = records.join(self.runs[command])
         passes = record.whole.samples.size
         stopped = {"rounds": len(record.rounds), "stop_rule": self.rule.name, "passes": passes}
         return replace(record, conditions=record.conditions | stopped)
 
     def add(self, ended: Round, commands: Sequence[Command]) -> None:
-        """Add what a round gave of some commands. Raises Failure if a condition of a command has
-        changed."""
+        """Add the results of a round. Raises Failure if a condition of a command changed."""
         for command, record in ended.runs:
             if command not in commands:
                 continue
@@ -52,8 +51,7 @@ class Outcome:
         }
 
     def answers_of(self, series: Series) -> list[Answer]:
-        """How far the questions of a series are answered, of those commands that have not
-        failed."""
+        """The answers so far to the questions of a series about commands that have not failed."""
         first = series.commands[0]
         questions = [
             question
@@ -77,19 +75,18 @@ def run_rounds(
     locks: tuple[int, ...] = (),
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
-    """Run rounds of each series in turn, until a rule stops it, and return what they gave.
+    """Run rounds of all series alternately until the stop rule ends them, and return the results.
 
-    At a look, a command whose questions are answered takes no further part, unless others are still
-    compared with it; a series ends when all of its questions are answered. A command that fails is
-    left out of later rounds. It all ends early if the first command of a series fails, since the
-    others are compared with it; if only that one is left; and with need_all if any fails.
+    At a look, a command whose questions are answered drops out, unless others are still compared
+    with it; a series ends when all its questions are answered. A command that fails is left out of
+    later rounds. The measurement ends early if the first command of a series fails, since others
+    are compared with it, if only the first is left, or, with need_all, if any command fails.
 
-    seed: from 0 to below 2**31; the order of turns follows from it, the series and the round,
-    Python's hashes from it and the round. ended: earlier rounds, which count as if they were run
-    now, if all commands took part that would now. keep: called with each round that ends, before
-    anything is shown of it. locks: open files that the processes keep open. variables: to add to
-    their environment. Raises Failure if the conditions of a command differ between its processes,
-    and if a user's signal ends one.
+    seed: 0 to 2**31 - 1; with series and round it determines the order of turns, with the round
+    Python's hash seed. ended: earlier rounds, which count if all commands that would run now took
+    part. keep: called with each finished round before anything is shown. locks: open files that the
+    processes keep open. variables: added to their environment. Raises Failure if the conditions of
+    a command differ between its processes, or if a user's signal ends one.
     """
     outcome = Outcome(rule)
     known = {(earlier.series, earlier.number): earlier for earlier in ended}
@@ -129,14 +126,13 @@ def run_rounds(
 
 
 def in_order(all_series: Sequence[Series], rule: StopRule) -> list[tuple[Series, int]]:
-    """All rounds by series and number, if nothing stops earlier: a round of each series, then the
-    next of each."""
+    """The order of all rounds, if nothing stops earlier: round 1 of each series, then round 2,
+    ..."""
     return [(series, number) for number in range(1, rule.last + 1) for series in all_series]
 
 
 def _commands_to_go_on(commands: Sequence[Command], answers: Sequence[Answer]) -> list[Command]:
-    """The commands that take part in the next round, the first among them; none if all questions
-    are answered."""
+    """The commands of the next round, including the first; empty if all questions are answered."""
     still_open = [answer.question for answer in answers if not answer.is_known]
     if not still_open:
         return []
@@ -150,7 +146,7 @@ def _commands_to_go_on(commands: Sequence[Command], answers: Sequence[Answer]) -
 def _can_go_on(
     all_series: Sequence[Series], failures: Mapping[Command, str], need_all: bool
 ) -> bool:
-    """Whether enough commands are left to compare."""
+    """Whether enough commands are left for a comparison."""
     if need_all and failures:
         return False
     for series in all_series:

@@ -1,4 +1,4 @@
-"""What is to be known of the commands of a wrapper's plan, input by input."""
+"""The series and questions of a wrapper's plan, one series per input."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,8 +10,7 @@ from backbone.statistics.looks import SAME
 
 
 def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
-    """The commands that take turns, input by input. precision: percent within which ratios are to
-    be known."""
+    """A series of commands for each input. precision: largest half-width of ratios, in percent."""
     inputs: dict[str, list[Planned]] = {}
     for entry in planned:
         inputs.setdefault(entry.workload.dataset, []).append(entry)
@@ -36,14 +35,14 @@ def make_series(planned: Sequence[Planned], precision: float) -> list[Series]:
 
 
 def is_stock(planned: Planned) -> bool:
-    """Whether a command runs the network as it is."""
+    """Whether a command runs the stock network."""
     return planned.options.mode == STOCK and not planned.command.environment
 
 
 def questions_about(planned: Sequence[Planned], precision: float) -> Iterator[Question]:
-    """What is to be known of the commands of one input, the first of which is stock. Of modes: each
-    one's verdict against stock, and its ratio to memory kept, or to stock where no memory can be
-    kept. Otherwise: the ratio of memory kept to stock, or the time of stock."""
+    """The questions about the commands of one input, of which the first is stock. For modes: each
+    mode's verdict against stock, and its ratio to memory kept or, if memory cannot be kept, to
+    stock. Otherwise: the ratio of memory kept to stock, or the time of stock."""
     stock, *others = [entry for entry in planned if entry.options.target == "model"]
     if stock.stale is not None:
         modes = [entry for entry in others if not is_stock(entry)]

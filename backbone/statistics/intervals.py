@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import fmean, stdev
 
-ORDINARY_LEVEL = 0.05  # the share of intervals that miss the true mean
+ORDINARY_LEVEL = 0.05  # share of intervals that miss the true mean
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Interval:
 
     @property
     def half_width(self) -> float | None:
-        """From the mean to the upper limit, as a share of the mean; None without limits."""
+        """The distance from the mean to the upper limit, relative to the mean; None without
+        limits."""
         return None if self.high is None else self.high / self.mean - 1
 
     def divided_by(self, amount: float) -> "Interval":
@@ -30,7 +31,7 @@ class Interval:
 
 def interval(values: Sequence[float], level: float) -> Interval:
     """The mean of independent values, such as one value per round, and its confidence interval.
-    Passes of one process are not independent. level: the share of intervals that miss the true
+    Passes of one process are not independent. level: share of intervals that miss the true
     mean."""
     mean = fmean(values)
     if len(values) == 1:
@@ -49,22 +50,22 @@ def geometric_interval(values: Sequence[float], level: float) -> Interval:
 
 
 def reach(values: int, level: float) -> float:
-    """Half the width of the interval of the mean of several values, in units of their standard
-    deviation."""
-    from scipy.special import stdtrit  # to import it takes long, and --help needs none
+    """The half-width of the interval of a mean, in units of the values' standard deviation. values:
+    their number."""
+    from scipy.special import stdtrit  # slow to import, and --help does not need it
 
     return float(stdtrit(values - 1, 1 - level / 2)) / sqrt(values)
 
 
 def scatter(mean: Interval, values: int, level: float) -> float:
-    """The standard deviation of the logarithms of values, by the interval of their geometric
-    mean."""
+    """The standard deviation of the logarithms of values, from the interval of their geometric
+    mean. values: their number."""
     return log(mean.high / mean.mean) / reach(values, level)
 
 
 def per_pass(amount: float, milliseconds: Interval) -> Interval:
-    """The rate, per second, of an amount per pass, such as images or bytes, by the milliseconds of
-    a pass."""
+    """The rate per second of an amount per pass, such as images or bytes. milliseconds: per
+    pass."""
     mean = 1000 * amount / milliseconds.mean
     if milliseconds.low is None or milliseconds.low <= 0:
         return Interval(mean)

@@ -1,1 +1,1 @@
-"""A pass cut into operations: observed, recorded, marked, proven, and what each must cost."""
+"""A pass cut into operations: observed, recorded, marked, proven equal to stock, and costed."""

@@ -1,8 +1,8 @@
-"""What sort of operation one is, and what it must cost at the least."""
+"""The kind of an operation, and the least number of bytes it must move."""
 
 from torch import Tensor, nn
 
-KINDS = {  # for modules and functions alike, and for those that work in place, add_ and mul_
+KINDS = {  # for modules and functions, including in-place ones such as add_ and mul_
     "LayerNorm": "layer norm",
     "layer_norm": "layer norm",
     "Linear": "linear",
@@ -15,8 +15,8 @@ KINDS = {  # for modules and functions alike, and for those that work in place, 
 
 
 def kind_of(module: nn.Module | None, name: str) -> str:
-    """An operation's kind in the field's words, by its module, or by the name of the function that
-    it is (module: None); its own name where there is no such word."""
+    """An operation's kind, from its module or, if that is None, from its function's name; the name
+    itself if the kind has no common term."""
     if isinstance(module, nn.modules.conv._ConvNd):
         return _kind_of_convolution(module)
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -37,14 +37,15 @@ def _kind_of_convolution(module: nn.modules.conv._ConvNd) -> str:
 def bytes_moved(
     module: nn.Module | None, inputs: list[Tensor], outputs: list[Tensor], writes: bool
 ) -> int:
-    """The bytes that an operation, of a module or a function (None), must move at the least: each
-    input, weight and output once, so that one in place moves its tensor twice. One whose outputs
-    are in its inputs' memory is a view and moves none, unless it `writes` to these."""
+    """The least number of bytes that an operation of a module, or of a function (None), must move:
+    each input, weight and output once, so an in-place operation moves its tensor twice. An
+    operation whose outputs share its inputs' memory is a view and moves nothing, unless it `writes`
+    to its inputs."""
     memory = {tensor.untyped_storage()._cdata for tensor in inputs}
     is_view = all(output.untyped_storage()._cdata in memory for output in outputs)
     if is_view and not writes:
         return 0
     weights = [] if module is None else [*module.parameters(), *module.buffers()]
-    # What is no array, a batch norm's count of batches, takes no part in a pass.
+    # Scalars, such as a batch norm's count of batches, take no part in a pass.
     arrays = [weight for weight in weights if weight.ndim]
     return sum(tensor.nbytes for tensor in (*inputs, *arrays, *outputs))

@@ -20,8 +20,8 @@ from backbone.trace.recorder import Operation, RecordedPass, record_pass
 @dataclass(frozen=True)
 class CutPass:
     """A pass cut into stages or operations: its operations in order, and the stage of each.
-    with_marks: the pass that calls what it is given, a mark, before the first part and after
-    each."""
+    with_marks: returns the pass that calls a given mark before the first part and after every
+    part."""
 
     operations: list[Operation]
     stages: list[Stage]
@@ -44,9 +44,9 @@ def cut_pass(backbone: Backbone, input_shape: list[int], target: str) -> CutPass
     """The pass for an input of a shape (B, C, H, W), cut into its stages ("block") or operations
     ("layer").
 
-    With marks it runs the network's own modules, returns what they return, bit for bit, and keeps
-    every tensor as long: when memory is given back decides what the next operation finds, and so
-    its time. Raises Failure if it cannot be cut so.
+    The pass with marks runs the network's own modules, returns bit-identical output, and keeps
+    every tensor alive as long as the stock pass: when memory is freed decides which memory the next
+    operation gets, and so its time. Raises Failure if the pass cannot be cut this way.
     """
     network = backbone.network
     with _refused_if_it_fails(backbone):
@@ -63,8 +63,8 @@ def cut_pass(backbone: Backbone, input_shape: list[int], target: str) -> CutPass
 
 
 def operations_of(backbone: Backbone, input_shape: list[int]) -> list[Operation]:
-    """The operations of a pass for an input of a shape (B, C, H, W). Raises Failure where it cannot
-    be cut into any."""
+    """The operations of a pass for an input of a shape (B, C, H, W). Raises Failure if the pass
+    cannot be cut into operations."""
     with _refused_if_it_fails(backbone):
         return record_pass(backbone.network, input_shape).operations
 
@@ -73,7 +73,7 @@ def operations_of(backbone: Backbone, input_shape: list[int]) -> list[Operation]
 def _refused_if_it_fails(backbone: Backbone) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever a forward of another form makes the recording run into
+    except Exception as error:  # recording an unusual forward may raise anything
         message = f"{backbone.name} {CANNOT_BE_CUT} ({reason_of(error)})"
         raise Failure(f"{message}; use --target model") from error
 
@@ -85,8 +85,8 @@ def _insert_marks(
     parts: Sequence,
     mark: Callable[[], object],
 ) -> Callable[[Tensor], Tensor]:
-    """A recorded pass with a mark before its first operation and one wherever a part ends. kept:
-    see `_find_kept()`. parts: of each operation, which part it is in."""
+    """A recorded pass with a mark before its first operation and at the end of every part. kept:
+    see `_find_kept()`. parts: the number of each operation's part."""
     marked = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     attributes: dict[str, object] = {}
@@ -97,23 +97,23 @@ def _insert_marks(
             marked.call_function(mark)
         copy = copies[node] = marked.node_copy(node, copies.__getitem__)
         if node.op in ("call_module", "get_attr"):
-            # By a number: looking up features.1.conv.0.0 takes five steps.
+            # Numbered submodules: looking up features.1.conv.0.0 takes five steps.
             copy.target = f"attribute_{len(attributes)}"
             attributes[copy.target] = operator.attrgetter(node.target)(network)
         for tensor in kept.get(node, ()):
-            marked.call_function(id, (copies[tensor],))  # its last use, after which it is dropped
+            marked.call_function(id, (copies[tensor],))  # its last use; it is dropped afterwards
         if node.op == "placeholder" or node in ends:
             marked.call_function(mark)
     return fx.GraphModule(attributes, marked)
 
 
 def _find_kept(recorded: RecordedPass, stock: Observer) -> dict[fx.Node, list[fx.Node]]:
-    """By operations, the nodes whose tensors a recorded pass must keep until the operation has run,
-    longer than it uses them, because the stock pass, which was observed, does."""
+    """For each operation, the nodes whose tensors a recorded pass must keep until the operation has
+    run, although it no longer uses them, because the observed stock pass keeps them."""
     steps = recorded.steps
     nodes = recorded.operation_nodes
     ends = [steps[node].end for node in nodes]
-    holders: dict[int, fx.Node] = {}  # of a storage, the last node that gives a tensor in it
+    holders: dict[int, fx.Node] = {}  # the last node that returns a tensor in each storage
     last_uses: dict[int, fx.Node] = {}
     for node in recorded.graph.nodes:
         holders |= dict.fromkeys(steps[node].storages, node)
@@ -135,13 +135,13 @@ def _prove(
     stock: Observer,
     input_shape: list[int],
 ) -> None:
-    """Prove that a recorded pass is the stock pass: on the meta device it runs the same operators
-    with the same shapes, and makes and frees each storage between the same two. Raises
-    NotImplementedError if it does not."""
+    """Prove that a recorded pass equals the stock pass: on the meta device it runs the same
+    operators with the same shapes, and allocates and frees each storage between the same two
+    operators. Raises NotImplementedError if it does not."""
     parts = range(len(recorded.operation_nodes))
     forward = _insert_marks(network, recorded, kept, parts, lambda: None)
     again = observe(forward, input_shape)
     if stock.operators != again.operators:
-        raise NotImplementedError("its operations run other operators, or of other shapes")
+        raise NotImplementedError("its operations run other operators or have other shapes")
     if stock.storages.made != again.storages.made:
-        raise NotImplementedError("its operations keep tensors longer, or not as long")
+        raise NotImplementedError("its operations keep tensors for longer or shorter")

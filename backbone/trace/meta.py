@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 
 def copy_on_meta(network: nn.Module) -> nn.Module:
-    """A copy with parameters and buffers on the meta device: what a pass there keeps in it, such as
-    a tensor for later passes, would be of no use to the network itself."""
+    """A copy with parameters and buffers on the meta device, so that tensors which a pass there
+    keeps do not end up in the network itself."""
     copies: dict[int, Tensor] = {}
     for parameter in network.parameters():
         empty = torch.empty_like(parameter, device="meta")
@@ -19,10 +19,12 @@ def copy_on_meta(network: nn.Module) -> nn.Module:
 
 
 def on_meta(network: nn.Module, input_shape: list[int]) -> tuple[dict[str, Tensor], Tensor]:
-    """A network's state, by names, and an image (B, C, H, W) in its dtype, on the meta device.
+    """A network's state by name, and an image (B, C, H, W) in the network's dtype, both on the meta
+    device.
 
-    It is for functional_call() with tie_weights=False: a tensor of several modules has all their
-    names, a module of several names has one of them. By two it would not get its own state back.
+    The state is for functional_call() with tie_weights=False: a tensor shared by modules appears
+    under all their names, a module with several names under one of them. Under two, the module
+    would not get its own state back.
     """
     copies: dict[int, Tensor] = {}
     state: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""What a pass runs and holds, observed on the meta device, where nothing is computed."""
+"""Observes the operators and storages of a pass on the meta device, where nothing is computed."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,14 +15,14 @@ from backbone.trace.storages import Storages
 
 
 class Operator(NamedTuple):
-    """One call of an operator of ATen's, and its outputs' shapes."""
+    """A call of an ATen operator, and the shapes of its outputs."""
 
     function: torch._ops.OpOverload
     output_shapes: list[torch.Size]
 
 
 class ModuleCall(NamedTuple):
-    """One call of a module, and its outputs' shapes."""
+    """A call of a module, and the shapes of its outputs."""
 
     module: nn.Module
     output_shapes: list[list[int]]
@@ -30,7 +30,7 @@ class ModuleCall(NamedTuple):
 
 class Observer(TorchDispatchMode):
     """Follows the operators of a pass, their FLOPs by torch.utils.flop_counter's formulas, and the
-    storages that they make. held: the tensors that are there before."""
+    storages that they allocate. held: tensors that exist before the pass."""
 
     def __init__(self, held: Iterable[Tensor] = ()) -> None:
         super().__init__()
@@ -54,14 +54,14 @@ class Observer(TorchDispatchMode):
         return result
 
     def _call_operator(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> object:
-        # What meta tensors run as decompositions takes far longer than all else together: a batch
-        # norm, and functions of one tensor in place.
+        # Operators that meta tensors run as decompositions would dominate the time: batch norms
+        # and in-place functions of one tensor.
         if func is torch.ops.aten.batch_norm.default:
             return torch.empty_like(args[0])
         in_place = func._schema.name.endswith("_") and torch.Tag.inplace_view not in func.tags
         if in_place and len(tensors_in((args, kwargs))) == 1:
             return args[0]
-        with self:  # in inference mode composite operators are whole: this for their parts' FLOPs
+        with self:  # inference mode does not split composite operators, whose parts have FLOPs
             func.decompose(*args, **kwargs)
         return func(*args, **kwargs)
 
@@ -69,8 +69,8 @@ class Observer(TorchDispatchMode):
 class NetworkObserver(Observer):
     """Also follows the modules that are called, and what happens to the image.
 
-    calls: of modules, inner ones before outer ones. owners: of each operator the innermost module;
-    None outside of any. writer: the first operator that changes the image in place, if any."""
+    calls: calls of modules, inner before outer. owners: the innermost module of each operator; None
+    outside of modules. writer: the first operator that changes the image in place, if any."""
 
     def __init__(self, held: Iterable[Tensor], image: Tensor) -> None:
         super().__init__([*held, image])
@@ -90,17 +90,17 @@ class NetworkObserver(Observer):
         return result
 
     def begin(self, module: nn.Module, args: tuple) -> None:
-        """A hook for before a module's forward."""
+        """Forward pre-hook of a module."""
         self._being_called.append(module)
 
     def end(self, module: nn.Module, args: tuple, output: object) -> None:
-        """A hook for after it."""
+        """Forward hook of a module."""
         shapes = [list(tensor.shape) for tensor in tensors_in(output)]
         self.calls.append(ModuleCall(self._being_called.pop(), shapes))
 
 
 def _written_by(func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> set[int]:
-    """The storages that a call of an operator changes in place."""
+    """The keys of the storages that a call of an operator changes in place."""
     arguments = func._schema.arguments
     given = [*args, *(kwargs.get(argument.name) for argument in arguments[len(args) :])]
     return {
@@ -113,7 +113,7 @@ def _written_by(func: torch._ops.OpOverload, args: tuple, kwargs: dict) -> set[i
 
 def observe(network: nn.Module, input_shape: list[int]) -> NetworkObserver:
     """Observe a pass for an input of a shape (B, C, H, W). The network may be on any device; it
-    runs in the mode that it is in, and stays as it is. Raises what its forward raises."""
+    runs in its current mode and is not changed. Raises the forward's errors."""
     state, image = on_meta(network, input_shape)
     observer = NetworkObserver(state.values(), image)
     begin_hook = register_module_forward_pre_hook(observer.begin)

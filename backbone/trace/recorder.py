@@ -21,9 +21,9 @@ from backbone.trace.observe import Observer, Operator
 class Operation(NamedTuple):
     """A call of one of torch.nn's modules, or of a function outside of them.
 
-    type: of the module, or the function's name. path: of the module, or of that in which the
-    function is called ("": the network itself). input_shape: of its (first) input. kind: in the
-    field's words. macs: multiply-accumulates. bytes_moved: what it must move at the least.
+    type: the module's type, or the function's name. path: the path of the module, or of the module
+    that calls the function ("" is the network itself). input_shape: shape of the first input. kind:
+    see `kind_of()`. macs: multiply-accumulates. bytes_moved: see `bytes_moved()`.
     """
 
     type: str
@@ -38,8 +38,8 @@ class Operation(NamedTuple):
 class Step:
     """A node of a recorded pass.
 
-    storages: the numbers of the storages that its tensors are in. end: how many operators have run
-    when it ends. operation: None if it is a part of the next operation.
+    storages: the numbers of the storages of its tensors. end: the number of operators that have run
+    when it ends. operation: None if the node is part of the next operation.
     """
 
     storages: set[int]
@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class RecordedPass:
-    """A pass as a graph of operations, and what is known of each of its nodes."""
+    """A pass as a graph of operations, with a step for each of its nodes."""
 
     graph: fx.Graph
     steps: dict[fx.Node, Step]
@@ -66,9 +66,9 @@ class RecordedPass:
 
 
 def record_pass(network: nn.Module, input_shape: list[int]) -> RecordedPass:
-    """The network's pass for an input of a shape (B, C, H, W), recorded on the meta device, which
-    leaves the allocator as a run without a trace would find it. Raises what the forward raises, and
-    NotImplementedError of a tensor that is not the network's."""
+    """The network's pass for an input of a shape (B, C, H, W), recorded on the meta device, so that
+    the allocator's state does not depend on it. Raises the forward's errors, and
+    NotImplementedError for a tensor that does not belong to the network."""
     recorder = _Recorder(network)
     recorder.record(*on_meta(network, input_shape))
     return RecordedPass(recorder.graph, recorder.steps)
@@ -83,7 +83,7 @@ class _Recorder(TorchFunctionMode):
         self.observer = Observer()
         self.graph = fx.Graph()
         self.steps: dict[fx.Node, Step] = {}
-        self.sources = WeakTensorKeyDictionary()  # of each tensor, the node that gave it last
+        self.sources = WeakTensorKeyDictionary()  # for each tensor, the last node that returned it
         self.module_paths = {module: path for path, module in network.named_modules()}
         self.paths_being_called = [""]
         self.inside_operation = False
@@ -95,7 +95,7 @@ class _Recorder(TorchFunctionMode):
         self.state_names = {id(tensor): name for name, tensor in state.items()}
         self.image_node = self._add_step(self.graph.placeholder("image"))
         self.sources[image] = self.image_node
-        # No hook can replace a call: an operation's own calls are to be left out.
+        # Not a hook, since calls inside an operation must not be recorded.
         call = nn.Module.__call__
         nn.Module.__call__ = lambda *args, **kwargs: self._call(call, *args, **kwargs)
         try:
@@ -112,7 +112,7 @@ class _Recorder(TorchFunctionMode):
         return self._record_call(func, None, args, kwargs)
 
     def _call(self, call: Callable, module: nn.Module, *args, **kwargs) -> object:
-        """A call of a module, which is an operation if the module is torch.nn's own."""
+        """Call a module; the call is an operation if the module is one of torch.nn's."""
         inside = self.inside_operation
         is_container = isinstance(module, (nn.Sequential, nn.Identity))
         is_torchs = module.__module__.startswith("torch.nn.")
@@ -131,7 +131,8 @@ class _Recorder(TorchFunctionMode):
         self, run: Callable, module: nn.Module | None, args: tuple, kwargs: dict
     ) -> object:
         """Run a module or a function, and record it as an operation if it is a module or runs
-        operators. What gives a tensor without any is recorded as part of the next operation."""
+        operators. A function that returns a tensor without running any operator is recorded as
+        part of the next operation."""
         observer = self.observer
         operators_before = len(observer.operators)
         flops_before = observer.flops
@@ -183,7 +184,7 @@ class _Recorder(TorchFunctionMode):
         )
 
     def _note_sources(self, node: fx.Node, result: object, outputs: list[Tensor]) -> None:
-        """Note of each tensor of a result which node gives it."""
+        """Remember, for each tensor of a result, which node returns it."""
         if isinstance(result, Tensor):
             self.sources[result] = node
         elif outputs:
@@ -195,19 +196,21 @@ class _Recorder(TorchFunctionMode):
     def _add_step(
         self, node: fx.Node, outputs: Sequence[Tensor] = (), operation: Operation | None = None
     ) -> fx.Node:
-        """Note what is known of a node that has run, and return the node."""
+        """Add the step of a node that has run, and return the node."""
         numbers = {self.observer.storages.number_of(tensor) for tensor in outputs} - {None}
         self.steps[node] = Step(numbers, len(self.observer.operators), operation)
         return node
 
     def _argument(self, value: object) -> object:
-        """What stands in the graph for an argument of a call."""
-        if isinstance(value, torch.device):  # the meta device, in place of the image's
+        """The graph's representation of a call's argument."""
+        if isinstance(value, torch.device):  # the meta device, instead of the image's device
             return self._add_step(self.graph.call_function(getattr, (self.image_node, "device")))
         if not isinstance(value, Tensor):
             return value
         if value in self.sources:
             return self.sources[value]
         if id(value) not in self.state_names:
-            raise NotImplementedError(f"a tensor of shape {list(value.shape)} is not the network's")
+            raise NotImplementedError(
+                f"a tensor of shape {list(value.shape)} does not belong to the network"
+            )
         return self._add_step(self.graph.get_attr(self.state_names[id(value)]))

@@ -1,4 +1,4 @@
-"""The storages that tensors of a pass share."""
+"""The storages of a pass: when each is allocated and freed."""
 
 import weakref
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from torch import Tensor
 
 @dataclass
 class Storage:
-    """Memory that tensors share: its bytes (0, if it was there before the pass), and how many
-    operators had run when it was made and when it was freed (None: not yet)."""
+    """Memory that tensors share: its bytes (0 if it existed before the pass), and the number of
+    operators that had run when it was allocated and when it was freed (None if not yet freed)."""
 
     size: int
     made: int
@@ -18,29 +18,32 @@ class Storage:
 
 
 class Storages:
-    """The storages that operators have made. made: in order. operators: how many have run."""
+    """The storages that operators have allocated. made: in order of allocation. operators: the
+    number of operators that have run."""
 
     def __init__(self, held: Iterable[Tensor]) -> None:
-        """held: the tensors that are there before the pass."""
+        """held: tensors that exist before the pass."""
         self.made: list[Storage] = []
         self.operators = 0
         self._numbers: dict[int, int] = {}
         self._held = {tensor.untyped_storage()._cdata for tensor in held}
 
     def number_of(self, tensor: Tensor) -> int | None:
-        """The number of a tensor's storage; None if no operator of the pass made it."""
+        """The number of a tensor's storage; None if no operator of the pass allocated it."""
         return self._numbers.get(tensor.untyped_storage()._cdata)
 
     def note(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
-        """Note that another operator has run, and the storages of its outputs. A storage of an
-        input that no operator has made was there before the pass."""
+        """Count another operator and add the storages of its outputs. An input's storage that no
+        operator has allocated existed before the pass."""
         self.operators += 1
         for tensor in inputs:
             storage = tensor.untyped_storage()
             key = storage._cdata
             if key not in self._numbers and key not in self._held:
                 self._held.add(key)
-                weakref.finalize(storage, self._held.discard, key)  # another may get its address
+                weakref.finalize(
+                    storage, self._held.discard, key
+                )  # another storage may reuse its address
         for output in outputs:
             storage = output.untyped_storage()
             key = storage._cdata
