@@ -1,1 +1,1 @@
-"""What people read: printed text, tables and pictures, all made from records."""
+"""Printed text, tables and pictures, made from records."""

@@ -1,5 +1,4 @@
-"""What compare.py finds: how many times as fast one thing is as the first, and whether that is
-certain."""
+"""compare.py's report: the speed-up of each command over the first, and whether it is certain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +9,18 @@ from backbone.statistics.intervals import Interval, per_pass
 from backbone.statistics.looks import judge
 from backbone.statistics.ratios import mean_of_rounds, speed_up
 
-LONGEST = 60  # characters of a command that stands in a line with its time
+LONGEST = 60  # longest command that is printed in one line with its time
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One command beside the first.
+    """A command compared with the first.
 
-    milliseconds: of a pass, the geometric mean over the rounds. images: in a pass. speed_up: times
-    as fast as the first for each image, by the ratios of the runs of the same round; None of the
-    first itself. verdict: "faster", "slower", "same" or "undecided"; None of the first. rounds:
-    that it took part in. process_means: milliseconds of a pass in each process. page_faults: of a
-    pass in each process; empty if they were not counted.
+    milliseconds: per pass, geometric mean over the rounds. images: per pass. speed_up: per image,
+    over the first command, from the ratios within rounds; None for the first. verdict: "faster",
+    "slower", "same" or "undecided"; None for the first. rounds: number of rounds with this command.
+    process_means: milliseconds per pass of each process. page_faults: per pass, for each process;
+    empty if not counted.
     """
 
     command: str
@@ -35,7 +34,7 @@ class Compared:
 
     @property
     def fields(self) -> dict[str, str | float | None]:
-        """What --json says of it."""
+        """Its fields in --json."""
         ratio = self.speed_up or Interval(1.0, 1.0, 1.0)
         return {
             "command": self.command,
@@ -52,8 +51,8 @@ class Compared:
 
 
 def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> list[Compared]:
-    """The commands, whose runs the records hold, each beside the first. same: percent within which
-    two things are called the same."""
+    """Compare commands, given their records, with the first. same: percentage within which two
+    commands are called the same."""
     compared = []
     first = records[0]
     for number, (command, record) in enumerate(zip(commands, records, strict=True)):
@@ -74,13 +73,13 @@ def compare(commands: Sequence[str], records: Sequence[Record], same: float) -> 
 
 
 def is_slower_by(speed_up: Interval, percent: float) -> bool:
-    """Whether something takes longer than the first by more than so many percent, for certain."""
+    """Whether a command certainly takes longer than the first by more than this many percent."""
     return speed_up.high is not None and 1 / speed_up.high > 1 + percent / 100
 
 
 def format_comparison(compared: Sequence[Compared], same: float) -> str:
-    """A line for each command, and one below it about its processes. If one is too long for a line,
-    all have numbers instead, and stand below."""
+    """The comparison as text: for each command a line, and a line about its processes. If a command
+    is too long for its line, the commands are numbered and listed below."""
     names = [each.command for each in compared]
     numbers = [f"command {number}" for number in range(1, len(names) + 1)]
     is_long = max(map(len, names)) > LONGEST
@@ -117,7 +116,7 @@ def _format_ratio(each: Compared, same: float, unit: str) -> str:
 
 
 def word_verdict(verdict: str, same: float) -> str:
-    """A verdict as it is printed."""
+    """A verdict as printed text."""
     return f"same within {same:g} %" if verdict == "same" else verdict
 
 
@@ -126,5 +125,5 @@ def _format_processes(each: Compared) -> str:
     noun = "process" if len(means) == 1 else "processes"
     text = f"{len(means)} {noun}, {show_range(means)} ms"
     if each.page_faults:
-        text += f", {show_range_of_counts(each.page_faults)} page faults a pass"
+        text += f", {show_range_of_counts(each.page_faults)} page faults per pass"
     return text

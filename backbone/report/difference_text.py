@@ -1,18 +1,18 @@
-"""The table of differences that compare.py prints."""
+"""compare.py's table of differences by stage or operation."""
 
 from collections.abc import Sequence
 
 from backbone.record.titles import count
 from backbone.report.differences import Difference, Differences, together
 
-LISTED = 10  # rows, unless all are asked for
+LISTED = 10  # number of rows without --all
 HEAD = ("first (ms)", "second (ms)", "difference (ms)", "of it", "page faults", "reorders (ms)")
 WIDTHS = (10, 11, 32, 8, 19, 17)
 
 
 def format_differences(found: Differences, lists_all: bool) -> str:
-    """The rows that differ for certain, the largest difference first, at most ten unless all are
-    asked for; and those that are left, together."""
+    """The rows that certainly differ, largest difference first, at most ten unless `lists_all`; and
+    the sum of the remaining rows."""
     certain = [row for row in found.rows if row.is_certain]
     others = [row for row in found.rows if not row.is_certain]
     listed = certain if lists_all else certain[:LISTED]

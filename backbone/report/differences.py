@@ -1,4 +1,4 @@
-"""Where two commands differ: stage by stage, or operation by operation."""
+"""The difference of two commands by stage or by operation."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -14,13 +14,13 @@ from backbone.record.rows import Record, Row
 from backbone.statistics.intervals import Interval, interval
 from backbone.statistics.looks import level_of
 
-NOUNS = {"block": "stage", "layer": "operation"}  # of the rows of a target
+NOUNS = {"block": "stage", "layer": "operation"}  # names of a target's rows
 
 
 @dataclass(frozen=True)
 class Side:
-    """What a row is in one of the two commands: milliseconds of a pass, the mean over the rounds;
-    page faults, and milliseconds of reorders (None: not counted, not collected)."""
+    """A row in one of the two commands: mean milliseconds per pass over the rounds, page faults,
+    and milliseconds of reorders (None if unknown)."""
 
     milliseconds: float
     page_faults: float | None
@@ -36,10 +36,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row, or several together.
+    """The difference of a row, or of several rows together.
 
-    first, second: None if the command has no such row. by_round: milliseconds, the second minus the
-    first, round by round. level: the share of intervals that miss the true difference.
+    first, second: None if the command does not have the row. by_round: milliseconds in the second
+    command minus those in the first, for each round. level: share of intervals that miss the true
+    difference.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Difference:
 
     @cached_property
     def milliseconds(self) -> Interval:
-        """The arithmetic mean over the rounds, so that rows add up, and Student's interval."""
+        """The arithmetic mean over the rounds, so that rows add up, with Student's interval."""
         return interval(self.by_round.tolist(), self.level)
 
     @property
@@ -62,10 +63,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """The rows of two commands, the largest difference first; together they are the difference of
-    the whole passes. noun: what a row is. unit: of its time. The level of each row is that of the
-    whole over the number of rows (Bonferroni's correction): in so large a share of such tables any
-    row's interval misses its true difference."""
+    """The differences of two commands, largest first; they add up to the difference of the whole
+    passes. noun: name of a row. unit: unit of its time. A row's level is the level of the whole
+    divided by the number of rows (Bonferroni's correction), so that all intervals of a table hold
+    together at the level of the whole."""
 
     noun: str
     unit: str
@@ -73,14 +74,14 @@ class Differences:
     rows: list[Difference]
 
     def share_of(self, row: Difference) -> float | None:
-        """The part of the whole difference, in percent; None if that is uncertain."""
+        """A row's share of the whole difference, in percent; None if the latter is uncertain."""
         if not self.whole.is_certain:
             return None
         return 100 * row.milliseconds.mean / self.whole.milliseconds.mean
 
     @property
     def fields(self) -> list[dict[str, object]]:
-        """What --json says of the rows."""
+        """The rows' fields in --json."""
         return [
             {
                 "name": row.name,
@@ -97,20 +98,19 @@ class Differences:
 
 @dataclass(frozen=True)
 class _Runs:
-    """The runs of a record in the rounds that another shares: of each round, their indices."""
+    """The runs of a record in shared rounds: their indices in each round."""
 
     record: Record
     indices: list[list[int]]
-    images: int  # of a pass that the values are of, or 1
+    images: int  # images per pass, or 1
 
     def times_of(self, rows: Sequence[Row]) -> np.ndarray:
-        """Milliseconds of some rows together, a GPU's own where they are known, shape
-        (rounds,)."""
+        """Total milliseconds of several rows, shape (rounds,); GPU time if known."""
         means = sum((row.device_means for row in rows), np.zeros(len(self.record.runs)))
         return np.array([means[indices].mean() for indices in self.indices]) / self.images
 
     def side_of(self, rows: Sequence[Row]) -> Side | None:
-        """What some rows are together; None without any."""
+        """The sum of several rows; None without rows."""
         sides = [
             Side(
                 float(self.times_of([row]).mean()),
@@ -123,10 +123,10 @@ class _Runs:
 
 
 def find_differences(first: Record, second: Record) -> Differences:
-    """The differences of two commands with the same target, "block" or "layer"; for each image, if
-    their batches are of different sizes. Rows are matched by path, type and number; of two networks
-    with different names and rows, by kind of operation (stages by type). Raises Failure if the
-    commands cannot be compared so."""
+    """The differences of two commands with the same target, "block" or "layer"; per image, if their
+    batch sizes differ. Rows are matched by path, type and number or, for two networks with
+    different names and rows, by kind of operation (stages by type). Raises Failure if the commands
+    cannot be compared this way."""
     target, other = (record.conditions["target"] for record in (first, second))
     if target != other:
         raise Failure(f"one command has --target {target}, the other --target {other}")
@@ -150,7 +150,7 @@ def find_differences(first: Record, second: Record) -> Differences:
 
 
 def _runs_of_shared_rounds(first: Record, second: Record, is_per_image: bool) -> list[_Runs]:
-    """Of each record, the runs that were in the same group of a round as one of the other's."""
+    """The runs of each record that share a group of a round with a run of the other record."""
     places = [
         {(run["order_seed"], run["round"], run["group"]): n for n, run in enumerate(record.runs)}
         for record in (first, second)
@@ -173,7 +173,8 @@ def _runs_of_shared_rounds(first: Record, second: Record, is_per_image: bool) ->
 def _match(
     first: Record, second: Record, target: str
 ) -> tuple[dict[str, tuple[list[Row], list[Row]]], str]:
-    """The rows of both records by the name of what they are matched by, and what that is."""
+    """The rows of both records, by the name under which they are matched; and what that name
+    denotes."""
     by_row = _rows_by(lambda row: (row.path, row.type, row.number), first, second, target)
     have_match = all(rows[0] and rows[1] for rows in by_row.values())
     if first.conditions["network"] == second.conditions["network"] or have_match:
@@ -195,7 +196,7 @@ def _rows_by(
 
 
 def _name_of(first: Sequence[Row], second: Sequence[Row]) -> str:
-    """The name of a row, and in which command it is if it is in one alone."""
+    """The name of a row, and the command that has it if only one does."""
     name = name_row([*first, *second][0])
     if first and second:
         return name
@@ -212,7 +213,7 @@ def _sum_of_known(values: Sequence[float | None]) -> float | None:
 
 
 def together(name: str, rows: Sequence[Difference]) -> Difference:
-    """Several rows as one."""
+    """Combine several rows into one."""
     sides = [
         [side for side in of_all if side is not None]
         for of_all in zip(*((row.first, row.second) for row in rows), strict=True)

@@ -1,4 +1,4 @@
-"""Pictures of the stored times."""
+"""The pictures of stored results."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -6,28 +6,26 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-from matplotlib import style
+from matplotlib import rc_context, style
 from matplotlib.figure import Figure
 
-from backbone.record.stored import StoredTimes
+from backbone.record.stored import StoredModes, StoredTimes
 from backbone.record.titles import DATASET_TITLES
 from backbone.report.mode_panels import draw_allocators, draw_modes, has_allocators
-from backbone.report.panels import (
-    colour_kinds,
-    draw_latency,
-    draw_networks,
-    draw_parts,
-    draw_roofline,
-)
+from backbone.report.network_panels import draw_networks
 from backbone.report.parts import split_passes
+from backbone.report.pass_panels import PassesOfInput, draw_parts, draw_stages
+from backbone.report.roofline import draw_roofline
 from backbone.report.scaling import panels_of
 from backbone.report.scaling_panels import AXES, draw_scaling
-from backbone.report.tables import Results
+from backbone.report.stored_results import Results
+
+WIDTH = 9  # inches: what GitHub shows without scaling
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: its file's name, what it shows, and what draws its SVG text."""
+    """A picture: its file's name, its alternative text, and a function that draws it as SVG."""
 
     file: str
     shows: str
@@ -35,74 +33,93 @@ class Picture:
 
     @property
     def link(self) -> str:
-        """What shows it in a page."""
+        """The Markdown that shows it in a page."""
         return f"![{self.shows}](figures/{self.file})"
 
     @property
     def svg(self) -> str:
-        """Its text: the same wherever it is drawn, as long as what it shows is the same."""
+        """Its SVG text, which depends only on what it shows."""
         return self.draw(self.file)
 
 
 def part_pictures(results: Results) -> Iterator[Picture]:
-    """What passes are made of."""
+    """The parts of passes, by input."""
     passes = split_passes(results.main_network, results.times)
-    if passes:
-        by_input = [
-            list(group) for _, group in groupby(passes, key=lambda each: each.times.dataset)
-        ]
-        draw = partial(_draw, partial(draw_parts, colour_kinds(passes)), by_input, 2.4)
+    inputs = [list(alike) for _, alike in groupby(passes, key=lambda each: each.times.dataset)]
+    if inputs:
+        panels = [PassesOfInput(each, _modes_of(each[0].times, results)) for each in inputs]
+        draw = partial(_draw, draw_parts, panels, 2.6)
         yield Picture("parts.svg", "What a pass is made of", draw)
 
 
 def stage_pictures(results: Results) -> Iterator[Picture]:
-    """The latency of the stages, one of each dataset."""
+    """The latency of the stages, one picture per dataset: stock and memory kept."""
     for title, times in _by_dataset(results.main_network).items():
-        draw = partial(_draw, draw_latency, _by_device(times), 3.2)
-        shows = f"Latency of the 21 stages, {title}"
-        yield Picture(f"latency_{_name_of(title)}.svg", shows, draw)
+        panels = [_stock_and_kept(alike) for alike in _by_device(times)]
+        panels = [panel for panel in panels if panel]
+        if panels:
+            columns = max(map(len, panels))
+            draw = partial(_draw, draw_stages, panels, 5, widths=(1,) * columns)
+            shows = f"Latency of the 21 stages, {title}"
+            yield Picture(f"latency_{_name_of(title)}.svg", shows, draw)
 
 
 def roofline_pictures(results: Results) -> Iterator[Picture]:
-    """The operations under the roofline, one of each dataset."""
+    """The operations below the roofline, one picture per dataset: stock and memory kept."""
     for title, times in _by_dataset(results.main_network).items():
-        known = [each for each in times if each.is_stock and each.ceilings]
+        known = [
+            each
+            for alike in _by_device(times)
+            for each in _stock_and_kept(alike)
+            if each.ceilings is not None
+        ]
         if known:
-            draw = partial(_draw, draw_roofline, known, 4.4, widths=(1, 3))
+            draw = partial(_draw, draw_roofline, known, 4, widths=(1, 3))
             shows = f"Roofline of the operations, {title}"
             yield Picture(f"roofline_{_name_of(title)}.svg", shows, draw)
 
 
 def mode_pictures(results: Results) -> Iterator[Picture]:
-    """The speed-up of the modes."""
-    if results.modes:
-        draw = partial(_draw, draw_modes, results.modes, 6.4)
+    """The speed-up of the main network's modes, by input."""
+    if panels := results.main_modes:
+        draw = partial(_draw, draw_modes, panels, 5.4)
         yield Picture("modes.svg", "Speed-up of the modes over the stock pass", draw)
 
 
 def allocator_pictures(results: Results) -> Iterator[Picture]:
-    """The speed-up by allocators."""
-    with_allocators = [inputs for inputs in results.modes if has_allocators(inputs)]
-    if with_allocators:
-        draw = partial(_draw, draw_allocators, with_allocators, 3.2, widths=(3, 2))
+    """The speed-up and the peak memory of allocators, by input."""
+    if panels := [modes for modes in results.main_modes if has_allocators(modes)]:
+        draw = partial(_draw, draw_allocators, panels, 2.4, widths=(3, 2))
         yield Picture("allocators.svg", "Allocators: speed-up and peak memory", draw)
 
 
 def network_pictures(results: Results) -> Iterator[Picture]:
-    """The time of networks against their MACs."""
+    """The time of networks relative to their MACs, by input and device."""
     if results.others:
         inputs = _by_dataset(results.networks).values()
         panels = [alike for times in inputs for alike in _by_device(times)]
-        draw = partial(_draw, draw_networks, panels, 3.6)
-        yield Picture("networks.svg", "Time that a billion MACs take in each network", draw)
+        draw = partial(_draw, draw_networks, panels, 5)
+        yield Picture("networks.svg", "Time per billion multiply-accumulates by network", draw)
 
 
 def scaling_pictures(results: Results) -> Iterator[Picture]:
-    """The time of an image over images, pixels and threads."""
-    drawn = [scaling for scaling in results.scaling if panels_of(scaling)]
-    if drawn:
+    """The time per image over batch size, image size and threads."""
+    if drawn := [scaling for scaling in results.scaling if panels_of(scaling)]:
         draw = partial(_draw, draw_scaling, drawn, 3.4, widths=(1,) * AXES)
-        yield Picture("scaling.svg", "Time of an image over images, pixels and threads", draw)
+        yield Picture("scaling.svg", "Time per image over batch size, image size, threads", draw)
+
+
+def _modes_of(times: StoredTimes, results: Results) -> StoredModes | None:
+    """The modes of the same network, device and input, if stored."""
+    for modes in results.main_modes:
+        if (modes.dataset, modes.device) == (times.dataset, times.device) and not modes.settings:
+            return modes
+    return None
+
+
+def _stock_and_kept(times: list[StoredTimes]) -> list[StoredTimes]:
+    """Of the times of one network, input and device: stock and memory kept."""
+    return [each for each in times if each.is_stock or each.is_kept]
 
 
 def _by_dataset(times: list[StoredTimes]) -> dict[str, list[StoredTimes]]:
@@ -114,32 +131,39 @@ def _by_dataset(times: list[StoredTimes]) -> dict[str, list[StoredTimes]]:
 
 
 def _by_device(times: list[StoredTimes]) -> list[list[StoredTimes]]:
-    """Times device by device: on the axis of a slower one a fast one's bars would vanish."""
+    """Times by device, since bars of a fast device would vanish beside those of a slow one."""
     devices = dict.fromkeys(each.device for each in times)
     return [[each for each in times if each.device == device] for device in devices]
 
 
 def _name_of(title: str) -> str:
-    """The name of a dataset, by its title; of an image size, that itself."""
+    """The name of a dataset with this title; an image size is its own name."""
     names = {title: name for name, title in DATASET_TITLES.items()}
     return names.get(title, title)
 
 
 def _draw(
-    draw_panel: Callable[..., None],
+    draw_panel: Callable[..., dict],
     panels: list,
     height: float,
     salt: str,
     widths: tuple[int, ...] = (1,),
 ) -> str:
-    """A picture's SVG text, the same for the same salt: a panel, so many inches high, on axes of
-    these relative widths for each of what is shown."""
-    plot_style = {"svg.hashsalt": salt, "font.size": 9, "axes.axisbelow": True}
-    style.use(["default", "seaborn-v0_8-colorblind", plot_style])
-    figure = Figure((8, height * len(panels)), layout="constrained")
-    grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
-    for axes, shown in zip(grid, panels, strict=True):
-        draw_panel(*axes, shown)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", facecolor="white", metadata={"Date": None})
+    """A picture as SVG text, equal for equal panels and salt. Each panel takes a row, `height`
+    inches high, of axes with these relative widths. draw_panel: draws a panel on its axes and
+    returns the entries of the legend, which all panels share."""
+    plot_style = {"svg.hashsalt": salt, "font.size": 10, "axes.axisbelow": True}
+    with rc_context():
+        style.use(["default", plot_style])
+        figure = Figure((WIDTH, height * len(panels)), layout="constrained")
+        grid = figure.subplots(len(panels), len(widths), squeeze=False, width_ratios=widths)
+        legend = {}
+        for axes, shown in zip(grid, panels, strict=True):
+            legend |= draw_panel(*axes, shown)
+        if legend:
+            figure.legend(
+                legend.values(), legend.keys(), loc="outside lower center", ncols=4, fontsize=9
+            )
+        text = io.StringIO()
+        figure.savefig(text, format="svg", facecolor="white", metadata={"Date": None})
     return text.getvalue()

@@ -1,64 +1,42 @@
-"""README's findings: three sentences, made from stored results."""
+"""README's findings: three sentences from stored results."""
 
 from collections.abc import Sequence
 from operator import attrgetter
 
-from backbone.command.options import PYTORCH, Mode
 from backbone.record.stored import StoredMode, StoredModes, StoredTimes
 from backbone.record.titles import MAIN_NETWORK
 from backbone.report.kinds import sum_by_kind, sum_rows
-from backbone.report.mode_tables import ALL, FLOAT32, fastest_modes, over
+from backbone.report.mode_tables import ALL, FLOAT32, fastest_modes
 from backbone.report.numbers import show_mean
-from backbone.report.parts import parts_of
-from backbone.report.tables import Results
+from backbone.report.parts import parts_of, with_memory_kept
+from backbone.report.stored_results import Results
+from backbone.report.words import TIMES, word_mode
 from backbone.statistics.intervals import Interval
 from backbone.statistics.looks import level_of
+from backbone.statistics.ratios import speed_up
 
-TIMES = "\N{MULTIPLICATION SIGN}"
-DEAREST = 2  # kinds of operations that are told
-RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-FLAGS = {
-    "keep_memory": "memory kept",
-    "channels_last": "channels_last",
-    "fold": "folded",
-    "compile": "compiled",
-    "freeze": "frozen",
-    "cuda_graph": "CUDA graph",
-    "train": "training mode",
-}
-
-
-def word_mode(mode: Mode, variables: dict[str, str]) -> str:
-    """A mode in words, such as: OpenVINO, int8."""
-    words = [f"`{name}={value}`" for name, value in variables.items()]
-    words += [] if mode.runtime == PYTORCH else [RUNTIMES[mode.runtime]]
-    words += [FLAGS[name] for name in mode.switched_on]
-    words += [] if mode.dtype == "float32" else [mode.dtype]
-    return ", ".join(words) or "stock"
+DEAREST = 2  # number of kinds of operations in a sentence
 
 
 def finding_lines(results: Results) -> list[str]:
-    """What there is to say of memory, of the fastest modes, and of MACs."""
-    modes = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
+    """The findings on memory, on the fastest modes, and on MACs."""
+    modes = [each for each in results.main_modes if each.network == MAIN_NETWORK]
     stock = [times for times in results.main_network if times.is_stock and times.ceilings]
-    findings = (_of_memory(stock, results.times, modes), _of_modes(modes), _of_macs(stock))
+    findings = (_of_memory(stock, results.times), _of_modes(modes), _of_macs(stock))
     return [f"- {finding}" for finding in findings if finding]
 
 
-def _of_memory(
-    stock: Sequence[StoredTimes], all_times: list[StoredTimes], inputs: Sequence[StoredModes]
-) -> str:
-    """How much of a stock pass page faults are, and what keeping memory is worth."""
-    shares = []
+def _of_memory(stock: Sequence[StoredTimes], all_times: list[StoredTimes]) -> str:
+    """The share of page faults in a stock pass, and the speed-up from keeping memory."""
+    shares, worth = [], []
     for times in stock:
-        if (parts := parts_of(times, all_times)) is not None:
+        parts, kept = parts_of(times, all_times), with_memory_kept(times, all_times)
+        ratio = None if kept is None else speed_up(kept.model, times.model, times.model)
+        if parts is not None and ratio is not None:
             share = 100 * parts.page_faults / parts.whole
             shares.append(f"{share:.0f} % of a stock pass at {times.dataset} size")
-    worth = []
-    for modes in inputs:
-        if modes.kept is not None and (ratio := over(modes, modes.kept, modes.stock)):
             worth.append(f"{show_mean(ratio)}{TIMES}")
-    if not shares or not worth:
+    if not shares:
         return ""
     return (
         f"**Page faults** take {' and '.join(shares)}. Keeping freed memory in the process makes "
@@ -81,11 +59,11 @@ def _of_modes(inputs: Sequence[StoredModes]) -> str:
 
 
 def _word_speed(mode: StoredMode, ratio: Interval) -> str:
-    return f"{word_mode(mode.mode, mode.variables)} ({show_mean(ratio)}{TIMES})"
+    return f"{word_mode(mode)} ({show_mean(ratio)}{TIMES})"
 
 
 def _of_macs(stock: Sequence[StoredTimes]) -> str:
-    """The kinds of operations that take most time for their MACs, on the largest input."""
+    """The kinds of operations with the most time for their MACs, at the largest input."""
     if not stock:
         return ""
     times = max(stock, key=attrgetter("macs"))

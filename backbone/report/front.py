@@ -1,4 +1,4 @@
-"""README's parts: what the stored records say, in short."""
+"""README's generated parts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,15 +11,16 @@ from backbone.record.titles import DATASET_TITLES, count
 from backbone.report.findings import finding_lines
 from backbone.report.markdown import format_table
 from backbone.report.parts import with_memory_kept
+from backbone.report.stored_results import Results
 from backbone.report.summary import format_times
-from backbone.report.tables import Results, sizes_of, time_cells
+from backbone.report.tables import sizes_of, time_cells
 
 Kind = TypeVar("Kind", bound=Stored)
 
 
 def format_front(results: Results) -> dict[str, list[str]]:
-    """The parts and their blocks, by title; one may have none. They are of the datasets' image
-    sizes, if there are results of these."""
+    """The blocks of each part, by title; a part may be empty. They show the datasets' image sizes
+    if there are results for these."""
     results = replace(
         results,
         times=_of_datasets(results.times),
@@ -34,12 +35,12 @@ def format_front(results: Results) -> dict[str, list[str]]:
 
 
 def _of_datasets(times: list[Kind]) -> list[Kind]:
-    """The times at the datasets' image sizes; all times, if there are none."""
+    """The results at the datasets' image sizes; all results if there are none."""
     return [each for each in times if each.dataset in DATASET_TITLES.values()] or times
 
 
 def performance_cells(results: Results) -> Iterator[dict[str, str]]:
-    """The study's table, with our times, stock and with memory kept, dataset by dataset."""
+    """The study's table with our times, stock and with memory kept, by dataset."""
     for title in DATASET_TITLES.values():
         for times in results.main_network:
             if times.dataset == title and times.model.is_exact:
@@ -57,15 +58,14 @@ def _our_cells(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]
 
 
 def _threads_of(times: StoredTimes) -> list[str]:
-    """How many threads a CPU's times are of, unless labels say it."""
+    """The number of threads of a CPU's times, unless a label already has it."""
     conditions = times.model.conditions
     known = "threads" in conditions and "threads_chosen" not in conditions
     return [count(conditions["threads"], "thread")] if known else []
 
 
 def printed_summary(results: Results) -> Iterator[str]:
-    """What stats.sh prints at its end of the stock network, if there are times of it; of the
-    smaller input alone."""
+    """The summary that stats.sh prints of the stock network at the smaller input, if stored."""
     stock = [times for times in results.main_network if times.is_stock and not times.settings]
     if stock:
         smallest = min(stock, key=attrgetter("macs"))

@@ -1,4 +1,4 @@
-"""Where the time goes: operations by kind, and by the time that they lose against their floor."""
+"""Operations by kind, and by the time they lose against their roofline bound."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from backbone.statistics.intervals import Interval, interval
 from backbone.statistics.looks import level_of
 from backbone.statistics.ratios import mean_of_rounds
 
-NO_CEILINGS = "no ceilings, for lack of memory perhaps; stats.sh measures them"
-WORST = 10  # operations that lose most, which are listed apart
+NO_CEILINGS = "no ceilings are stored, perhaps because memory ran out; stats.sh measures them"
+WORST = 10  # number of operations with the largest loss, which are listed separately
 
 
 @dataclass(frozen=True)
 class KindSum:
-    """Operations together: how many, their time with its interval over the processes, reorders and
-    floor in ms, their MACs, bytes and page faults (None: not collected, not counted)."""
+    """The sum of several operations: number, time with its interval over processes, reorders and
+    bound in ms, MACs, bytes, and page faults (None if unknown)."""
 
     operations: int
     time: Interval
     reorders: float | None
-    floor: float
+    bound: float
     macs: int
     bytes_moved: int
     page_faults: float | None
 
 
 def kind_blocks(times: StoredTimes) -> list[str]:
-    """The operations by kind, and what their floor is; or why there is no such table."""
+    """The table of operations by kind, with the pass's bound; or why there is no table."""
     ceilings = times.ceilings
     if ceilings is None:
         return [f"- {times.title}: {NO_CEILINGS}"]
@@ -47,14 +47,14 @@ def kind_blocks(times: StoredTimes) -> list[str]:
         latency = show_mean(mean_of_rounds(times.layer))
         takes = f"The GPU computes {show_mean(whole.time)} ms in a pass of {latency} ms"
     return [
-        f"{times.title}. {takes}, its floor is {show_small(whole.floor, 1)} ms, by ceilings of "
-        f"{gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
+        f"{times.title}. {takes}; its roofline bound is {show_small(whole.bound, 1)} ms, from "
+        f"ceilings of {gflops:.0f} GFLOP/s and {gbytes:.1f} GB/s.",
         format_table(kind_cells(kind, total, whole) for kind, total in kinds.items()),
     ]
 
 
 def part_cells(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[dict[str, str]]:
-    """What those passes are made of of which it is known, a row each."""
+    """A row per pass whose parts are known."""
     return [
         {
             "Dataset": each.times.dataset,
@@ -67,7 +67,7 @@ def part_cells(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[d
 
 
 def shares_of(parts: Parts) -> dict[str, float]:
-    """What share of a pass each of its parts is."""
+    """The share of each part in a pass."""
     kernels = sum(parts.kernels.values())
     return {
         "Page faults (%)": parts.page_faults / parts.whole,
@@ -78,8 +78,8 @@ def shares_of(parts: Parts) -> dict[str, float]:
 
 
 def sum_by_kind(rows: list[Row], ceilings: Ceilings, level: float) -> dict[str, KindSum]:
-    """The operations of each kind together, the kind that takes longest first; those of kinds that
-    take less than one percent of the time are together. level: of the intervals."""
+    """The sum of each kind's operations, slowest kind first; kinds below one percent of the time
+    are combined. level: of the intervals."""
     by_kind: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_kind[row.cost.kind].append(row)
@@ -95,14 +95,14 @@ def sum_by_kind(rows: list[Row], ceilings: Ceilings, level: float) -> dict[str, 
 
 
 def sum_rows(rows: list[Row], ceilings: Ceilings, level: float) -> KindSum:
-    """Operations together. level: of the interval."""
+    """The sum of operations. level: of the interval."""
     counted = all(row.page_faults for row in rows)
     reorders = [row.reorder_ms for row in rows if row.reorder_ms is not None]
     return KindSum(
         operations=len(rows),
         time=interval(sum(row.device_means for row in rows).tolist(), level),
         reorders=sum(reorders) if reorders else None,
-        floor=sum(row.floor(ceilings) for row in rows),
+        bound=sum(row.bound(ceilings) for row in rows),
         macs=sum(row.cost.macs for row in rows),
         bytes_moved=sum(row.cost.bytes_moved for row in rows),
         page_faults=sum(row.median_faults for row in rows) if counted else None,
@@ -110,7 +110,7 @@ def sum_rows(rows: list[Row], ceilings: Ceilings, level: float) -> KindSum:
 
 
 def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
-    """A kind's share of the whole pass, what it attains, and how close that is to its floor."""
+    """A kind's time, its share of the whole pass, and its bound."""
     return {
         "Kind": kind,
         "Operations": str(total.operations),
@@ -118,15 +118,15 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
         "Of it reorders (ms)": show("{:.1f}", total.reorders),
         "% of the time": f"{100 * total.time.mean / whole.time.mean:.1f}",
         "% of the MACs": f"{100 * total.macs / whole.macs:.1f}",
-        "Floor (ms)": show_small(total.floor, 2),
-        "Floor / time": show_small(total.floor / total.time.mean, 2),
+        "Bound (ms)": show_small(total.bound, 2),
+        "Bound / time": show_small(total.bound / total.time.mean, 2),
         "Page faults": show("{:,.0f}", total.page_faults),
     }
 
 
 def list_operations(times: list[StoredTimes]) -> str:
-    """The operations by the time that they lose against their floor, one configuration after the
-    other, the ten worst apart; or why there is no such list. Raises Failure where there is none at
+    """The operations of each configuration by the time they lose against their roofline bound, the
+    ten largest first in a group, or why there is no list. Raises Failure if there is none at
     all."""
     if not any(stored.ceilings for stored in times):
         raise Failure(f"{times[0].title}: {NO_CEILINGS}")
@@ -139,12 +139,12 @@ def _operation_lines(times: StoredTimes) -> str:
         return f"{times.title}: {NO_CEILINGS}"
     lines = []
     decimals = 4 if times.layer.whole.queued_ms else 3
-    for row in sorted(times.operations, key=lambda row: row.floor(ceilings) - row.device_mean):
-        floor, time = row.floor(ceilings), row.device_mean
-        columns = (time - floor, row.reorder_ms or 0, time, floor)
+    for row in sorted(times.operations, key=lambda row: row.bound(ceilings) - row.device_mean):
+        bound, time = row.bound(ceilings), row.device_mean
+        columns = (time - bound, row.reorder_ms or 0, time, bound)
         numbers = " ".join(f"{milliseconds:9.{decimals}f}" for milliseconds in columns)
         what = f"{row.cost.kind:<22} {row.implementation or '-':<22} {row.path or '-':<22}"
         lines.append(f"{numbers}  {what} {row.input_shape}")
-    head = " ".join(f"{name:>9}" for name in ("lost, ms", "reorders", "time, ms", "floor, ms"))
+    head = " ".join(f"{name:>9}" for name in ("lost, ms", "reorders", "time, ms", "bound, ms"))
     head += f"  {'kind':<22} {'implementation':<22} {'path':<22} input shape"
     return "\n".join([times.title, head, *lines[:WORST], "", *lines[WORST:]])

@@ -1,4 +1,4 @@
-"""mem.py's memory report and structure as they are printed."""
+"""mem.py's memory report and structure as printed text."""
 
 from math import prod
 
@@ -55,9 +55,8 @@ def _peak_lines(report: MemoryReport) -> list[str]:
 
 
 def format_structure(structure: Structure) -> str:
-    """The layers as torchsummary 1.5.1 prints them, byte for byte: a batch of one, which stands for
-    any, as -1; sizes in MB of 2**20 bytes, 4 bytes an element; every row's output twice. Then the
-    MACs."""
+    """The layers as torchsummary 1.5.1 prints them, byte for byte: batch size -1, sizes in MB of
+    2**20 bytes at 4 bytes per element, every output counted twice. Then the MACs."""
     rows = []
     for number, layer in enumerate(structure.layers, start=1):
         batch, *rest = layer.output_shape

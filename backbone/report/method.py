@@ -1,4 +1,4 @@
-"""METHOD.md's own tables: what the programs in tools/ have stored."""
+"""METHOD.md's tables, from the results of the programs in tools/."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from backbone.record.tools import PassesTried, Simulated, Trial
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show_range, show_range_of_counts
-from backbone.report.tables import Results, sum_blocks
+from backbone.report.stored_results import Results
+from backbone.report.tables import sum_blocks
 from backbone.statistics.intervals import Interval, scatter
 from backbone.statistics.looks import level_of
 
 
 def format_method(results: Results) -> dict[str, list[str]]:
-    """METHOD.md's own tables, by part; one may have no block."""
+    """The blocks of each part, by title; a part may be empty."""
     return {
         "Trials": _table_of(trials_cells(results.trials)),
         "Simulation": _table_of(simulated_cells(results.simulated)),
@@ -27,7 +28,7 @@ def _table_of(rows: Iterable[dict[str, str]]) -> list[str]:
 
 
 def trials_cells(trials: Iterable[Trial]) -> Iterator[dict[str, str]]:
-    """What trials of the same title found, and what they took."""
+    """A row for all trials with the same title."""
     by_title: dict[str, list[Trial]] = {}
     for trial in trials:
         by_title.setdefault(trial.title, []).append(trial)
@@ -51,7 +52,7 @@ def trials_cells(trials: Iterable[Trial]) -> Iterator[dict[str, str]]:
 
 
 def simulated_cells(simulated: Iterable[Simulated]) -> Iterator[dict[str, str]]:
-    """A row for each scatter and precision, with the effects in each cell."""
+    """A row for each scatter and precision; cells list one value per effect."""
     by_case: dict[tuple[str, float], list[Simulated]] = {}
     for row in simulated:
         by_case.setdefault((row.scatter, row.precision), []).append(row)
@@ -67,7 +68,7 @@ def simulated_cells(simulated: Iterable[Simulated]) -> Iterator[dict[str, str]]:
 
 
 def passes_cells(tried: PassesTried) -> dict[str, str]:
-    """A number of passes per process, and what it is worth."""
+    """A row for a number of passes per process."""
     return {
         "Input": tried.title,
         "Passes per process": str(tried.passes),

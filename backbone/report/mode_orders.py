@@ -1,4 +1,4 @@
-"""What the modes do for other networks than MobileNet-V2."""
+"""The modes of networks other than MobileNet-V2."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,13 @@ from backbone.record.titles import MAIN_NETWORK
 from backbone.report.markdown import format_table
 from backbone.report.mode_tables import fastest_modes, over
 from backbone.report.numbers import show_interval
-from backbone.report.tables import Results
+from backbone.report.stored_results import Results
 from backbone.statistics.looks import SAME, judge
 
 
 def order_blocks(results: Results) -> list[str]:
-    """What the modes do for each network, if there are modes of others than MobileNet-V2."""
+    """A table of the modes of each network, if modes of other networks than MobileNet-V2 are
+    stored."""
     main = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
     rows = [cells for inputs in results.modes for cells in order_cells(inputs, main)]
     has_others = any(row["Model"] != MAIN_NETWORK for row in rows)
@@ -20,7 +21,7 @@ def order_blocks(results: Results) -> list[str]:
 
 
 def _word_help(rows: list[dict[str, str]]) -> str:
-    """Whether the same modes help other networks most, in a sentence."""
+    """A sentence on whether the fastest mode is the same for other networks."""
     others = [row for row in rows if row["Model"] != MAIN_NETWORK]
     fastest = {row["Fastest mode"] for row in rows if row["Model"] == MAIN_NETWORK}
     same = sum(row["Fastest mode"] in fastest for row in others)
@@ -31,8 +32,8 @@ def _word_help(rows: list[dict[str, str]]) -> str:
 
 
 def order_cells(inputs: list[StoredModes], main: list[StoredModes]) -> Iterator[dict[str, str]]:
-    """A row for each input of a network: its fastest mode, and where its modes have another order
-    than those of the main network on the same dataset and device."""
+    """A row for each input of a network: its fastest mode, and where its modes rank differently
+    from those of the main network for the same dataset and device."""
     for modes in inputs:
         fastest = fastest_modes(modes)
         if not fastest:
@@ -56,8 +57,8 @@ def order_cells(inputs: list[StoredModes], main: list[StoredModes]) -> Iterator[
 
 
 def _word_orders(modes: StoredModes, main: StoredModes) -> str:
-    """Of two modes of which the one is certainly faster here and the other there, the pair that
-    differs most; and how many more such pairs there are."""
+    """Of the pairs of modes in which one is certainly faster here and the other in the main
+    network, the pair that differs most, and the number of further pairs."""
     there = {mode.name: mode for mode in main.modes}
     both = [mode for mode in modes.modes if mode.name in there]
     pairs: list[tuple[float, StoredMode, StoredMode]] = []

@@ -1,85 +1,78 @@
-"""What the pictures of modes show: panels of bars, drawn on axes."""
-
-from re import sub
-from textwrap import fill
+"""Pictures of modes: their speed-up over stock, and the allocators'."""
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from backbone.record.stored import StoredMode, StoredModes
-from backbone.report.bars import Bar, draw_from_top
-from backbone.report.mode_tables import over
-from backbone.report.numbers import MIB
+from backbone.report.bars import Bar, draw_bars
+from backbone.report.mode_tables import by_speed, over
+from backbone.report.numbers import MIB, show_mean
+from backbone.report.palette import PRECISIONS, STOCK
+from backbone.report.words import TIMES, word_mode
 from backbone.statistics.intervals import Interval
 
-NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
-LABEL_WIDTH = 54  # characters in a line of a bar's label
+LOWEST = 0.5  # left end of the axis of speed-ups
 
 
-def has_allocators(inputs: list[StoredModes]) -> bool:
-    """Whether there is more among the modes that changes no arithmetic than the references."""
-    return any(not _is_reference(mode) for mode in _of_allocators(inputs))
+def has_allocators(modes: StoredModes) -> bool:
+    """Whether other allocators than stock's and memory kept were measured."""
+    return any(mode.is_of_allocator and not _is_reference(mode) for mode in modes.modes)
 
 
-def draw_modes(axes: Axes, inputs: list[StoredModes]) -> None:
-    """Bars of the modes' speed-up over the stock pass, with its interval, one of each dataset; of
-    what changes no arithmetic the references alone."""
-    left_out = {mode.name for mode in _of_allocators(inputs) if not _is_reference(mode)}
-    names = dict.fromkeys(mode.name for modes in inputs for mode in modes.modes)
-    _draw_speed_ups(axes, inputs, [name for name in names if name not in left_out])
-    axes.set_title(f"{inputs[0].network}, {inputs[0].configuration}: modes")
+def draw_modes(axes: Axes, modes: StoredModes) -> dict[str, Patch]:
+    """Bars of the modes' speed-up over stock on a logarithmic axis, fastest first. Of the modes
+    that change only the allocator, stock and memory kept are drawn."""
+    drawn = [m for m in by_speed(modes) if _is_reference(m) or not m.is_of_allocator]
+    bars = _speed_ups(modes, drawn)
+    axes.set_xscale("log")
+    draw_bars(axes, bars, lambda ratio: f"{show_mean(ratio)}{TIMES}")
+    axes.axvline(1, color="black", linewidth=1)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("speed-up over stock")
+    axes.set_title(modes.title, loc="left")
+    lowest = min(bar.value.low or bar.value.mean for bar in bars)
+    axes.set_xlim(left=min(LOWEST, 0.9 * lowest))
+    return {_precision_of(mode): Patch(color=_colour_of(mode)) for mode in drawn}
 
 
-def draw_allocators(left: Axes, right: Axes, inputs: list[StoredModes]) -> None:
-    """Bars of what changes no arithmetic, but where memory comes from: on the left the speed-up
-    over the stock pass, on the right the most memory that the process has had; one of each
-    dataset."""
-    names = list(dict.fromkeys(mode.name for mode in _of_allocators(inputs)))
-    _draw_speed_ups(left, inputs, names)
-    groups = {}
-    for modes in inputs:
-        peaks = {
-            mode.name: mode.record.median("peak_resident_memory", 1 / MIB)
-            for mode in modes.modes
-            if mode.name in names
-        }
-        groups[modes.dataset] = [
-            Bar(names.index(name), Interval(peak))
-            for name, peak in peaks.items()
-            if peak is not None
-        ]
-    draw_from_top(right, groups, [""] * len(names))
-    right.set_xlabel("peak resident, MB")
-    left.set_title(f"{inputs[0].network}, {inputs[0].configuration}: allocators")
-
-
-def _of_allocators(inputs: list[StoredModes]) -> list[StoredMode]:
-    """The modes that change no arithmetic, but where memory comes from; stock among them."""
-    return [mode for modes in inputs for mode in modes.modes if mode.is_of_allocator]
+def draw_allocators(left: Axes, right: Axes, modes: StoredModes) -> dict[str, Patch]:
+    """Bars of the modes that change only the allocator: on the left their speed-up over stock, on
+    the right the peak memory of the process."""
+    drawn = [mode for mode in by_speed(modes) if mode.is_of_allocator]
+    draw_bars(left, _speed_ups(modes, drawn), lambda ratio: f"{show_mean(ratio)}{TIMES}")
+    left.set_xlabel("speed-up over stock")
+    left.set_title(modes.title, loc="left")
+    peaks = [mode.record.median("peak_resident_memory", 1 / MIB) for mode in drawn]
+    bars = [
+        Bar(place, " ", Interval(peak), _colour_of(mode))
+        for place, (mode, peak) in enumerate(zip(drawn, peaks, strict=True))
+        if peak is not None
+    ]
+    draw_bars(right, bars, lambda peak: f"{peak.mean:,.0f}")
+    right.set_xlabel("peak resident memory (MB)")
+    return {}
 
 
 def _is_reference(mode: StoredMode) -> bool:
-    """Whether both pictures have a mode: stock and memory kept."""
+    """Whether a mode is in both pictures: stock and memory kept."""
     return mode.is_stock or mode.is_kept
 
 
-def _draw_speed_ups(axes: Axes, inputs: list[StoredModes], names: list[str]) -> None:
-    """Bars of the speed-up of named modes over the stock pass, from top to bottom."""
-    groups = {}
-    for modes in inputs:
-        ratios = {
-            mode.name: over(modes, mode, modes.stock) for mode in modes.modes if mode.name in names
-        }
-        groups[modes.dataset] = [
-            Bar(names.index(name), ratio) for name, ratio in ratios.items() if ratio is not None
-        ]
-    draw_from_top(axes, groups, [_label_of(name) for name in names])
-    axes.tick_params(axis="y", labelsize=8)
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set_xlabel("times as fast as stock, with intervals")
-    axes.legend()
+def _speed_ups(modes: StoredModes, drawn: list[StoredMode]) -> list[Bar]:
+    ratios = {mode.name: over(modes, mode, modes.stock) for mode in drawn}
+    return [
+        Bar(place, word_mode(mode), ratios[mode.name], _colour_of(mode))
+        for place, mode in enumerate(drawn)
+        if ratios[mode.name] is not None
+    ]
 
 
-def _label_of(mode: str) -> str:
-    """A mode's name in lines, none of which ends between a flag and its value."""
-    together = sub(r" (?!--)", NO_BREAK_SPACE, mode)
-    return fill(together, LABEL_WIDTH, break_long_words=False, break_on_hyphens=False)
+def _precision_of(mode: StoredMode) -> str:
+    return "stock" if mode.is_stock else mode.mode.dtype
+
+
+def _colour_of(mode: StoredMode) -> str:
+    return STOCK if mode.is_stock else PRECISIONS[mode.mode.dtype]

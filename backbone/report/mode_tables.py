@@ -1,4 +1,4 @@
-"""The modes as tables, for each input one of how fast they are and one of their processes."""
+"""Tables of modes: for each input, one of their speed and one of their processes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +23,8 @@ from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 @dataclass(frozen=True)
 class Category:
-    """Modes of which the fastest is shown. includes: whether a mode is one of them."""
+    """A category of modes, of which the fastest is shown. includes: whether a mode belongs to
+    it."""
 
     title: str
     includes: Callable[[StoredMode], bool]
@@ -36,30 +37,30 @@ CATEGORIES = (EXACT, FLOAT32, ALL)
 
 
 def speed_blocks(inputs: list[StoredModes]) -> list[str]:
-    """How fast the modes of one network and setting are, a table an input, the fastest first; what
-    torch.compile adds; and when modes have earned back their start."""
+    """A table per input with the speed of the modes of one network and setting, fastest first; then
+    what torch.compile adds, and when modes have amortized their start."""
     sentences = [word(modes) for word in (_word_compile, _word_starts) for modes in inputs]
     return [*_blocks(inputs, mode_cells), *filter(None, sentences)]
 
 
 def process_blocks(inputs: list[StoredModes]) -> list[str]:
-    """What the processes of the modes were, in the same order."""
+    """Tables of the modes' processes, in the same order."""
     return _blocks(inputs, lambda mode, modes: process_cells(mode.record.whole))
 
 
 def _blocks(
     inputs: list[StoredModes], cells: Callable[[StoredMode, StoredModes], dict[str, str]]
 ) -> list[str]:
-    """A table an input, with cells of each mode, the fastest first."""
+    """A table per input with a row for each mode, fastest first."""
     blocks = []
     for modes in inputs:
-        rows = [{"Mode": _show_name(mode)} | cells(mode, modes) for mode in _by_speed(modes)]
+        rows = [{"Mode": _show_name(mode)} | cells(mode, modes) for mode in by_speed(modes)]
         blocks += [f"{modes.network}, {modes.title}:", format_table(rows)]
     return blocks
 
 
-def _by_speed(modes: StoredModes) -> list[StoredMode]:
-    """The modes of an input, the fastest first; then those that were not in stock's rounds."""
+def by_speed(modes: StoredModes) -> list[StoredMode]:
+    """The modes of an input, fastest first, then modes that share no round with stock."""
 
     def slowness(mode: StoredMode) -> float:
         ratio = over(modes, mode, modes.stock)
@@ -73,8 +74,8 @@ def _show_name(mode: StoredMode) -> str:
 
 
 def mode_cells(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
-    """How many times as fast a mode is as stock, and as memory kept; its time, output difference
-    and peak."""
+    """A row for a mode: its speed-up over stock and over memory kept, time, output difference and
+    peak memory."""
     over_stock = over(modes, mode, modes.stock)
     cells = {"Times as fast as stock": _show_ratio(over_stock, is_itself=mode is modes.stock)}
     if modes.kept is not None:
@@ -91,7 +92,7 @@ def mode_cells(mode: StoredMode, modes: StoredModes) -> dict[str, str]:
 
 
 def gpu_cells(record: Record) -> dict[str, str]:
-    """What a GPU computes of a pass, and how long the host takes to enqueue it; "-" on a CPU."""
+    """A mode's GPU time and enqueue time; "-" on a CPU."""
     queued = None
     if times := record.whole.queued_ms:
         queued = geometric_interval(times, level_of(record.conditions))
@@ -103,14 +104,14 @@ def gpu_cells(record: Record) -> dict[str, str]:
 
 
 def output_head(modes: StoredModes) -> str:
-    """What is known of what modes do to the output: on how many of a user's images the answer is
-    stock's or, if they were measured without any, the difference on a random one."""
+    """The head of the column on outputs: agreement on a user's images or, without images, the
+    difference for a random image."""
     return "Stock's answer on" if have_images(modes) else "Output difference"
 
 
 def show_output(mode: StoredMode, modes: StoredModes, is_short: bool = False) -> str:
-    """What a mode does to the output, as its head has it; "-" if that is not known. is_short: an
-    agreement without its interval."""
+    """A mode's cell in the column on outputs; "-" if unknown. is_short: omit the interval of an
+    agreement."""
     if not have_images(modes):
         return show_difference(mode)
     agreement = mode.record.agreement
@@ -120,13 +121,13 @@ def show_output(mode: StoredMode, modes: StoredModes, is_short: bool = False) ->
 
 
 def have_images(modes: StoredModes) -> bool:
-    """Whether modes were measured with a user's images."""
+    """Whether the modes were measured with a user's images."""
     return any(each.record.agreement for each in modes.modes)
 
 
 def _word_compile(modes: StoredModes) -> str:
-    """What torch.compile adds to the mode that folds batch norms, or to the one with most flags;
-    "" if it was not measured."""
+    """A sentence on what torch.compile adds to the mode that folds batch norms, or else to the mode
+    with the most flags; "" if not measured."""
     pairs = [
         (mode, other)
         for mode in modes.modes
@@ -146,12 +147,12 @@ def _word_compile(modes: StoredModes) -> str:
 
 
 def _word_starts(modes: StoredModes) -> str:
-    """After how many passes each mode that is faster than memory kept for certain has earned back
-    the time that it takes longer to start; "" where that was not measured."""
+    """A sentence on the number of passes after which each mode that is certainly faster than memory
+    kept has amortized its longer start; "" if not measured."""
     if modes.kept is None or modes.kept.record.ready_after is None:
         return ""
     told = []
-    for mode in _by_speed(modes):
+    for mode in by_speed(modes):
         ratio, ready = over(modes, mode, modes.kept), mode.record.ready_after
         if ready is not None and ratio is not None and judge(ratio, SAME) == "faster":
             kept_ms = mean_of_rounds(modes.kept.record).mean
@@ -161,14 +162,14 @@ def _word_starts(modes: StoredModes) -> str:
     if not told:
         return ""
     return (
-        f"{modes.title}: beside `{modes.kept.name}`, modes have earned back their longer start "
-        f"after so many passes: {', '.join(told)}."
+        f"{modes.title}: compared with `{modes.kept.name}`, modes amortize their longer start "
+        f"after this many passes: {', '.join(told)}."
     )
 
 
 def process_cells(row: Row) -> dict[str, str]:
-    """How many processes have run a pass, the fastest and the slowest of them, and the fewest and
-    the most page faults of a pass."""
+    """The number of processes, the fastest and the slowest of them, and the fewest and the most
+    page faults per pass."""
     return {
         "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
         "Page faults": show_range_of_counts(row.page_faults) if row.page_faults else "-",
@@ -178,8 +179,8 @@ def process_cells(row: Row) -> dict[str, str]:
 def fastest_modes(
     modes: StoredModes, category: Category = ALL
 ) -> list[tuple[StoredMode, Interval]]:
-    """The modes of an input that are faster than stock for certain, the fastest first, each with
-    how many times; none that makes the network another function."""
+    """The modes of an input that are certainly faster than stock, fastest first, with their
+    speed-up; without training mode, which computes another function."""
     ratios = [
         (mode, over(modes, mode, modes.stock))
         for mode in modes.modes
@@ -190,8 +191,8 @@ def fastest_modes(
 
 
 def first_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:
-    """What to try first, input by input: the fastest modes of some kinds, with their command and
-    their price."""
+    """A row for each input and category: the fastest mode, its command, output difference and peak
+    memory."""
     for modes in inputs:
         for category in CATEGORIES:
             for mode, ratio in fastest_modes(modes, category)[:1]:
@@ -207,8 +208,8 @@ def first_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:
 
 
 def _word_output(mode: StoredMode) -> str:
-    """What a mode does to the output, in a table in which inputs may be measured with images or
-    without any."""
+    """A mode's effect on the output, for a table whose inputs may be measured with or without
+    images."""
     agreement = mode.record.agreement
     return show_difference(mode) if agreement is None else f"stock's answer on {agreement.text}"
 
@@ -223,7 +224,7 @@ def _command_of(mode: StoredMode) -> str:
 
 
 def show_difference(mode: StoredMode) -> str:
-    """How far the output is from stock's."""
+    """The output difference of a mode."""
     if mode.is_exact:
         return "none"
     difference = mode.record.median("output_difference")
@@ -231,7 +232,7 @@ def show_difference(mode: StoredMode) -> str:
 
 
 def _show_peak(record: Record) -> str:
-    """MB, of the process, or of a GPU's allocator."""
+    """The peak memory of the process, or of a GPU's allocator, in MB."""
     peak = record.median("peak_resident_memory", 1 / MIB)
     if peak is None:
         peak = record.median("peak_allocated_memory", 1 / MIB)
@@ -245,5 +246,5 @@ def _show_ratio(ratio: Interval | None, is_itself: bool) -> str:
 
 
 def over(modes: StoredModes, mode: StoredMode, other: StoredMode) -> Interval | None:
-    """How many times as fast one mode is as another; None if they were not in the same rounds."""
+    """The speed-up of one mode over another; None if they share no round."""
     return speed_up(mode.record, other.record, modes.stock.record)

@@ -1,4 +1,4 @@
-"""What a pass is made of: page faults, reorders, kernels, and the rest."""
+"""The parts of a pass: page faults, reorders, kernels, and the rest."""
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ from backbone.command.options import Mode
 from backbone.record.rows import Record, Row
 from backbone.record.stored import StoredTimes
 
-LEAST_SHARE = 0.03  # of a pass: kinds whose kernels take less are together
+LEAST_SHARE = 0.03  # of a pass; kinds with a smaller share are combined
 OTHERS = "other kernels"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Milliseconds of a pass, which together are all of it. kernels: by the operations' kind."""
+    """The parts of a pass in milliseconds, which add up to it. kernels: by kind of operation."""
 
     page_faults: float
     reorders: float
@@ -22,12 +22,12 @@ class Parts:
 
     @property
     def whole(self) -> float:
-        """The pass."""
+        """The time of the pass."""
         return self.page_faults + self.reorders + sum(self.kernels.values()) + self.rest
 
     @property
     def largest(self) -> tuple[str, float]:
-        """The largest part, and its share of all."""
+        """The largest part and its share of the pass."""
         parts = {
             "page faults": self.page_faults,
             "reorders": self.reorders,
@@ -52,14 +52,14 @@ class Parts:
 
 @dataclass(frozen=True)
 class SplitPass:
-    """A pass and what it is made of."""
+    """A pass and its parts."""
 
     times: StoredTimes
     parts: Parts
 
 
 def split_passes(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[SplitPass]:
-    """Those passes whose parts are known, input by input, the longest first."""
+    """The passes whose parts are known, by input, longest first."""
     split = [(each, parts_of(each, all_times)) for each in times]
     known = [SplitPass(each, parts) for each, parts in split if parts is not None]
     datasets = list(dict.fromkeys(each.dataset for each in times))
@@ -67,11 +67,11 @@ def split_passes(times: list[StoredTimes], all_times: list[StoredTimes]) -> list
 
 
 def parts_of(times: StoredTimes, all_times: list[StoredTimes]) -> Parts | None:
-    """The parts of a pass; None where kernels were not collected, with memory kept.
+    """The parts of a pass; None if kernels were not collected with memory kept.
 
-    Page faults: the system's time, by the threads that share it. Reorders and kernels are of the
-    passes with memory kept, where no page faults are in their times; the kernel of an operation
-    that oneDNN has run nothing for is all of its time.
+    Page faults are the system time, divided by the threads that share it. Reorders and kernels come
+    from the passes with memory kept, where their times contain no page faults. For an operation
+    without oneDNN's kernels, its whole time counts as kernel.
     """
     kept = with_memory_kept(times, all_times)
     layers = times.layer
@@ -98,9 +98,9 @@ def parts_of(times: StoredTimes, all_times: list[StoredTimes]) -> Parts | None:
 def parts_of_operations(times: StoredTimes, kept: StoredTimes | None) -> list[Parts] | None:
     """The parts of each operation of a pass, in order; None if page faults or kernels are unknown.
 
-    kept: the times of the same network with memory kept; None if there are none. Page faults: the
-    system's time of the pass, by the operation's share of its page faults. Otherwise like
-    parts_of()."""
+    kept: the times of the same network with memory kept, if any. An operation's page faults are the
+    pass's system time, weighted by its share of the pass's page faults. Otherwise like
+    `parts_of()`."""
     layers = times.layer
     system_seconds = layers.median("system_time")
     rows = times.operations
@@ -133,8 +133,8 @@ def _kernel_ms(row: Row) -> float:
 
 
 def with_memory_kept(times: StoredTimes, all_times: list[StoredTimes]) -> StoredTimes | None:
-    """The same network's times under the same conditions, but with memory kept: these, or others;
-    None if there are none."""
+    """The same network's times under the same conditions, but with memory kept, which may be these
+    times themselves; None if there are none."""
     wanted = _what_it_is_of(times, replace(times.mode, keep_memory=True))
     for each in (times, *all_times):
         if _what_it_is_of(each, each.mode) == wanted:
@@ -147,7 +147,8 @@ def _what_it_is_of(times: StoredTimes, mode: Mode) -> tuple[object, ...]:
 
 
 def _largest(by_kind: dict[str, float], least: float) -> dict[str, float]:
-    """The kinds that take so long at the least, the longest first, and the others together."""
+    """The kinds that take at least this many milliseconds, slowest first; the others are
+    combined."""
     kinds = sorted(by_kind, key=lambda kind: -by_kind[kind])
     large = {kind: by_kind[kind] for kind in kinds if by_kind[kind] >= least}
     small = sum(by_kind.values()) - sum(large.values())

@@ -1,4 +1,4 @@
-"""What a wrapper prints at its end: the answer in short, at most 90 columns wide."""
+"""The summary that a wrapper prints at its end, at most 90 columns wide."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,32 +30,33 @@ from backbone.statistics.ratios import mean_of_rounds, speed_up
 
 COLUMNS = 90
 NAME_COLUMNS = 54
-# Processes whose page faults differ by more than this were in different states of their heap.
+# Processes whose page faults differ by more than this were in different heap states.
 LEAST_RATIO = 1.05
 LEAST_FAULTS = 100
-SLOWEST = 3  # stages, and operations, that are listed
-FASTEST = 5  # modes that are listed
+SLOWEST = 3  # number of stages and operations listed
+FASTEST = 5  # number of modes listed
 
 
 def summarize_times(files: Sequence[Path]) -> str:
-    """The times of records of whole passes, and of the stages and operations stored with them."""
+    """Summarize the times in records of whole passes, with the stages and operations stored beside
+    them."""
     return format_times([loading.load_times_of(file.parent, file.name) for file in files])
 
 
 def summarize_modes(starts: Sequence[Path]) -> str:
-    """The modes of inputs, by what the paths of each one's records begin with."""
+    """Summarize the modes of inputs. starts: the common beginning of the paths of an input's
+    records."""
     return format_modes([loading.load_modes_of(start.parent, start.name) for start in starts])
 
 
 def summarize_scaling(folder: Path) -> str:
-    """What a folder of scaling holds."""
+    """Summarize a folder of scaling results."""
     return format_scaling(loading.load_scaling_of(folder))
 
 
 def format_times(all_times: Sequence[StoredTimes]) -> str:
-    """Each input's time, its ratio to stock where memory is kept, and its slowest stages and
-    operations. all_times: of one network, in one configuration and, if measured, with memory
-    kept."""
+    """Each input's time, the speed-up from keeping memory, and the slowest stages and operations.
+    all_times: one network's times in one configuration and, if measured, with memory kept."""
     blocks = []
     for times in all_times:
         kept = with_memory_kept(times, all_times)
@@ -95,8 +96,8 @@ def _head(stored: Stored, record: Record) -> list[str]:
 
 
 def _processes(name: str, row: Row) -> Iterator[str]:
-    """A line on the range of the processes' times and page faults, if they were in different states
-    of their heap."""
+    """A line on the range of the processes' times and page faults, if their heap states
+    differed."""
     faults = row.page_faults
     if faults and max(faults) > LEAST_RATIO * min(faults) + LEAST_FAULTS:
         text = (
@@ -106,7 +107,7 @@ def _processes(name: str, row: Row) -> Iterator[str]:
 
 
 def _launches(name: str, record: Record) -> Iterator[str]:
-    """A line on what a GPU computes of a pass, if it is measured."""
+    """A line on a pass's GPU time and enqueue time, if measured."""
     if record.whole.queued_ms:
         gpu, enqueue = gpu_cells(record).values()
         bound = "; the host is the bottleneck" if is_bound_by_launches(record) else ""
@@ -114,7 +115,7 @@ def _launches(name: str, record: Record) -> Iterator[str]:
 
 
 def _slowest(times: StoredTimes, kept: StoredTimes | None) -> Iterator[str]:
-    """The slowest stages and operations of a pass, with the largest part of their time."""
+    """The slowest stages and operations of a pass, with the largest part of each."""
     operations = times.operations
     parts = parts_of_operations(times, kept) or [None] * len(operations)
     by_stage: dict[int | None, Parts | None] = {}
@@ -155,7 +156,7 @@ def _fit(text: str, columns: int) -> str:
 
 
 def format_modes(inputs: Sequence[StoredModes]) -> str:
-    """The fastest modes of each input, and which to use."""
+    """The fastest modes of each input, with a recommendation."""
     blocks = ["\n".join(_lines_of_modes(modes)) for modes in inputs]
     return "\n\n".join(blocks) + "\n"
 
@@ -167,7 +168,7 @@ def _lines_of_modes(modes: StoredModes) -> Iterator[str]:
     yield from _processes("stock", stock.whole)
     fastest = fastest_modes(modes)
     if not fastest:
-        yield f"  no mode is faster than stock for certain{_why_not(stock)}"
+        yield f"  no mode is certainly faster than stock{_why_not(stock)}"
         return
     head = output_head(modes).lower()
     outputs = [show_output(mode, modes, is_short=True) for mode, _ in fastest[:FASTEST]]
@@ -188,11 +189,11 @@ def _why_not(stock: Record) -> str:
 
 
 def _advice(modes: StoredModes) -> str:
-    """One sentence: the fastest mode of all, and the fastest whose output is the same."""
+    """A sentence with the fastest mode, and the fastest one with identical output."""
     (fastest, ratio), *_ = fastest_modes(modes)
     text = f"Use {fastest.name} ({show_mean(ratio)} times as fast as stock)"
     if fastest.is_exact:
-        return f"{text}, which changes no output."
+        return f"{text}; its output is identical."
     output = show_output(fastest, modes, is_short=True)
     known = f"an output difference of {output}"
     if have_images(modes):

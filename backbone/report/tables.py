@@ -1,108 +1,56 @@
-"""The stored files as RESULTS.md's tables, section by section."""
+"""RESULTS.md's tables from stored results, by section."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from backbone.record import stored
-from backbone.record.rows import Record
-from backbone.record.stored import StoredModes, StoredScaling, StoredTimes
+from backbone.record.stored import StoredTimes
 from backbone.record.stored_memory import StoredMemory
-from backbone.record.titles import MAIN_NETWORK, count
-from backbone.record.tools import PassesTried, Simulated, Trial
+from backbone.record.titles import MAIN_NETWORK
+from backbone.report.footnotes import format_conditions
 from backbone.report.kinds import kind_blocks, part_cells
 from backbone.report.markdown import format_table, format_tables
-from backbone.report.mode_tables import (
-    first_cells,
-    gpu_cells,
-    process_blocks,
-    process_cells,
-    speed_blocks,
-)
+from backbone.report.mode_tables import gpu_cells, process_cells
 from backbone.report.numbers import MIB, show, show_interval, show_limits, show_mean
+from backbone.report.stored_results import Results
 from backbone.statistics.intervals import per_pass
 from backbone.statistics.ratios import cut_over_uncut, mean_of_rounds
 
 
-@dataclass(frozen=True)
-class Results:
-    """All that is stored: times, modes (of each network and setting those of all inputs), memory
-    and scaling; and what the programs in tools/ store."""
-
-    times: list[StoredTimes]
-    modes: list[list[StoredModes]] = field(default_factory=list)
-    memory: list[StoredMemory] = field(default_factory=list)
-    scaling: list[StoredScaling] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
-    simulated: list[Simulated] = field(default_factory=list)
-    passes: list[PassesTried] = field(default_factory=list)
-
-    @property
-    def main_network(self) -> list[StoredTimes]:
-        """MobileNet-V2's times."""
-        return stored.of_main_network(self.times)
-
-    @property
-    def others(self) -> list[StoredTimes]:
-        """All other networks' times."""
-        return [each for each in self.times if each.network != MAIN_NETWORK]
-
-    @property
-    def networks(self) -> list[StoredTimes]:
-        """All networks' times, but MobileNet-V2's in modes that change its arithmetic and that no
-        other network has."""
-        others = {each.configuration for each in self.others}
-        return [each for each in self.times if each.model.is_exact or each.configuration in others]
-
-
 def time_blocks(results: Results) -> list[str]:
-    """Times of MobileNet-V2, a table for each dataset, and their conditions."""
+    """The times of MobileNet-V2, a table per dataset, and their conditions."""
     times = results.main_network
     conditions = format_conditions(times)
     if not any(each.model.is_of_gpu for each in times):
-        conditions += "\n- No GPU's times are stored here yet."
+        conditions += "\n- No times on a GPU are stored yet."
     left_out = {"Model", "FPS", "Page faults"}
     rows = [without(time_cells(each), left_out) for each in times]
     return [*format_tables(rows, by="Dataset"), conditions]
 
 
 def part_blocks(results: Results) -> list[str]:
-    """What passes are made of."""
+    """The parts of passes."""
     rows = part_cells(results.main_network, results.times)
     return format_tables(rows, by="Dataset") if rows else []
 
 
 def operation_blocks(results: Results) -> list[str]:
-    """The operations of stock passes by kind."""
+    """The operations of stock passes, by kind."""
     stock = [times for times in results.main_network if times.is_stock]
     return [block for times in stock for block in kind_blocks(times)]
 
 
-def advice_blocks(results: Results) -> list[str]:
-    """The fastest modes, a table for each network and setting."""
-    blocks = []
-    for inputs in results.modes:
-        if first := list(first_cells(inputs)):
-            title = f"{inputs[0].network}, {inputs[0].configuration}:"
-            blocks += [title, format_table(first)]
-    return blocks
-
-
-def mode_blocks(results: Results) -> list[str]:
-    """How fast the modes are, a table for each input."""
-    return [block for inputs in results.modes for block in speed_blocks(inputs)]
-
-
-def mode_process_blocks(results: Results) -> list[str]:
-    """What the processes of the modes were, likewise, folded."""
-    blocks = [block for inputs in results.modes for block in process_blocks(inputs)]
-    return ["<details><summary>Tables</summary>", *blocks, "</details>"] if blocks else []
-
-
 def network_blocks(results: Results) -> list[str]:
-    """Other networks beside MobileNet-V2, a table for each dataset, and their conditions."""
+    """Networks other than MobileNet-V2, a table per dataset, and their conditions."""
     if not results.others:
         return []
-    rows = [network_cells(times, results.memory) for times in results.networks]
+    by_mode: dict[tuple, dict[bool, StoredTimes]] = {}
+    for times in results.networks:
+        mode = replace(times.mode, keep_memory=False)
+        key = times.dataset, times.network, times.device, mode, tuple(times.settings)
+        by_mode.setdefault(key, {})[times.mode.keep_memory] = times
+    rows = [
+        network_cells(pair.get(False), pair.get(True), results.memory) for pair in by_mode.values()
+    ]
     return [*format_tables(rows, by="Dataset"), format_conditions(results.others)]
 
 
@@ -113,18 +61,18 @@ def memory_blocks(results: Results) -> list[str]:
 
 
 def sum_blocks(results: Results) -> list[str]:
-    """The sums of MobileNet-V2's rows, where uncut passes were timed beside them."""
+    """The sums of MobileNet-V2's rows relative to uncut passes."""
     known = [each for each in results.main_network if cut_over_uncut(each.layer)]
     return [format_table(map(closure_cells, known))] if known else ["None are stored yet."]
 
 
 def without(cells: dict[str, str], heads: Collection[str]) -> dict[str, str]:
-    """A row's cells but for those with some heads."""
+    """A row's cells without those in certain columns."""
     return {name: cell for name, cell in cells.items() if name not in heads}
 
 
 def time_cells(times: StoredTimes) -> dict[str, str]:
-    """Mean, interval and population std in ms, images a second, what the processes were, memory."""
+    """A row of times: mean, interval and population std in ms, processes, system time, memory."""
     record = times.model
     row = record.whole
     mean = mean_of_rounds(record)
@@ -144,7 +92,7 @@ def time_cells(times: StoredTimes) -> dict[str, str]:
 
 
 def closure_cells(times: StoredTimes) -> dict[str, str]:
-    """The sums of the blocks and of the layers, as ratios to uncut passes of the same processes."""
+    """The sums of blocks and of layers, relative to uncut passes of the same processes."""
     cells = {"Dataset": times.dataset, "Device": times.configuration}
     for head, record in (("Blocks'", times.block), ("Layers'", times.layer)):
         ratio = cut_over_uncut(record)
@@ -152,24 +100,32 @@ def closure_cells(times: StoredTimes) -> dict[str, str]:
     return cells
 
 
-def network_cells(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
-    """A network beside others: time, size by a memory report of like input, what it attains."""
-    mean = mean_of_rounds(times.model)
-    cells = time_cells(times) | sizes_of(times, memory)
-    cells["Inference Time (ms)"] = show_interval(mean)
-    heads = (
-        *("Model", "Dataset", "Device", "Inference Time (ms)"),
-        *("# Params (M)", "MACs (G)", "Predicted Peak (MB)"),
-    )
+def network_cells(
+    stock: StoredTimes | None, kept: StoredTimes | None, memory: list[StoredMemory]
+) -> dict[str, str]:
+    """A row for a network: its times, its size from a memory report of the same input, and, from
+    the times with memory kept if there are any, FLOP/s and the backbone's share."""
+    times = kept or stock
+    mode = replace(times.mode, keep_memory=False)
+    sizes = sizes_of(times, memory)
+    flops = per_pass(2e-9 * times.macs, mean_of_rounds(times.model))
     share = times.share_of("backbone")
-    return {head: cells.get(head, "-") for head in heads} | {
-        "GFLOP/s": show_mean(per_pass(2e-9 * times.macs, mean)) if times.macs else "-",
+    return {
+        "Model": times.network,
+        "Dataset": times.dataset,
+        "Device": replace(times, mode=mode).configuration,
+        "Stock (ms)": show_interval(mean_of_rounds(stock.model)) if stock else "-",
+        "Memory kept (ms)": show_interval(mean_of_rounds(kept.model)) if kept else "-",
+        **{head: sizes.get(head, "-") for head in ("# Params (M)", "MACs (G)")},
+        "Predicted Peak (MB)": sizes.get("Predicted Peak (MB)", "-"),
+        "GFLOP/s": show_mean(flops) if times.macs else "-",
         "Backbone's share (%)": show("{:.0f}", share and 100 * share),
     }
 
 
 def sizes_of(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
-    """What the first memory report of like network and input says; no cells where there is none."""
+    """The sizes from the first memory report of the same network and input; empty if there is
+    none."""
     batch_size = times.model.whole.input_shape[0]
     wanted = times.network, times.dataset, batch_size
     for each in memory:
@@ -179,7 +135,7 @@ def sizes_of(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
 
 
 def memory_cells(memory: StoredMemory) -> dict[str, str]:
-    """What a memory report and its structure say, in the units of the head."""
+    """A row from a memory report and its structure, in the units of the heads."""
     report = memory.report
     batch_size, weights = report.input.batch_size, report.input.weights
     further = [] if batch_size == 1 else [f"batch {batch_size}"]
@@ -196,55 +152,3 @@ def memory_cells(memory: StoredMemory) -> dict[str, str]:
         "Measured Peak (MB)": show("{:.1f}", measured),
         "MACs (G)": f"{memory.structure.macs / 1e9:,.3f}",
     }
-
-
-def format_conditions(times: list[StoredTimes]) -> str:
-    """Processes, passes, versions, mode and date of times, a line for those that have all alike."""
-    by_configuration: dict[tuple[str, str], list[StoredTimes]] = {}
-    for each in times:
-        by_configuration.setdefault((each.network, each.configuration), []).append(each)
-    lines: dict[str, list[str]] = {}
-    for (network, _), inputs in by_configuration.items():
-        date = min(each.model.runs[0]["date"][:10] for each in inputs)
-        conditions = _conditions_of(inputs[0].model)
-        line = f"{inputs[0].device}: {_passes_of(inputs)}, {conditions}; {date}"
-        lines.setdefault(line, []).append(network)
-    networks_of = {line: "; ".join(dict.fromkeys(names)) for line, names in lines.items()}
-    return "\n".join(f"- {networks}, {line}" for line, networks in networks_of.items())
-
-
-def _passes_of(inputs: list[StoredTimes]) -> str:
-    """Of how many processes and passes the times of some inputs are, said once if it is the same of
-    all."""
-    passes: dict[str, list[str]] = {}
-    for each in inputs:
-        record = each.model
-        runs = len(record.runs)
-        processes = f"{runs} processes" if runs > 1 else "one process (which gives no interval)"
-        warmup, iterations = record.conditions["warmup"], record.conditions["iterations"]
-        timed = "1 timed pass" if iterations == 1 else f"{iterations} timed passes"
-        text = f"{processes} of {warmup} warm-up and {timed}"
-        passes.setdefault(text, []).append(each.dataset)
-    if len(passes) == 1:
-        return next(iter(passes))
-    return "; ".join(f"{', '.join(datasets)}: {text}" for text, datasets in passes.items())
-
-
-def _conditions_of(record: Record) -> str:
-    conditions = record.conditions
-    words = [
-        f"batch size {conditions['batch_size']}",
-        str(conditions["dtype"]),
-        f"torch {conditions['torch_version']}",
-        f"torchvision {conditions['torchvision_version']}",
-    ]
-    if record.is_of_gpu:
-        words.append(f"CUDA {conditions['cuda_version']}")
-        words.append(f"cuDNN {conditions['cudnn_version']}")
-        # Where there are no TF32 units, below compute capability 8.0, the setting does nothing.
-        has_tf32 = float(conditions["compute_capability"]) >= 8
-        if has_tf32 and conditions["cudnn_allow_tf32"] == "True":
-            words.append("TF32 convolutions")
-    else:
-        words.append(count(conditions["threads"], "thread"))
-    return ", ".join(words)

@@ -1,0 +1,69 @@
+"""RESULTS.md's blocks about modes."""
+
+from backbone.report.markdown import format_table
+from backbone.report.mode_tables import first_cells, over, process_blocks, speed_blocks
+from backbone.report.numbers import show_interval
+from backbone.report.parts import with_memory_kept
+from backbone.report.stored_results import Results
+from backbone.statistics.ratios import speed_up
+
+DISAGREE = (
+    ": they differ by more than their intervals, which do not cover the change of heap states and "
+    "background load from one session to another"
+)
+
+
+def advice_blocks(results: Results) -> list[str]:
+    """The fastest modes of the first network, a table per setting."""
+    blocks = []
+    for inputs in results.modes:
+        is_main = inputs[0].network == results.modes[0][0].network
+        if is_main and (first := list(first_cells(inputs))):
+            title = f"{inputs[0].network}, {inputs[0].configuration}:"
+            blocks += [title, format_table(first)]
+    return blocks
+
+
+def mode_blocks(results: Results) -> list[str]:
+    """The speed of the modes, a table per input, collapsed for all networks but the first."""
+    blocks = []
+    for inputs in results.modes:
+        tables = speed_blocks(inputs)
+        if inputs[0].network == results.modes[0][0].network:
+            blocks += tables
+        else:
+            blocks += collapsed(f"{inputs[0].network}, {inputs[0].configuration}", tables)
+    return [*blocks, *_word_sessions(results)]
+
+
+def _word_sessions(results: Results) -> list[str]:
+    """A sentence for each input on the speed-up of memory kept in the two sessions that measured
+    it: with the modes, and with the times."""
+    sentences = []
+    for modes in results.main_modes:
+        for times in results.main_network:
+            kept = with_memory_kept(times, results.times)
+            if not times.is_stock or times.title != modes.title or not (kept and modes.kept):
+                continue
+            here = over(modes, modes.kept, modes.stock)
+            there = speed_up(kept.model, times.model, times.model)
+            if here is None or there is None or here.low is None or there.low is None:
+                continue
+            overlap = here.low <= there.high and there.low <= here.high
+            sentences.append(
+                f"{modes.title}: `{modes.kept.name}` is {show_interval(here)} times as fast as "
+                f"stock in this table and {show_interval(there)} times in the separate session of "
+                f"[Inference time](#inference-time){'' if overlap else DISAGREE}."
+            )
+    return sentences
+
+
+def mode_process_blocks(results: Results) -> list[str]:
+    """The processes of the modes, a table per input, collapsed."""
+    blocks = [block for inputs in results.modes for block in process_blocks(inputs)]
+    return collapsed("Tables", blocks) if blocks else []
+
+
+def collapsed(title: str, blocks: list[str]) -> list[str]:
+    """Blocks that a page shows after a click on their title."""
+    return [f"<details><summary>{title}</summary>", *blocks, "</details>"]

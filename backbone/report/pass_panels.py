@@ -1,0 +1,165 @@
+"""Pictures of a pass: its parts, by mode and by stage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from backbone.command.options import PYTORCH
+from backbone.record.names import name_row
+from backbone.record.stored import StoredMode, StoredModes, StoredTimes
+from backbone.report.bars import finish, write_value
+from backbone.report.mode_tables import Category, fastest_modes
+from backbone.report.numbers import show_small
+from backbone.report.palette import (
+    CONVOLUTIONS,
+    MEMORY_KEPT,
+    NORMS,
+    PAGE_FAULTS,
+    PRECISIONS,
+    REORDERS,
+    REST,
+    STOCK,
+    colour_of_kind,
+)
+from backbone.report.parts import (
+    OTHERS,
+    Parts,
+    SplitPass,
+    parts_of_operations,
+    with_memory_kept,
+)
+from backbone.report.words import TIMES, word_mode, word_stored
+from backbone.statistics.intervals import Interval
+
+Legend = dict[str, Patch | Line2D]
+WIDTH = 0.7  # of a bar
+REST_LABEL = "the rest"
+OTHER_RUNTIMES = Category("in another runtime", lambda mode: mode.mode.runtime != PYTORCH)
+
+
+@dataclass(frozen=True)
+class PassesOfInput:
+    """The passes of one input, longest first, and the modes of the same network and input, if
+    stored."""
+
+    passes: list[SplitPass]
+    modes: StoredModes | None
+
+
+def draw_parts(axes: Axes, shown: PassesOfInput) -> Legend:
+    """Stacked bars of the parts of passes, with the roofline bound of each as a line, then a bar
+    for the fastest mode of each precision in another runtime. The length of these is the stock pass
+    divided by their speed-up, since they were measured in another session."""
+    names = []
+    legend: Legend = {}
+    for place, each in enumerate(shown.passes):
+        names.append(word_stored(each.times))
+        legend |= _stack(axes, place, each.parts)
+        ceilings = each.times.ceilings
+        if ceilings is not None:
+            bound = sum(row.bound(ceilings) for row in each.times.operations)
+            axes.vlines(bound, place - 0.45, place + 0.45, colors="black", linewidth=2)
+            legend["roofline bound"] = Line2D([], [], color="black", linewidth=2)
+        write_value(axes, place, each.parts.whole, f"{_show(each.parts.whole)} ms")
+    stock = next((each for each in shown.passes if each.times.is_stock), None)
+    if stock is not None and shown.modes is not None:
+        for mode, speed_up in _fastest_in_other_runtimes(shown.modes):
+            place = len(names)
+            milliseconds = stock.parts.whole / speed_up.mean
+            colour = PRECISIONS[mode.mode.dtype]
+            names.append(word_mode(mode))
+            axes.barh(place, milliseconds, WIDTH, color=colour)
+            text = f"{_show(milliseconds)} ms, {speed_up.mean:.1f}{TIMES} stock"
+            write_value(axes, place, milliseconds, text)
+            legend[f"another runtime, {mode.mode.dtype}"] = Patch(color=colour)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_title(shown.passes[0].times.dataset, loc="left")
+    axes.set_xlabel("ms per pass")
+    finish(axes)
+    return _in_order(legend)
+
+
+def _fastest_in_other_runtimes(modes: StoredModes) -> list[tuple[StoredMode, Interval]]:
+    """The fastest mode of each precision in another runtime than PyTorch, slowest first, each with
+    its speed-up over stock."""
+    fastest: dict[str, tuple[StoredMode, Interval]] = {}
+    for mode, speed_up in fastest_modes(modes, OTHER_RUNTIMES):
+        fastest.setdefault(mode.mode.dtype, (mode, speed_up))
+    return list(reversed(fastest.values()))
+
+
+def draw_stages(*axes_and_times: Axes | list[StoredTimes]) -> Legend:
+    """Stacked bars of the stages, on axes for each of several modes of the same network."""
+    *all_axes, times = axes_and_times
+    legend: Legend = {}
+    for axes, each in zip(all_axes, times, strict=True):
+        kept = with_memory_kept(each, times)
+        parts = parts_of_operations(each, kept)
+        rows = [row for row in each.layer.rows if row.level == "block"]
+        for place, row in enumerate(rows):
+            end = row.mean
+            if parts is None:
+                axes.barh(place, end, WIDTH, color=STOCK if each.is_stock else MEMORY_KEPT)
+            else:
+                of_stage = [
+                    part
+                    for part, operation in zip(parts, each.operations, strict=True)
+                    if operation.stage == row.stage
+                ]
+                stage = sum(of_stage[1:], of_stage[0])
+                legend |= _stack(axes, place, stage)
+                end = stage.whole
+            write_value(axes, place, end, _show(row.mean))
+        axes.set_title(word_stored(each), loc="left")
+        axes.set_xlabel("ms per pass")
+        finish(axes)
+        axes.set_yticks(range(len(rows)), [""] * len(rows))
+    names = _stage_names(times[0])
+    all_axes[0].set_yticks(range(len(names)), names)
+    return _in_order(legend)
+
+
+def _in_order(legend: Legend) -> Legend:
+    """A legend's entries, parts of a pass first, in the order of a bar."""
+    first = ("page faults", "reorders", *CONVOLUTIONS, *NORMS, OTHERS, REST_LABEL)
+    order = dict.fromkeys((*first, *legend))
+    return {label: legend[label] for label in order if label in legend}
+
+
+def _stage_names(times: StoredTimes) -> list[str]:
+    """Short names of MobileNet-V2's stages: "block 1" for "Inverted Residual Block at position
+    1"."""
+    names = [name_row(row) for row in times.stages]
+    return [name.replace("Inverted Residual Block at position", "block") for name in names]
+
+
+def _stack(axes: Axes, place: int, parts: Parts) -> Legend:
+    """Draw the parts of a pass or a stage as one stacked bar."""
+    # Kernels can exceed the pass if they met a noisier moment; then nothing is left.
+    stacked = [
+        ("page faults", parts.page_faults, PAGE_FAULTS),
+        ("reorders", parts.reorders, REORDERS),
+        *((kind, ms, colour_of_kind(kind)) for kind, ms in _by_colour(parts.kernels)),
+        (REST_LABEL, max(0.0, parts.rest), REST),
+    ]
+    left = 0.0
+    for _, milliseconds, colour in stacked:
+        axes.barh(place, milliseconds, WIDTH, left=left, color=colour)
+        left += milliseconds
+    return {label: Patch(color=colour) for label, ms, colour in stacked if ms}
+
+
+def _show(milliseconds: float) -> str:
+    return show_small(milliseconds, 0 if milliseconds >= 100 else 1)
+
+
+def _by_colour(kernels: dict[str, float]) -> Sequence[tuple[str, float]]:
+    """The kinds with a colour of their own, then all others together."""
+    other = colour_of_kind("")
+    own = {kind: ms for kind, ms in kernels.items() if colour_of_kind(kind) != other}
+    rest = sum(kernels.values()) - sum(own.values())
+    ordered = [(kind, own[kind]) for kind in (*CONVOLUTIONS, *NORMS) if kind in own]
+    return [*ordered, (OTHERS, rest)]

@@ -1,0 +1,91 @@
+"""The picture of the roofline: operations below the machine's ceilings."""
+
+from itertools import cycle
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from backbone.record.rows import Ceilings, Row
+from backbone.record.stored import StoredTimes
+from backbone.report.numbers import show_small
+from backbone.report.palette import colour_of_kind
+from backbone.report.words import word_stored
+
+MARKERS = "osv^DPX*"
+LABELLED = 5  # operations that lose most against their bound
+LINE = {"color": "black", "linewidth": 1}
+
+
+def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> dict[str, Line2D]:
+    """Points for operations: on the right FLOP/s over arithmetic intensity; on the left, for kinds
+    without multiply-accumulates, bytes per second."""
+    ceilings = times.ceilings
+    gflops = ceilings.flops_per_second / 1e9
+    gbytes = ceilings.bytes_per_second / 1e9
+    rows = [row for row in times.operations if row.cost.bytes_moved]
+    kinds = list(dict.fromkeys(row.cost.kind for row in rows))
+    markers = dict(zip(kinds, cycle(MARKERS)))
+    without_macs = list(dict.fromkeys(row.cost.kind for row in rows if not row.cost.macs))
+    worst = _worst(rows, ceilings)
+    legend = {}
+    for row in rows:
+        kind = row.cost.kind
+        per_second = 1e-6 / row.device_mean
+        if row.cost.macs:
+            axes = right
+            x, y = 2 * row.cost.macs / row.cost.bytes_moved, 2 * row.cost.macs * per_second
+        else:
+            axes, x, y = left, without_macs.index(kind), row.cost.bytes_moved * per_second
+        look = {"color": colour_of_kind(kind), "marker": markers[kind], "markeredgecolor": "black"}
+        axes.plot(x, y, linestyle="", markersize=5, markeredgewidth=0.4, **look)
+        legend[kind] = Line2D([], [], linestyle="", markersize=5, markeredgewidth=0.4, **look)
+        if row in worst:
+            number = worst.index(row) + 1
+            place = {"xytext": (-10 if number % 2 else 5, -3), "textcoords": "offset points"}
+            axes.annotate(str(number), (x, y), fontsize=9, fontweight="bold", **place)
+    left.axhline(gbytes, **LINE)
+    left.annotate(f"{gbytes:.1f} GB/s", (len(without_macs) - 0.5, gbytes), **_above("right"))
+    left.set(yscale="log", ylabel="GB/s", xlim=(-0.6, len(without_macs) - 0.4))
+    left.set_xticks(range(len(without_macs)), without_macs, rotation=60)
+    left.set_title("without MACs", loc="left")
+    ridge = gflops / gbytes
+    ends = ridge / 300, ridge * 30
+    right.plot([ends[0], ridge, ends[1]], [ends[0] * gbytes, gflops, gflops], **LINE)
+    right.annotate(f"{gflops:.0f} GFLOP/s", (ends[1], gflops), **_above("right"))
+    right.annotate(f"{gbytes:.1f} GB/s", (ends[0], ends[0] * gbytes), **_above("left", 12))
+    right.set(xscale="log", yscale="log", ylabel="GFLOP/s")
+    right.set_xlabel("arithmetic intensity (FLOP per byte)")
+    right.set_title(f"{times.dataset}, {word_stored(times)}", loc="left")
+    right.annotate(
+        "\n".join(_words_of(place, row, ceilings) for place, row in enumerate(worst, 1)),
+        (0.98, 0.03),
+        xycoords="axes fraction",
+        ha="right",
+        va="bottom",
+        fontsize=8,
+    )
+    for axes in (left, right):
+        axes.margins(y=0.1)
+        axes.grid(alpha=0.3)
+    return legend
+
+
+def _worst(rows: list[Row], ceilings: Ceilings) -> list[Row]:
+    """The operations that lose most time against their roofline bound."""
+    return sorted(rows, key=lambda row: row.bound(ceilings) - row.device_mean)[:LABELLED]
+
+
+def _words_of(number: int, row: Row, ceilings: Ceilings) -> str:
+    time, bound = (show_small(ms, 1) for ms in (row.device_mean, row.bound(ceilings)))
+    return f"{number}  {row.path or row.type}: {time} ms, bound {bound} ms"
+
+
+def _above(side: str, points: int = 3) -> dict[str, object]:
+    """Arguments of annotate() for a text above a line, aligned to a side."""
+    return {
+        "xytext": (0, points),
+        "textcoords": "offset points",
+        "ha": side,
+        "va": "bottom",
+        "fontsize": 8,
+    }

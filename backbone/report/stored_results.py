@@ -1,0 +1,46 @@
+"""All stored results, from which the pages are made."""
+
+from dataclasses import dataclass, field
+
+from backbone.record import stored
+from backbone.record.stored import StoredModes, StoredScaling, StoredTimes
+from backbone.record.stored_memory import StoredMemory
+from backbone.record.titles import MAIN_NETWORK
+from backbone.record.tools import PassesTried, Simulated, Trial
+
+
+@dataclass(frozen=True)
+class Results:
+    """All stored results: times, modes (for each network and setting, those of all inputs), memory,
+    scaling, and the results of the programs in tools/."""
+
+    times: list[StoredTimes]
+    modes: list[list[StoredModes]] = field(default_factory=list)
+    memory: list[StoredMemory] = field(default_factory=list)
+    scaling: list[StoredScaling] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    simulated: list[Simulated] = field(default_factory=list)
+    passes: list[PassesTried] = field(default_factory=list)
+
+    @property
+    def main_network(self) -> list[StoredTimes]:
+        """MobileNet-V2's times."""
+        return stored.of_main_network(self.times)
+
+    @property
+    def others(self) -> list[StoredTimes]:
+        """All other networks' times."""
+        return [each for each in self.times if each.network != MAIN_NETWORK]
+
+    @property
+    def main_modes(self) -> list[StoredModes]:
+        """The modes of the first network, which is MobileNet-V2 if stored."""
+        all_modes = [modes for inputs in self.modes for modes in inputs]
+        return [modes for modes in all_modes if modes.network == all_modes[0].network]
+
+    @property
+    def networks(self) -> list[StoredTimes]:
+        """The times of all networks, without modes of MobileNet-V2 that change its arithmetic and
+        that no other network has."""
+        others = {each.configuration for each in self.others}
+        return [each for each in self.times if each.model.is_exact or each.configuration in others]
