@@ -49,7 +49,7 @@ def main() -> None:
         times = Results(loading.load_times())
         check_texts(times)
         title = dataset_title(arguments.layers)
-        here = [each for each in times.main_network if each.dataset == title]
+        here = [entry for entry in times.main_network if entry.dataset == title]
         if not here:
             raise Failure(f"no times of {arguments.layers} are stored; stats.sh creates them")
         print(list_operations(here))

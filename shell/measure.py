@@ -80,11 +80,11 @@ def run_once(planned: Sequence[Planned], pending: "Pending", lock: int) -> list[
     texts = {}
     pending.folder.mkdir(parents=True, exist_ok=True)
     record = pending.folder / "record.json"
-    for each in planned:
-        command = replace(each.command, words=[*each.command.words, "--json", str(record)])
+    for item in planned:
+        command = replace(item.command, words=[*item.command.words, "--json", str(record)])
         ending.say(command.name)
-        texts[f"{each.file}.txt"] = process.run_once(command, locks=(lock,))
-        texts[f"{each.file}.json"] = record.read_text("utf-8")
+        texts[f"{item.file}.txt"] = process.run_once(command, locks=(lock,))
+        texts[f"{item.file}.json"] = record.read_text("utf-8")
     pending.store(texts)
     return []
 
@@ -113,7 +113,7 @@ def run_rounds(
         if measurement is not None and measurement.conditions == conditions:
             ending.say(f"completed storing the measurement started at {measurement.when}")
             return completed.failed
-    commands = [each.command for each in planned]
+    commands = [item.command for item in planned]
     measurement, ended = resume(commands, pending, conditions)
 
     def keep(this_round: "Round") -> None:
@@ -131,16 +131,16 @@ def run_rounds(
     if not outcome.is_complete:
         raise Failure(outcome.failed)
     texts = {}
-    for each in planned:
-        if each.command not in outcome.failures:
-            record = outcome.record_of(each.command)
-            texts[f"{each.file}.json"] = records.dumps(record)
-            texts[f"{each.file}.txt"] = format_rows(record.rows)
+    for item in planned:
+        if item.command not in outcome.failures:
+            record = outcome.record_of(item.command)
+            texts[f"{item.file}.json"] = records.dumps(record)
+            texts[f"{item.file}.txt"] = format_rows(record.rows)
             ratio = cut_over_uncut(record)
-            if ratio and (doubt := doubt_of_cut(each.options.target, record, *astuple(ratio))):
-                ending.say(f"{each.command.name}: {doubt}")
+            if ratio and (doubt := doubt_of_cut(item.options.target, record, *astuple(ratio))):
+                ending.say(f"{item.command.name}: {doubt}")
             for remark in remarks_on(record):
-                ending.say(f"{each.command.name}: {remark}")
+                ending.say(f"{item.command.name}: {remark}")
     failed = [command.name for command in outcome.failures]
     pending.store(texts, stale_files(planned, pending.results) - texts.keys(), failed)
     return failed
@@ -174,10 +174,10 @@ def stale_files(planned: Sequence[Planned], results: Path) -> set[str]:
     set replaces all of them, including modes that failed or no longer exist."""
     return {
         str(file.relative_to(results))
-        for each in planned
-        if each.stale is not None
+        for item in planned
+        if item.stale is not None
         for kind in ("json", "txt")
-        for file in results.glob(f"{each.stale}*.{kind}")
+        for file in results.glob(f"{item.stale}*.{kind}")
     }
 
 
@@ -219,7 +219,7 @@ def show_stored(planned: Sequence[Planned], results: Path) -> None:
     """Print a summary of the stored times, the results' folders, and what to do next."""
     if isinstance(planned[0].options, TimerOptions):
         print(summary_of(planned, results))
-    folders = dict.fromkeys(results / Path(each.file).parent for each in planned)
+    folders = dict.fromkeys(results / Path(item.file).parent for item in planned)
     outer = [
         str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
         for folder in folders
@@ -236,10 +236,10 @@ def summary_of(planned: Sequence[Planned], results: Path) -> str:
     """The summary of a plan's stored results."""
     from backbone.report import summary
 
-    whole = [each for each in planned if each.options.target == "model"]
+    whole = [item for item in planned if item.options.target == "model"]
     if whole[0].stale is None:
-        return summary.summarize_times([results / f"{each.file}.json" for each in whole])
-    starts = [*dict.fromkeys(results / each.stale for each in whole)]
+        return summary.summarize_times([results / f"{item.file}.json" for item in whole])
+    starts = [*dict.fromkeys(results / item.stale for item in whole)]
     if starts[0].parent.name == "scaling":
         return summary.summarize_scaling(starts[0].parent)
     return summary.summarize_modes(starts)

@@ -46,7 +46,7 @@ def show(dataset: str, device: str) -> None:
     for _ in range(PASSES):
         forwards["whole"](image)
         times += clock.read()
-    print(f"{dataset}, after a pause: {[round(each, 3) for each in times[::20]]} ms")
+    print(f"{dataset}, after a pause: {[round(ms, 3) for ms in times[::20]]} ms")
     with torch.profiler.profile() as profile:
         backbone.network(image)
     sums = profile.key_averages()

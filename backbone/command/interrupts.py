@@ -21,8 +21,8 @@ def interrupts_raised() -> Iterator[None]:
     closed."""
 
     def interrupt(number: int) -> None:
-        for each in ENDING:  # SIG_IGN would report a second signal as lost
-            signal.signal(each, lambda *_: None)
+        for further in ENDING:  # SIG_IGN would report a second signal as lost
+            signal.signal(further, lambda *_: None)
         raise Interrupted(number)
 
     with _signals_handled(interrupt):

@@ -109,7 +109,11 @@ def _kernels_of(passes: tuple[list[Primitive], ...]) -> Kernels | None:
     )
     times = [
         median(
-            sum(each.milliseconds for each in of_pass if (each.kind == REORDER) is reorders)
+            sum(
+                primitive.milliseconds
+                for primitive in of_pass
+                if (primitive.kind == REORDER) is reorders
+            )
             for of_pass in passes
         )
         for reorders in (False, True)

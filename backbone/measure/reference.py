@@ -89,7 +89,7 @@ def main() -> None:
             varies = workload.is_own and not are_equal(outputs, outputs_of(network, image))
             if workload.images is not None:
                 images = held_out_images(workload)
-                answers = list(answers_of(network, (each.to(image.device) for each in images)))
+                answers = list(answers_of(network, (batch.to(image.device) for batch in images)))
         reference = Reference(outputs, weights, varies, answers)
         content = io.BytesIO()
         torch.save(vars(reference), content)

@@ -101,7 +101,7 @@ def _imports_beside(file: Path) -> Iterator[None]:
         yield
     finally:
         sys.modules.update(ours)
-        sys.path[:] = [*(each for each in path if each != folder), folder]
+        sys.path[:] = [*(place for place in path if place != folder), folder]
         sys.argv = arguments
 
 

@@ -128,14 +128,14 @@ def _in_onnxruntime(
             _export_onnx(network, image, file)
         session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
     (given,), made = session.get_inputs(), session.get_outputs()
-    outputs = [torch.empty(each.shape, dtype=_dtype_of(each.type)) for each in made]
+    outputs = [torch.empty(value.shape, dtype=_dtype_of(value.type)) for value in made]
     types = [output.numpy().dtype.type for output in outputs]
     binding = session.io_binding()
 
     def run(image: Tensor) -> list[Tensor]:
         binding.bind_input(given.name, "cpu", 0, np.float32, image.shape, image.data_ptr())
-        for each, output, type_ in zip(made, outputs, types, strict=True):
-            binding.bind_output(each.name, "cpu", 0, type_, output.shape, output.data_ptr())
+        for value, output, type_ in zip(made, outputs, types, strict=True):
+            binding.bind_output(value.name, "cpu", 0, type_, output.shape, output.data_ptr())
         session.run_with_iobinding(binding)
         return outputs
 

@@ -28,7 +28,7 @@ def load_times() -> list[StoredTimes]:
     times = []
     for folder in folders_of(*TIMES):
         folders = [folder / subfolder for subfolder in TARGET_FOLDERS.values()]
-        for name in sorted({file.name for each in folders for file in records_in(each)}):
+        for name in sorted({file.name for folder in folders for file in records_in(folder)}):
             times.append(load_times_of(folder, name))
     if not of_main_network(times):
         raise Failure(f"no stored times in {ROOT}; see stats.sh")

@@ -32,7 +32,7 @@ def find_difference(first: Record, other: Record) -> str | None:
     """How two runs that should be equal differ, in words: the first condition that differs, or
     their operations; None if they are alike."""
     if unlike := sorted(dict(first.conditions.items() ^ other.conditions.items())):
-        there, here = (each.conditions.get(unlike[0], "unset") for each in (first, other))
+        there, here = (record.conditions.get(unlike[0], "unset") for record in (first, other))
         return f"{unlike[0]} was {there} and is {here}"
     if list(map(name_row, first.rows)) != list(map(name_row, other.rows)):
         return "they ran different operations"
@@ -160,9 +160,9 @@ def load(file: Path) -> Record:
 def _row_of(benchmark: pyperf.Benchmark) -> Row:
     fields, runs = benchmark.get_metadata(), benchmark.get_runs()
     of_runs = [run.get_metadata() for run in runs]
-    faults = [each.get("page_faults") for each in of_runs]
-    kernels = [_kernels_of(each) for each in of_runs]
-    queued = [each.get("queued_time") for each in of_runs]
+    faults = [fields.get("page_faults") for fields in of_runs]
+    kernels = [_kernels_of(fields) for fields in of_runs]
+    queued = [fields.get("queued_time") for fields in of_runs]
     cost = None
     if "macs" in fields:
         cost = Cost(
@@ -180,7 +180,7 @@ def _row_of(benchmark: pyperf.Benchmark) -> Row:
         settings=json.loads(fields.get("settings", "{}")),
         page_faults=() if None in faults else tuple(faults),
         kernels=tuple(kernels) if any(kernels) else (),
-        queued_ms=() if None in queued else tuple(round(each * 1e3, 6) for each in queued),
+        queued_ms=() if None in queued else tuple(round(seconds * 1e3, 6) for seconds in queued),
         cost=cost,
     )
 

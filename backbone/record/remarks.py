@@ -36,7 +36,7 @@ def remarks_on(record: Record) -> Iterator[str]:
     turns = [int(bits, 16) for bits in said.split()]
     throttled = [bits for bits in turns if bits & sum(THROTTLING)]
     if throttled:
-        reasons = [why for bit, why in THROTTLING.items() if any(bit & each for each in throttled)]
+        reasons = [why for bit, why in THROTTLING.items() if any(bit & bits for bits in throttled)]
         number = f"{len(throttled)} of {count(len(turns), 'turn')}"
         yield f"the GPU was throttled at the end of {number} ({', '.join(reasons)})"
 

@@ -94,18 +94,18 @@ class Row:
     @property
     def implementation(self) -> str:
         """The implementation of oneDNN's kernels; "" if it ran none."""
-        return next((each.implementation for each in self.kernels if each is not None), "")
+        return next((item.implementation for item in self.kernels if item is not None), "")
 
     @property
     def kernel_ms(self) -> float | None:
         """Milliseconds per pass in oneDNN's kernels, the median over the runs; None if unknown."""
-        times = [each.kernel_ms for each in self.kernels if each is not None]
+        times = [item.kernel_ms for item in self.kernels if item is not None]
         return median(times) if times else None
 
     @property
     def reorder_ms(self) -> float | None:
         """Milliseconds per pass in oneDNN's reorders, the median over the runs; None if unknown."""
-        times = [each.reorder_ms for each in self.kernels if each is not None]
+        times = [item.reorder_ms for item in self.kernels if item is not None]
         return median(times) if times else None
 
     def bound(self, ceilings: Ceilings) -> float:
@@ -174,7 +174,7 @@ class Record:
     def agreement(self) -> Agreement | None:
         """The agreement with stock on a user's images; None if not measured."""
         found = [run for run in self.runs if "agreement_share" in run]
-        names = [each.name for each in fields(Agreement)]
+        names = [item.name for item in fields(Agreement)]
         return Agreement(*(found[0][f"agreement_{name}"] for name in names)) if found else None
 
     @property

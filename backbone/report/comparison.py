@@ -80,39 +80,39 @@ def is_slower_by(speed_up: Interval, percent: float) -> bool:
 def format_comparison(compared: Sequence[Compared], same: float) -> str:
     """The comparison as text: for each command a line, and a line about its processes. If a command
     is too long for its line, the commands are numbered and listed below."""
-    names = [each.command for each in compared]
+    names = [entry.command for entry in compared]
     numbers = [f"command {number}" for number in range(1, len(names) + 1)]
     is_long = max(map(len, names)) > LONGEST
     shown = numbers if is_long else names
     width = max(map(len, shown))
     lines = []
-    has_batches = len({each.images for each in compared}) > 1
-    for name, each in zip(shown, compared, strict=True):
-        rate = f", {_format_rate(each)}" if has_batches else ""
-        ratio = _format_ratio(each, same, "times the images/s" if has_batches else "times as fast")
-        lines.append(f"{name:<{width}}  {_format_mean(each)}{rate}{ratio}")
-        lines.append(f"  {_format_processes(each)}")
+    has_batches = len({entry.images for entry in compared}) > 1
+    for name, entry in zip(shown, compared, strict=True):
+        rate = f", {_format_rate(entry)}" if has_batches else ""
+        ratio = _format_ratio(entry, same, "times the images/s" if has_batches else "times as fast")
+        lines.append(f"{name:<{width}}  {_format_mean(entry)}{rate}{ratio}")
+        lines.append(f"  {_format_processes(entry)}")
     if is_long:
         lines += ["", *(f"{number}: {name}" for number, name in zip(numbers, names, strict=True))]
     return "\n".join(lines) + "\n"
 
 
-def _format_mean(each: Compared) -> str:
-    mean = each.milliseconds
+def _format_mean(entry: Compared) -> str:
+    mean = entry.milliseconds
     limits = "" if mean.low is None else f" ({show_limits(mean)})"
     return f"{show_mean(mean)} ms{limits}"
 
 
-def _format_rate(each: Compared) -> str:
-    return f"{show_mean(per_pass(each.images, each.milliseconds))} images/s"
+def _format_rate(entry: Compared) -> str:
+    return f"{show_mean(per_pass(entry.images, entry.milliseconds))} images/s"
 
 
-def _format_ratio(each: Compared, same: float, unit: str) -> str:
-    if each.speed_up is None:
+def _format_ratio(entry: Compared, same: float, unit: str) -> str:
+    if entry.speed_up is None:
         return ""
-    ratio = each.speed_up
+    ratio = entry.speed_up
     limits = "" if ratio.low is None else f" ({show_limits(ratio)})"
-    return f"  {show_mean(ratio)} {unit}{limits}: {word_verdict(each.verdict, same)}"
+    return f"  {show_mean(ratio)} {unit}{limits}: {word_verdict(entry.verdict, same)}"
 
 
 def word_verdict(verdict: str, same: float) -> str:
@@ -120,10 +120,10 @@ def word_verdict(verdict: str, same: float) -> str:
     return f"same within {same:g} %" if verdict == "same" else verdict
 
 
-def _format_processes(each: Compared) -> str:
-    means = each.process_means
+def _format_processes(entry: Compared) -> str:
+    means = entry.process_means
     noun = "process" if len(means) == 1 else "processes"
     text = f"{len(means)} {noun}, {show_range(means)} ms"
-    if each.page_faults:
-        text += f", {show_range_of_counts(each.page_faults)} page faults per pass"
+    if entry.page_faults:
+        text += f", {show_range_of_counts(entry.page_faults)} page faults per pass"
     return text

@@ -45,9 +45,9 @@ class Picture:
 def part_pictures(results: Results) -> Iterator[Picture]:
     """The parts of passes, by input."""
     passes = split_passes(results.main_network, results.times)
-    inputs = [list(alike) for _, alike in groupby(passes, key=lambda each: each.times.dataset)]
+    inputs = [list(alike) for _, alike in groupby(passes, key=lambda entry: entry.times.dataset)]
     if inputs:
-        panels = [PassesOfInput(each, _modes_of(each[0].times, results)) for each in inputs]
+        panels = [PassesOfInput(entry, _modes_of(entry[0].times, results)) for entry in inputs]
         draw = partial(_draw, draw_parts, panels, 2.6)
         yield Picture("parts.svg", "What a pass is made of", draw)
 
@@ -68,10 +68,10 @@ def roofline_pictures(results: Results) -> Iterator[Picture]:
     """The operations below the roofline, one picture per dataset: stock and memory kept."""
     for title, times in _by_dataset(results.main_network).items():
         known = [
-            each
+            entry
             for alike in _by_device(times)
-            for each in _stock_and_kept(alike)
-            if each.ceilings is not None
+            for entry in _stock_and_kept(alike)
+            if entry.ceilings is not None
         ]
         if known:
             draw = partial(_draw, draw_roofline, known, 4, widths=(1, 3))
@@ -119,21 +119,21 @@ def _modes_of(times: StoredTimes, results: Results) -> StoredModes | None:
 
 def _stock_and_kept(times: list[StoredTimes]) -> list[StoredTimes]:
     """Of the times of one network, input and device: stock and memory kept."""
-    return [each for each in times if each.is_stock or each.is_kept]
+    return [entry for entry in times if entry.is_stock or entry.is_kept]
 
 
 def _by_dataset(times: list[StoredTimes]) -> dict[str, list[StoredTimes]]:
     """Times by the title of their dataset."""
     return {
-        title: [each for each in times if each.dataset == title]
-        for title in dict.fromkeys(each.dataset for each in times)
+        title: [entry for entry in times if entry.dataset == title]
+        for title in dict.fromkeys(entry.dataset for entry in times)
     }
 
 
 def _by_device(times: list[StoredTimes]) -> list[list[StoredTimes]]:
     """Times by device, since bars of a fast device would vanish beside those of a slow one."""
-    devices = dict.fromkeys(each.device for each in times)
-    return [[each for each in times if each.device == device] for device in devices]
+    devices = dict.fromkeys(entry.device for entry in times)
+    return [[entry for entry in times if entry.device == device] for device in devices]
 
 
 def _name_of(title: str) -> str:

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
-from backbone.record.stored import StoredMode, StoredModes, StoredTimes
+from backbone.record.stored import StoredModes, StoredTimes
 from backbone.record.titles import MAIN_NETWORK
+from backbone.report.fastest import fastest_by_precision
 from backbone.report.kinds import sum_by_kind, sum_rows
-from backbone.report.mode_tables import ALL, FLOAT32, fastest_modes
 from backbone.report.numbers import show_mean
 from backbone.report.parts import parts_of, with_memory_kept
 from backbone.report.stored_results import Results
 from backbone.report.words import TIMES, word_mode
-from backbone.statistics.intervals import Interval
 from backbone.statistics.looks import level_of
 from backbone.statistics.ratios import speed_up
 
@@ -20,9 +19,9 @@ DEAREST = 2  # number of kinds of operations in a sentence
 
 def finding_lines(results: Results) -> list[str]:
     """The findings on memory, on the fastest modes, and on MACs."""
-    modes = [each for each in results.main_modes if each.network == MAIN_NETWORK]
+    main = [modes for modes in results.main_modes if modes.network == MAIN_NETWORK]
     stock = [times for times in results.main_network if times.is_stock and times.ceilings]
-    findings = (_of_memory(stock, results.times), _of_modes(modes), _of_macs(stock))
+    findings = (_of_memory(stock, results.times), _of_modes(main), _of_macs(stock))
     return [f"- {finding}" for finding in findings if finding]
 
 
@@ -40,26 +39,26 @@ def _of_memory(stock: Sequence[StoredTimes], all_times: list[StoredTimes]) -> st
         return ""
     return (
         f"**Page faults** take {' and '.join(shares)}. Keeping freed memory in the process makes "
-        f"it {' and '.join(worth)} as fast, with identical output."
+        f"the pass {' and '.join(worth)} as fast, with identical output."
     )
 
 
 def _of_modes(inputs: Sequence[StoredModes]) -> str:
-    """The fastest mode of each input, and the fastest in float32."""
+    """The fastest mode of each precision, by input."""
     sentences = []
+    precisions: set[str] = set()
     for modes in inputs:
-        fastest, in_float32 = (fastest_modes(modes, category)[:1] for category in (ALL, FLOAT32))
-        if not fastest:
-            continue
-        text = f"at {modes.dataset} size {_word_speed(*fastest[0])}"
-        if in_float32 and in_float32[0][0] is not fastest[0][0]:
-            text += f" and, in float32, {_word_speed(*in_float32[0])}"
-        sentences.append(text)
-    return f"**Fastest**: {'; '.join(sentences)}." if sentences else ""
-
-
-def _word_speed(mode: StoredMode, ratio: Interval) -> str:
-    return f"{word_mode(mode)} ({show_mean(ratio)}{TIMES})"
+        fastest = fastest_by_precision(modes)
+        precisions |= fastest.keys()
+        words = [f"{word_mode(mode)} {show_mean(ratio)}{TIMES}" for mode, ratio in fastest.values()]
+        if words:
+            sentences.append(f"At {modes.dataset} size: {'; '.join(words)}.")
+    if not sentences:
+        return ""
+    text = f"**Fastest by precision.** {' '.join(sentences)}"
+    if precisions != {"float32"}:
+        text += " Weights are random here: check the accuracy of other precisions on yours."
+    return text
 
 
 def _of_macs(stock: Sequence[StoredTimes]) -> str:

@@ -10,9 +10,9 @@ def format_conditions(times: list[StoredTimes]) -> str:
     """Versions, threads, processes, passes and dates of times, one line for all with the same
     device and versions."""
     lines: dict[str, list[Record]] = {}
-    for each in times:
-        line = f"{each.device}: {_conditions_of(each.model)}"
-        lines.setdefault(line, []).append(each.model)
+    for entry in times:
+        line = f"{entry.device}: {_conditions_of(entry.model)}"
+        lines.setdefault(line, []).append(entry.model)
     return "\n".join(f"- {line}; {_passes_of(records)}" for line, records in lines.items())
 
 

@@ -36,7 +36,7 @@ def format_front(results: Results) -> dict[str, list[str]]:
 
 def _of_datasets(times: list[Kind]) -> list[Kind]:
     """The results at the datasets' image sizes; all results if there are none."""
-    return [each for each in times if each.dataset in DATASET_TITLES.values()] or times
+    return [entry for entry in times if entry.dataset in DATASET_TITLES.values()] or times
 
 
 def performance_cells(results: Results) -> Iterator[dict[str, str]]:
@@ -51,7 +51,7 @@ def _our_cells(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]
     timed = time_cells(times)
     sizes = sizes_of(times, memory)
     heads = ("Allocated Memory (MB)", "# Params (M)", "# Tensors (M)")
-    kept = ("Model", "Dataset", "Device", "Inference Time (ms)", "Std (ms)", "FPS")
+    kept = ("Dataset", "Device", "Inference Time (ms)", "Std (ms)", "FPS")
     cells = {head: timed[head] for head in kept} | {head: sizes.get(head, "-") for head in heads}
     cells["Device"] = ", ".join([times.device, *_threads_of(times), *times.labels])
     return cells

@@ -57,12 +57,12 @@ def part_cells(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[d
     """A row per pass whose parts are known."""
     return [
         {
-            "Dataset": each.times.dataset,
-            "Device": each.times.configuration,
-            "Pass (ms)": f"{each.parts.whole:,.0f}",
-            **{name: f"{100 * share:.0f}" for name, share in shares_of(each.parts).items()},
+            "Dataset": split.times.dataset,
+            "Device": split.times.configuration,
+            "Pass (ms)": f"{split.parts.whole:,.0f}",
+            **{name: f"{100 * share:.0f}" for name, share in shares_of(split.parts).items()},
         }
-        for each in split_passes(times, all_times)
+        for split in split_passes(times, all_times)
     ]
 
 

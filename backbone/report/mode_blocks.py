@@ -1,7 +1,8 @@
 """RESULTS.md's blocks about modes."""
 
+from backbone.report.fastest import over
 from backbone.report.markdown import format_table
-from backbone.report.mode_tables import first_cells, over, process_blocks, speed_blocks
+from backbone.report.mode_tables import first_cells, process_blocks, speed_blocks
 from backbone.report.numbers import show_interval
 from backbone.report.parts import with_memory_kept
 from backbone.report.stored_results import Results

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from backbone.record.stored import StoredMode, StoredModes
 from backbone.record.titles import MAIN_NETWORK
+from backbone.report.fastest import fastest_modes, over
 from backbone.report.markdown import format_table
-from backbone.report.mode_tables import fastest_modes, over
 from backbone.report.numbers import show_interval
 from backbone.report.stored_results import Results
 from backbone.statistics.looks import SAME, judge
@@ -14,7 +14,7 @@ from backbone.statistics.looks import SAME, judge
 def order_blocks(results: Results) -> list[str]:
     """A table of the modes of each network, if modes of other networks than MobileNet-V2 are
     stored."""
-    main = [each for inputs in results.modes for each in inputs if each.network == MAIN_NETWORK]
+    main = [modes for modes in results.main_modes if modes.network == MAIN_NETWORK]
     rows = [cells for inputs in results.modes for cells in order_cells(inputs, main)]
     has_others = any(row["Model"] != MAIN_NETWORK for row in rows)
     return [format_table(rows), _word_help(rows)] if has_others else []
@@ -41,9 +41,9 @@ def order_cells(inputs: list[StoredModes], main: list[StoredModes]) -> Iterator[
         mode, ratio = fastest[0]
         kept = None if modes.kept is None else over(modes, mode, modes.kept)
         same = [
-            each
-            for each in main
-            if (each.dataset, each.configuration) == (modes.dataset, modes.configuration)
+            other
+            for other in main
+            if (other.dataset, other.configuration) == (modes.dataset, modes.configuration)
         ]
         yield {
             "Model": modes.network,

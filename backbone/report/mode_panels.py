@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from backbone.record.stored import StoredMode, StoredModes
 from backbone.report.bars import Bar, draw_bars
-from backbone.report.mode_tables import by_speed, over
+from backbone.report.fastest import by_speed, over
 from backbone.report.numbers import MIB, show_mean
 from backbone.report.palette import PRECISIONS, STOCK
 from backbone.report.words import TIMES, word_mode

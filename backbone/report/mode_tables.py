@@ -1,12 +1,13 @@
 """Tables of modes: for each input, one of their speed and one of their processes."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from math import ceil, inf, isnan
+from dataclasses import replace
+from math import ceil, isnan
 
 from backbone.record.rows import Record, Row
 from backbone.record.stored import StoredMode, StoredModes
 from backbone.report.comparison import word_verdict
+from backbone.report.fastest import CATEGORIES, by_speed, fastest_modes, over
 from backbone.report.markdown import format_table
 from backbone.report.numbers import (
     MIB,
@@ -18,22 +19,7 @@ from backbone.report.numbers import (
 )
 from backbone.statistics.intervals import Interval, geometric_interval
 from backbone.statistics.looks import SAME, judge, level_of
-from backbone.statistics.ratios import mean_of_rounds, speed_up
-
-
-@dataclass(frozen=True)
-class Category:
-    """A category of modes, of which the fastest is shown. includes: whether a mode belongs to
-    it."""
-
-    title: str
-    includes: Callable[[StoredMode], bool]
-
-
-EXACT = Category("that changes no arithmetic", lambda mode: mode.is_exact)
-FLOAT32 = Category("in float32", lambda mode: mode.mode.dtype == "float32")
-ALL = Category("of all", lambda mode: True)
-CATEGORIES = (EXACT, FLOAT32, ALL)
+from backbone.statistics.ratios import mean_of_rounds
 
 
 def speed_blocks(inputs: list[StoredModes]) -> list[str]:
@@ -57,16 +43,6 @@ def _blocks(
         rows = [{"Mode": _show_name(mode)} | cells(mode, modes) for mode in by_speed(modes)]
         blocks += [f"{modes.network}, {modes.title}:", format_table(rows)]
     return blocks
-
-
-def by_speed(modes: StoredModes) -> list[StoredMode]:
-    """The modes of an input, fastest first, then modes that share no round with stock."""
-
-    def slowness(mode: StoredMode) -> float:
-        ratio = over(modes, mode, modes.stock)
-        return inf if ratio is None else -ratio.mean
-
-    return sorted(modes.modes, key=slowness)
 
 
 def _show_name(mode: StoredMode) -> str:
@@ -122,7 +98,7 @@ def show_output(mode: StoredMode, modes: StoredModes, is_short: bool = False) ->
 
 def have_images(modes: StoredModes) -> bool:
     """Whether the modes were measured with a user's images."""
-    return any(each.record.agreement for each in modes.modes)
+    return any(mode.record.agreement for mode in modes.modes)
 
 
 def _word_compile(modes: StoredModes) -> str:
@@ -174,20 +150,6 @@ def process_cells(row: Row) -> dict[str, str]:
         "Processes (ms)": f"{len(row.run_means)}: {show_range(row.run_means)}",
         "Page faults": show_range_of_counts(row.page_faults) if row.page_faults else "-",
     }
-
-
-def fastest_modes(
-    modes: StoredModes, category: Category = ALL
-) -> list[tuple[StoredMode, Interval]]:
-    """The modes of an input that are certainly faster than stock, fastest first, with their
-    speed-up; without training mode, which computes another function."""
-    ratios = [
-        (mode, over(modes, mode, modes.stock))
-        for mode in modes.modes
-        if not mode.is_stock and not mode.mode.train and category.includes(mode)
-    ]
-    faster = [(mode, ratio) for mode, ratio in ratios if ratio and judge(ratio, SAME) == "faster"]
-    return sorted(faster, key=lambda pair: -pair[1].mean)
 
 
 def first_cells(inputs: list[StoredModes]) -> Iterator[dict[str, str]]:
@@ -243,8 +205,3 @@ def _show_ratio(ratio: Interval | None, is_itself: bool) -> str:
     if is_itself:
         return "1"
     return "of other rounds" if ratio is None else show_interval(ratio)
-
-
-def over(modes: StoredModes, mode: StoredMode, other: StoredMode) -> Interval | None:
-    """The speed-up of one mode over another; None if they share no round."""
-    return speed_up(mode.record, other.record, modes.stock.record)

@@ -17,21 +17,21 @@ from backbone.statistics.ratios import mean_of_rounds
 def draw_networks(axes: Axes, times: list[StoredTimes]) -> dict[str, Patch | Line2D]:
     """Bars of the time per billion multiply-accumulates of networks on one input and device, those
     with the fewest at the top, with a line at the machine's peak arithmetic."""
-    known = [each for each in times if each.macs]
-    known.sort(key=lambda each: (each.macs, each.network, not each.is_stock))
+    known = [entry for entry in times if entry.macs]
+    known.sort(key=lambda entry: (entry.macs, entry.network, not entry.is_stock))
     bars = []
     legend: dict[str, Patch | Line2D] = {}
-    for place, (network, modes) in enumerate(groupby(known, key=lambda each: each.network)):
-        for row, each in enumerate(modes):
-            gmacs = each.macs / 1e9
+    for place, (network, modes) in enumerate(groupby(known, key=lambda entry: entry.network)):
+        for row, entry in enumerate(modes):
+            gmacs = entry.macs / 1e9
             name = "" if row else f"{network}: {gmacs:,.1f} GMACs"
-            colour = STOCK if each.is_stock else MEMORY_KEPT
-            time = mean_of_rounds(each.model).divided_by(gmacs)
+            colour = STOCK if entry.is_stock else MEMORY_KEPT
+            time = mean_of_rounds(entry.model).divided_by(gmacs)
             bars.append(Bar(len(bars) + 0.7 * place, name, time, colour))
-            legend[word_stored(each)] = Patch(color=colour)
+            legend[word_stored(entry)] = Patch(color=colour)
     draw_bars(axes, bars, show_mean)
     label = "ms per billion multiply-accumulates (GMAC)"
-    ceilings = [each.ceilings for each in known if each.ceilings]
+    ceilings = [entry.ceilings for entry in known if entry.ceilings]
     if ceilings:
         least = 2e9 * 1e3 / max(ceiling.flops_per_second for ceiling in ceilings)
         axes.axvline(least, color="black", linewidth=1)

@@ -60,10 +60,12 @@ class SplitPass:
 
 def split_passes(times: list[StoredTimes], all_times: list[StoredTimes]) -> list[SplitPass]:
     """The passes whose parts are known, by input, longest first."""
-    split = [(each, parts_of(each, all_times)) for each in times]
-    known = [SplitPass(each, parts) for each, parts in split if parts is not None]
-    datasets = list(dict.fromkeys(each.dataset for each in times))
-    return sorted(known, key=lambda each: (datasets.index(each.times.dataset), -each.parts.whole))
+    split = [(entry, parts_of(entry, all_times)) for entry in times]
+    known = [SplitPass(entry, parts) for entry, parts in split if parts is not None]
+    datasets = list(dict.fromkeys(entry.dataset for entry in times))
+    return sorted(
+        known, key=lambda entry: (datasets.index(entry.times.dataset), -entry.parts.whole)
+    )
 
 
 def parts_of(times: StoredTimes, all_times: list[StoredTimes]) -> Parts | None:
@@ -136,9 +138,9 @@ def with_memory_kept(times: StoredTimes, all_times: list[StoredTimes]) -> Stored
     """The same network's times under the same conditions, but with memory kept, which may be these
     times themselves; None if there are none."""
     wanted = _what_it_is_of(times, replace(times.mode, keep_memory=True))
-    for each in (times, *all_times):
-        if _what_it_is_of(each, each.mode) == wanted:
-            return each
+    for entry in (times, *all_times):
+        if _what_it_is_of(entry, entry.mode) == wanted:
+            return entry
     return None
 
 

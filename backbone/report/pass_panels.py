@@ -9,9 +9,9 @@ from matplotlib.patches import Patch
 
 from backbone.command.options import PYTORCH
 from backbone.record.names import name_row
-from backbone.record.stored import StoredMode, StoredModes, StoredTimes
+from backbone.record.stored import StoredModes, StoredTimes
 from backbone.report.bars import finish, write_value
-from backbone.report.mode_tables import Category, fastest_modes
+from backbone.report.fastest import Category, fastest_by_precision
 from backbone.report.numbers import show_small
 from backbone.report.palette import (
     CONVOLUTIONS,
@@ -32,7 +32,6 @@ from backbone.report.parts import (
     with_memory_kept,
 )
 from backbone.report.words import TIMES, word_mode, word_stored
-from backbone.statistics.intervals import Interval
 
 Legend = dict[str, Patch | Line2D]
 WIDTH = 0.7  # of a bar
@@ -55,18 +54,18 @@ def draw_parts(axes: Axes, shown: PassesOfInput) -> Legend:
     divided by their speed-up, since they were measured in another session."""
     names = []
     legend: Legend = {}
-    for place, each in enumerate(shown.passes):
-        names.append(word_stored(each.times))
-        legend |= _stack(axes, place, each.parts)
-        ceilings = each.times.ceilings
+    for place, entry in enumerate(shown.passes):
+        names.append(word_stored(entry.times))
+        legend |= _stack(axes, place, entry.parts)
+        ceilings = entry.times.ceilings
         if ceilings is not None:
-            bound = sum(row.bound(ceilings) for row in each.times.operations)
+            bound = sum(row.bound(ceilings) for row in entry.times.operations)
             axes.vlines(bound, place - 0.45, place + 0.45, colors="black", linewidth=2)
             legend["roofline bound"] = Line2D([], [], color="black", linewidth=2)
-        write_value(axes, place, each.parts.whole, f"{_show(each.parts.whole)} ms")
-    stock = next((each for each in shown.passes if each.times.is_stock), None)
+        write_value(axes, place, entry.parts.whole, f"{_show(entry.parts.whole)} ms")
+    stock = next((entry for entry in shown.passes if entry.times.is_stock), None)
     if stock is not None and shown.modes is not None:
-        for mode, speed_up in _fastest_in_other_runtimes(shown.modes):
+        for mode, speed_up in fastest_by_precision(shown.modes, OTHER_RUNTIMES).values():
             place = len(names)
             milliseconds = stock.parts.whole / speed_up.mean
             colour = PRECISIONS[mode.mode.dtype]
@@ -82,38 +81,29 @@ def draw_parts(axes: Axes, shown: PassesOfInput) -> Legend:
     return _in_order(legend)
 
 
-def _fastest_in_other_runtimes(modes: StoredModes) -> list[tuple[StoredMode, Interval]]:
-    """The fastest mode of each precision in another runtime than PyTorch, slowest first, each with
-    its speed-up over stock."""
-    fastest: dict[str, tuple[StoredMode, Interval]] = {}
-    for mode, speed_up in fastest_modes(modes, OTHER_RUNTIMES):
-        fastest.setdefault(mode.mode.dtype, (mode, speed_up))
-    return list(reversed(fastest.values()))
-
-
 def draw_stages(*axes_and_times: Axes | list[StoredTimes]) -> Legend:
     """Stacked bars of the stages, on axes for each of several modes of the same network."""
     *all_axes, times = axes_and_times
     legend: Legend = {}
-    for axes, each in zip(all_axes, times, strict=True):
-        kept = with_memory_kept(each, times)
-        parts = parts_of_operations(each, kept)
-        rows = [row for row in each.layer.rows if row.level == "block"]
+    for axes, entry in zip(all_axes, times, strict=True):
+        kept = with_memory_kept(entry, times)
+        parts = parts_of_operations(entry, kept)
+        rows = [row for row in entry.layer.rows if row.level == "block"]
         for place, row in enumerate(rows):
             end = row.mean
             if parts is None:
-                axes.barh(place, end, WIDTH, color=STOCK if each.is_stock else MEMORY_KEPT)
+                axes.barh(place, end, WIDTH, color=STOCK if entry.is_stock else MEMORY_KEPT)
             else:
                 of_stage = [
                     part
-                    for part, operation in zip(parts, each.operations, strict=True)
+                    for part, operation in zip(parts, entry.operations, strict=True)
                     if operation.stage == row.stage
                 ]
                 stage = sum(of_stage[1:], of_stage[0])
                 legend |= _stack(axes, place, stage)
                 end = stage.whole
             write_value(axes, place, end, _show(row.mean))
-        axes.set_title(word_stored(each), loc="left")
+        axes.set_title(word_stored(entry), loc="left")
         axes.set_xlabel("ms per pass")
         finish(axes)
         axes.set_yticks(range(len(rows)), [""] * len(rows))

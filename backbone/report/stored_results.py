@@ -30,7 +30,7 @@ class Results:
     @property
     def others(self) -> list[StoredTimes]:
         """All other networks' times."""
-        return [each for each in self.times if each.network != MAIN_NETWORK]
+        return [entry for entry in self.times if entry.network != MAIN_NETWORK]
 
     @property
     def main_modes(self) -> list[StoredModes]:
@@ -42,5 +42,7 @@ class Results:
     def networks(self) -> list[StoredTimes]:
         """The times of all networks, without modes of MobileNet-V2 that change its arithmetic and
         that no other network has."""
-        others = {each.configuration for each in self.others}
-        return [each for each in self.times if each.model.is_exact or each.configuration in others]
+        others = {entry.configuration for entry in self.others}
+        return [
+            entry for entry in self.times if entry.model.is_exact or entry.configuration in others
+        ]

@@ -10,9 +10,8 @@ from backbone.record.remarks import is_bound_by_launches
 from backbone.record.rows import Record, Row
 from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.titles import count
+from backbone.report.fastest import EXACT, fastest_modes
 from backbone.report.mode_tables import (
-    EXACT,
-    fastest_modes,
     gpu_cells,
     have_images,
     output_head,

@@ -20,10 +20,10 @@ def time_blocks(results: Results) -> list[str]:
     """The times of MobileNet-V2, a table per dataset, and their conditions."""
     times = results.main_network
     conditions = format_conditions(times)
-    if not any(each.model.is_of_gpu for each in times):
+    if not any(entry.model.is_of_gpu for entry in times):
         conditions += "\n- No times on a GPU are stored yet."
     left_out = {"Model", "FPS", "Page faults"}
-    rows = [without(time_cells(each), left_out) for each in times]
+    rows = [without(time_cells(entry), left_out) for entry in times]
     return [*format_tables(rows, by="Dataset"), conditions]
 
 
@@ -56,13 +56,13 @@ def network_blocks(results: Results) -> list[str]:
 
 def memory_blocks(results: Results) -> list[str]:
     """MobileNet-V2's memory reports."""
-    reports = [each for each in results.memory if each.network == MAIN_NETWORK]
+    reports = [entry for entry in results.memory if entry.network == MAIN_NETWORK]
     return [format_table(map(memory_cells, reports))] if reports else []
 
 
 def sum_blocks(results: Results) -> list[str]:
     """The sums of MobileNet-V2's rows relative to uncut passes."""
-    known = [each for each in results.main_network if cut_over_uncut(each.layer)]
+    known = [entry for entry in results.main_network if cut_over_uncut(entry.layer)]
     return [format_table(map(closure_cells, known))] if known else ["None are stored yet."]
 
 
@@ -128,9 +128,9 @@ def sizes_of(times: StoredTimes, memory: list[StoredMemory]) -> dict[str, str]:
     none."""
     batch_size = times.model.whole.input_shape[0]
     wanted = times.network, times.dataset, batch_size
-    for each in memory:
-        if (each.network, each.dataset, each.report.input.batch_size) == wanted:
-            return memory_cells(each)
+    for entry in memory:
+        if (entry.network, entry.dataset, entry.report.input.batch_size) == wanted:
+            return memory_cells(entry)
     return {}
 
 

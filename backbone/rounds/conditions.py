@@ -42,7 +42,7 @@ def conditions_of(plan: Sequence[Planned], rule: StopRule) -> dict[str, str]:
 def hash_code(plan: Sequence[Planned]) -> str:
     """A hash of the timers' sources and of the files of a user's network and weights, but not of
     modules that these import."""
-    workloads = {each.workload for each in plan}
+    workloads = {planned.workload for planned in plan}
     own = {Path(file) for workload in workloads for file in _files_of(workload)}
     sources = {file for pattern in SOURCES for file in ROOT.glob(pattern)}
     digest = hashlib.sha256()

@@ -98,8 +98,10 @@ class Pending:
         content = {
             "series": ended.series,
             "number": ended.number,
-            "runs": [[commands.index(each), records.dumps(record)] for each, record in ended.runs],
-            "failures": [[commands.index(each), why] for each, why in ended.failures.items()],
+            "runs": [
+                [commands.index(command), records.dumps(record)] for command, record in ended.runs
+            ],
+            "failures": [[commands.index(command), why] for command, why in ended.failures.items()],
         }
         file = self.folder / f"{ended.series}-{ended.number:03}.json"
         write_whole(file, json.dumps(content))

@@ -168,7 +168,7 @@ def check_network(plan: Sequence[Planned], results: Path) -> None:
     torchvision's), or of different weights or images from a file or folder with the same name."""
     if folder := plan[0].workload.images:
         check_images(folder)
-    workloads = {Path(each.file).parent: each.workload for each in plan}
+    workloads = {Path(planned.file).parent: planned.workload for planned in plan}
     for folder, workload in workloads.items():
         weights_id, images_id = workload.weights_id, workload.images_id
         for file in _records_of(results / folder, workload.network_name):

@@ -19,7 +19,7 @@ def speed_ups(record: Record, other: Record, first: Record) -> list[float]:
     """The speed-up per image of a record over another in each round that they share. Runs in the
     same group of a round are compared directly, runs in different groups through the first record,
     which has a run in each group."""
-    means, others, firsts = (_means_by_round(each) for each in (record, other, first))
+    means, others, firsts = (_means_by_round(one_record) for one_record in (record, other, first))
     in_each_round = [
         _speed_ups_in_round(means[key], others[key], firsts.get(key, {}))
         for key in means
