@@ -131,7 +131,7 @@ def test_modes_are_compared_round_by_round(pages):
     assert_rows(pages, "`--fold` | 3: 27.5 to 90.0 | 1,000 to 3,000")
     # They start 8 s later than memory kept, and save 25 and 37.4 of its 49.8 ms in each pass.
     told = f"`{TCMALLOC} --fold --dtype bfloat16` 215, `--channels-last --fold` 322."
-    start = f"{VOC}, AMD EPYC: compared with `--keep-memory`, modes amortize their longer start"
+    start = f"{VOC}, AMD EPYC: compared with `--keep-memory`, the fastest modes amortize their longer start"
     assert f"\n{start} after this many passes: {told}\n" in pages
 
 

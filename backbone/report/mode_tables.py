@@ -21,6 +21,8 @@ from backbone.statistics.intervals import Interval, geometric_interval
 from backbone.statistics.looks import SAME, judge, level_of
 from backbone.statistics.ratios import mean_of_rounds
 
+MOST_STARTS = 3  # modes in the sentence on starts
+
 
 def speed_blocks(inputs: list[StoredModes]) -> list[str]:
     """A table per input with the speed of the modes of one network and setting, fastest first; then
@@ -123,8 +125,8 @@ def _word_compile(modes: StoredModes) -> str:
 
 
 def _word_starts(modes: StoredModes) -> str:
-    """A sentence on the number of passes after which each mode that is certainly faster than memory
-    kept has amortized its longer start; "" if not measured."""
+    """A sentence on the number of passes after which the fastest modes, if certainly faster than
+    memory kept, have amortized their longer start; "" if not measured."""
     if modes.kept is None or modes.kept.record.ready_after is None:
         return ""
     told = []
@@ -138,8 +140,8 @@ def _word_starts(modes: StoredModes) -> str:
     if not told:
         return ""
     return (
-        f"{modes.title}: compared with `{modes.kept.name}`, modes amortize their longer start "
-        f"after this many passes: {', '.join(told)}."
+        f"{modes.title}: compared with `{modes.kept.name}`, the fastest modes amortize their longer "
+        f"start after this many passes: {', '.join(told[:MOST_STARTS])}."
     )
 
 

@@ -36,12 +36,12 @@ SECTIONS = [
     Section(
         "Inference time",
         """\
-Stock and memory kept (`--keep-memory`). Unless a row says otherwise: batch size 1, float32,
-`torch.inference_mode()`, random weights and images, the same in every process. The time and its
-interval are over the means of the processes; the standard deviation is over all passes.
-*Processes* gives their number and the fastest and slowest process mean. System time is per
-pass, summed over threads; it includes page faults, unmapping and other kernel work. The peak is
-per process. Intervals are at 98.5 % if the measurement stopped at a look, otherwise at 95 %
+Stock and the modes whose stages and operations were also timed, named by their flags. Unless a
+row says otherwise: batch size 1, float32, `torch.inference_mode()`, random weights and images,
+the same in every process. The time and its interval are over the means of the processes; the
+standard deviation is over all passes. *Processes* gives their number and the fastest and
+slowest process mean. System time is per pass, summed over threads; it includes page faults,
+unmapping and other kernel work. The peak is per process. Intervals are at 98.5 % if the measurement stopped at a look, otherwise at 95 %
 (see [METHOD.md](METHOD.md#when-to-stop)).""",
         blocks=tables.time_blocks,
     ),
