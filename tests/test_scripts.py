@@ -59,7 +59,7 @@ def call(monkeypatch, command: str) -> None:
         ("cpu/timer.py", "--output-stride 4, --target x, --w x, --dtype x, --runtime x", "invalid"),
         ("mem.py", "--struct maybe, --device tpu", "invalid choice: "),
         ("timer.py", "--iter 3, --runtime openvino", "unrecognized arguments: "),
-        ("cpu/timer.py", "--iterations 0, --threads 0", "'0' is not a positive whole number"),
+        ("cpu/timer.py", "--iterations 0, --threads 0", "'0' is not a whole number from 1 up"),
         ("cpu/timer.py", "--batch-size 0, --batch-size 1000000000", "from 1 up to 999999999"),
         ("cpu/timer.py", "--warmup +5, --warmup 05, --warmup 1_000, --warmup -1", "from 0 up to"),
         ("cpu/timer.py", f"--threads {PROCESSORS + 1}", "logical processors of this machine"),

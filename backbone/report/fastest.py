@@ -19,7 +19,7 @@ class Category:
     includes: Callable[[StoredMode], bool]
 
 
-EXACT = Category("that changes no arithmetic", lambda mode: mode.is_exact)
+EXACT = Category("with identical output", lambda mode: mode.is_exact)
 FLOAT32 = Category("in float32", lambda mode: mode.mode.dtype == "float32")
 ALL = Category("of all", lambda mode: True)
 CATEGORIES = (EXACT, FLOAT32, ALL)

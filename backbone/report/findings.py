@@ -14,6 +14,7 @@ from backbone.report.words import TIMES, word_mode
 from backbone.statistics.looks import level_of
 from backbone.statistics.ratios import speed_up
 
+FLOAT32 = ", float32"  # which word_mode() leaves out
 DEAREST = 2  # number of kinds of operations in a sentence
 
 
@@ -38,8 +39,9 @@ def _of_memory(stock: Sequence[StoredTimes], all_times: list[StoredTimes]) -> st
     if not shares:
         return ""
     return (
-        f"**Page faults** take {' and '.join(shares)}. Keeping freed memory in the process makes "
-        f"the pass {' and '.join(worth)} as fast, with identical output."
+        f"**Page faults** take {' and '.join(shares)}. Keeping freed memory in the process saves "
+        f"them, and the cache misses that they cause: it makes the pass {' and '.join(worth)} as "
+        "fast, with identical output."
     )
 
 
@@ -50,14 +52,18 @@ def _of_modes(inputs: Sequence[StoredModes]) -> str:
     for modes in inputs:
         fastest = fastest_by_precision(modes)
         precisions |= fastest.keys()
-        words = [f"{word_mode(mode)} {show_mean(ratio)}{TIMES}" for mode, ratio in fastest.values()]
+        words = [
+            f"{word_mode(mode)}{FLOAT32 if mode.mode.dtype == 'float32' else ''} "
+            f"{show_mean(ratio)}{TIMES}"
+            for mode, ratio in fastest.values()
+        ]
         if words:
             sentences.append(f"At {modes.dataset} size: {'; '.join(words)}.")
     if not sentences:
         return ""
     text = f"**Fastest by precision.** {' '.join(sentences)}"
     if precisions != {"float32"}:
-        text += " Weights are random here: check the accuracy of other precisions on yours."
+        text += " Weights here are random: check the accuracy of lower precisions with your own."
     return text
 
 
@@ -74,7 +80,7 @@ def _of_macs(stock: Sequence[StoredTimes]) -> str:
     }
     worst = sorted(shares, key=lambda kind: shares[kind][1] - shares[kind][0])[:DEAREST]
     told = [
-        f"{kind} {shares[kind][0]:.0f} % of the time for {shares[kind][1]:.0f} % of the MACs"
+        f"{kind} takes {shares[kind][0]:.0f} % of the time with {shares[kind][1]:.0f} % of the MACs"
         for kind in worst
     ]
-    return f"**MACs do not predict time**: at {times.dataset} size, {', '.join(told)}."
+    return f"**MACs do not predict time**: at {times.dataset} size, {'; '.join(told)}."

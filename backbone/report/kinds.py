@@ -115,7 +115,7 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
         "Kind": kind,
         "Operations": str(total.operations),
         "Time (ms)": show_mean(total.time),
-        "Of it reorders (ms)": show("{:.1f}", total.reorders),
+        "Reorders (ms)": show("{:.1f}", total.reorders),
         "% of the time": f"{100 * total.time.mean / whole.time.mean:.1f}",
         "% of the MACs": f"{100 * total.macs / whole.macs:.1f}",
         "Bound (ms)": show_small(total.bound, 2),

@@ -26,8 +26,9 @@ def _word_help(rows: list[dict[str, str]]) -> str:
     fastest = {row["Fastest mode"] for row in rows if row["Model"] == MAIN_NETWORK}
     same = sum(row["Fastest mode"] in fastest for row in others)
     return (
-        f"Of {len(others)} other networks and inputs with a mode that is certainly faster than "
-        f"stock, {same} have the same fastest mode as {MAIN_NETWORK}."
+        f"{same or 'None'} of the {len(others)} other networks and inputs with a mode that is "
+        f"certainly faster than stock {'has' if same == 1 else 'have'} the same fastest mode as "
+        f"{MAIN_NETWORK}."
     )
 
 

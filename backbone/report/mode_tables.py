@@ -140,8 +140,8 @@ def _word_starts(modes: StoredModes) -> str:
     if not told:
         return ""
     return (
-        f"{modes.title}: compared with `{modes.kept.name}`, the fastest modes amortize their longer "
-        f"start after this many passes: {', '.join(told[:MOST_STARTS])}."
+        f"{modes.title}: compared with `{modes.kept.name}`, the fastest modes amortize their "
+        f"longer start after this many passes: {', '.join(told[:MOST_STARTS])}."
     )
 
 

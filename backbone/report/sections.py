@@ -41,21 +41,23 @@ row says otherwise: batch size 1, float32, `torch.inference_mode()`, random weig
 the same in every process. The time and its interval are over the means of the processes; the
 standard deviation is over all passes. *Processes* gives their number and the fastest and
 slowest process mean. System time is per pass, summed over threads; it includes page faults,
-unmapping and other kernel work. The peak is per process. Intervals are at 98.5 % if the measurement stopped at a look, otherwise at 95 %
-(see [METHOD.md](METHOD.md#when-to-stop)).""",
+unmapping and other kernel work. The peak is per process. Intervals are at 98.5 % if the
+measurement stopped at a look, otherwise at 95 % (see [METHOD.md](METHOD.md#when-to-stop)).""",
         blocks=tables.time_blocks,
     ),
     Section(
         "What a pass is made of",
         """\
-*Page faults* are the system time of a pass: the system finds and clears each new page of memory
-that the pass touches. *Reorders* are oneDNN's copies of tensors from one memory layout to
-another. *Kernels* are oneDNN's kernels, by operation type in the picture, and every operation
-that oneDNN does not run, such as a batch norm. *The rest* is what PyTorch does around them and,
-in a stock pass, what page faults cost outside the system.
-[METHOD.md](METHOD.md#what-an-operation-ran) describes how each part is measured. The black line
-is the roofline bound (see [Roofline](#roofline)). The bars of other runtimes are the stock pass
-divided by their speed-up in [Modes](#modes), since they were measured in another session.""",
+*Page faults* are the system time of a pass, divided by the threads that share it: the system
+finds and clears each new page of memory that the pass touches. *Reorders* are oneDNN's copies
+of tensors from one memory layout to another. *Kernels* are oneDNN's kernels, by operation type
+in the picture, and every operation that oneDNN does not run, such as a batch norm. *The rest*
+is what PyTorch does around them and, in a stock pass, what page faults cost outside the system.
+[METHOD.md](METHOD.md#what-an-operation-ran) describes how each part is measured. The pass is
+the sum of its operations, which were timed in other processes than the whole passes above. The
+black line is the roofline bound (see [Roofline](#roofline)). The bars of other runtimes are the
+stock pass divided by their speed-up in [Modes](#modes), since they were measured in another
+session.""",
         blocks=tables.part_blocks,
         pictures=figures.part_pictures,
     ),
@@ -64,10 +66,11 @@ divided by their speed-up in [Modes](#modes), since they were measured in anothe
         """\
 Operations of the stock pass by kind, slowest kind first; on a GPU, by GPU time (see
 [METHOD.md](METHOD.md#on-a-gpu)). A MAC is a multiply-accumulate, two FLOPs. The bound is the
-roofline bound (see [Roofline](#roofline)). Where bound / time is near 1, the hardware is used
-up, and only folding or fusing helps; above 1, the data came from caches, which are faster than
-the memory that the ceiling is measured with. `python results.py --layers cityscapes` lists
-single operations, largest loss first.""",
+roofline bound (see [Roofline](#roofline)). Where bound / time is near 1, the hardware is
+saturated, and only folding or fusing helps. Above 1, the data came from caches, which are
+faster than the memory behind the ceiling. Reorders are those of stock passes and include their
+page faults. `python results.py --layers cityscapes` lists single operations, largest loss
+first.""",
         blocks=tables.operation_blocks,
     ),
     Section(
@@ -81,23 +84,23 @@ classifier. The axes of stock and memory kept have different scales.""",
     Section(
         "Roofline",
         """\
-Each point is an operation: further to the right, it computes more per byte; further up, it is
+Each point is an operation. Points further right compute more per byte; points higher up are
 faster. The lines are the machine's limits, from two ceilings that are measured in the same
 session: the FLOP/s of a matrix product and the bandwidth of a copy. An operation's *roofline
 bound* is the time it would take on these lines if it ran on its own; fused operations can beat
-the sum of their bounds. Below the slope memory bandwidth is the limit, below the flat part
-arithmetic. Points above the lines had their data in caches. Numbers mark the five operations
+the sum of their bounds. Below the slope, memory bandwidth is the limit; below the flat part,
+arithmetic is. Points above the lines had their data in caches. Numbers mark the five operations
 that lose most time against their bound.""",
         pictures=figures.roofline_pictures,
     ),
     Section(
         "What to try first",
         """\
-The fastest modes that are certainly faster than stock: with identical output, in float32, and
-overall. Others may be just as fast: see [Modes](#modes). The output difference is the largest
-difference from stock's output, divided by stock's largest output value; check what it does to
-your outputs. *Peak* is the peak memory of the process; with another runtime, this includes
-PyTorch and the stock network.""",
+The fastest modes that are certainly faster than stock, which means that the interval of their
+speed-up excludes 1: with identical output, in float32, and overall. Others may be just as fast:
+see [Modes](#modes). The output difference is the largest difference from stock's output,
+divided by stock's largest output value; check what it does to your outputs. *Peak* is the peak
+memory of the process; with another runtime, this includes PyTorch and the stock network.""",
         blocks=mode_blocks.advice_blocks,
     ),
     Section(
@@ -111,23 +114,22 @@ The ratios of the next section, fastest mode first, on a logarithmic axis.
         "Modes",
         """\
 A mode is named by its flags and environment variables. Stock has none; it is measured twice to
-show the noise. *Times as fast* is the geometric mean, with its interval, of the ratios of the
-two runs of each round. Compare these ratios rather than the times, since modes differ in their
-number of rounds. A table of many modes asks many questions: about one in twenty intervals may
-miss. The page faults of stock make the first of these columns uncertain; compare modes without
-page faults by the second. `--train` shows the effect of a forgotten `eval()`; with its dropout,
-it is a different function. *Ready after* is the time from the built network to the end of its
-first pass, including export, quantization and compilation, in the first process of a
-measurement, which starts with an empty compiler cache. *Peak* is the peak memory of the process
-or, on a GPU, of PyTorch's allocator.""",
+show the noise. *Times as fast* is the geometric mean of the rounds' ratios, with its interval.
+Compare these ratios rather than the times, since modes differ in their number of rounds. A
+table of many modes asks many questions: about one in twenty intervals may miss. Stock's page
+faults make *Times as fast as stock* uncertain; compare modes without page faults by the next
+column. `--train` shows the effect of a forgotten `eval()`; with its dropout, it is a different
+function. *Ready after* is the time from the built network to the end of its first pass,
+including export, quantization and compilation, in the first process of a measurement, which
+starts with an empty compiler cache. *Peak* is the peak memory of the process or, on a GPU, of
+PyTorch's allocator.""",
         blocks=mode_blocks.mode_blocks,
     ),
     Section(
         "Modes of other networks",
         """\
-The fastest mode of each network, and where its modes rank differently from MobileNet-V2's: of
-all pairs of modes in which each is certainly faster than the other in one of the two networks,
-the pair that differs most.""",
+The fastest mode of each network. *Other order* is the pair of modes that differs most among
+those whose order is certainly reversed from MobileNet-V2's.""",
         blocks=mode_orders.order_blocks,
     ),
     Section(
@@ -149,7 +151,7 @@ memory of the process.""",
     Section(
         "Networks",
         """\
-Stock and memory kept, sorted by MACs. GFLOP/s and the backbone's share are those with memory
+Stock and memory kept, sorted by MACs. GFLOP/s and the backbone's share are measured with memory
 kept. The predicted peak covers the tensors of one pass (see [Memory](#memory)). The backbone's
 share is the part of the time that a segmentation network spends in its backbone; the rest is
 its head. Networks of users are listed as `NAME (own)`. If MACs predicted time, all bars of one
