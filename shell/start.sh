@@ -59,6 +59,9 @@ case ${PRECISION:-1} in
   . | *[!0-9.]* | *.*.*) fail "PRECISION=$PRECISION is not a non-negative number (percent)" 2 ;;
 esac
 case " $* " in
-  *' -h '* | *' --help '*) python=${PYTHON:-python3} cuda=cuda ;; # which needs no library
+  *' -h '* | *' --help '*) # needs no library
+    python=${PYTHON:-python3} cuda='no CUDA device here'
+    [ ! -e /dev/nvidiactl ] || cuda=cuda
+    ;;
   *) use_python requirements.txt "$@" ;;
 esac

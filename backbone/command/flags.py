@@ -106,7 +106,10 @@ def timer_parser(description: str) -> argparse.ArgumentParser:
         help="the study's spelling: yes is --target model, no is --target layer",
     )
     parser.add_argument(
-        "--iterations", type=positive, default=300, help="timed passes (default: %(default)s)"
+        "--iterations",
+        type=positive,
+        default=300,
+        help="timed passes (default: 300; wrappers choose by the duration of a pass)",
     )
     parser.add_argument(
         "--warmup", type=whole_number, default=25, help="warm-up passes (default: %(default)s)"

@@ -184,7 +184,7 @@ def _lines_of_modes(modes: StoredModes) -> Iterator[str]:
 
 
 def _why_not(stock: Record) -> str:
-    return ": one round gives no intervals" if len(stock.runs) == 1 else ""
+    return ": one round gives no intervals, more rounds do" if len(stock.runs) == 1 else ""
 
 
 def _advice(modes: StoredModes) -> str:
