@@ -63,7 +63,9 @@ def test_pass_that_waits_for_launches(monkeypatch, target):
         assert row.device_mean == pytest.approx(0.1)
     assert record.runs[0]["enqueue_time"] == pytest.approx(KERNELS * 0.5e-3)
     (remark,) = remarks_on(record)
-    assert "takes 1.60 ms, of which the GPU is busy for 0.30 ms; enqueueing it takes 1.50" in remark
+    assert (
+        "takes 1.60 ms, but keeps the GPU busy for only 0.30 ms; enqueueing it takes 1.50" in remark
+    )
 
 
 def test_pass_that_the_gpu_takes_long_for(monkeypatch):

@@ -71,8 +71,8 @@ def build_network(
 
 
 def _build_own(model: str, weights: str | None) -> Backbone:
-    """A network from a user's file, in eval mode and in float32, with its own weights or those of a
-    weights file. The state of torch's generator afterwards is the same in every process."""
+    """Build a user's network in eval mode and float32. Its weights are the ones it is created with,
+    unless a weights file is given. torch's generator ends in the same state in every process."""
     network = load_own(model).eval().float()
     if weights is not None:
         load_weights(network, weights)

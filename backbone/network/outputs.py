@@ -1,5 +1,5 @@
-"""A network's output tensors, in nested tuples, lists, dictionaries, ..., and their difference from
-those of another pass."""
+"""Finds a network's output tensors in nested tuples, lists, dictionaries, ..., and compares the
+outputs of two passes."""
 
 from dataclasses import fields, is_dataclass
 

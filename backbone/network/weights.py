@@ -16,8 +16,8 @@ BROKEN = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, 
 
 def load_weights(network: nn.Module, file: str, without: Sequence[str] = ()) -> None:
     """Load a state dictionary, stored by torch.save or safetensors, into a network, except for
-    names that begin with one of `without`. Raises Failure if the file holds no state dictionary or
-    that of another network, and OSError if it cannot be read."""
+    names that begin with one of `without`. Raises Failure if the file is not a state dictionary of
+    this network, and OSError if it cannot be read."""
     state = _read_safetensors(file) if file.endswith(".safetensors") else _read_pickle(file)
     if not isinstance(state, dict):
         raise Failure(f"{file} holds a {type(state).__name__}, not a state dictionary")

@@ -28,8 +28,8 @@ def remarks_on(record: Record) -> Iterator[str]:
     if is_bound_by_launches(record):
         enqueue = record.median("enqueue_time", 1e3)
         yield (
-            f"the host is the bottleneck: a pass takes {whole.mean:.2f} ms, of which the GPU is "
-            f"busy for {whole.device_mean:.2f} ms; enqueueing it takes {enqueue:.2f} ms "
+            f"the host is the bottleneck: a pass takes {whole.mean:.2f} ms, but keeps the GPU "
+            f"busy for only {whole.device_mean:.2f} ms; enqueueing it takes {enqueue:.2f} ms "
             "(a larger batch, --cuda-graph or --compile may help)"
         )
     said = " ".join(run.get("throttle_reasons", "") for run in record.runs)
@@ -54,8 +54,8 @@ def doubt_of_cut(
     low: float | None = None,
     high: float | None = None,
 ) -> str | None:
-    """A remark if the time of a pass cut into parts differs from that of the network's own pass by
-    more than 5 %; otherwise None, also if a single process timed too few passes.
+    """A warning that cutting a pass into parts changes its time by more than 5 %; None if it does
+    not, or if a single process timed too few passes to tell.
 
     target: "block" or "layer". milliseconds: of the cut pass. ratio: its time divided by the
     network's own; low, high: limits of the ratio, None for a single process."""

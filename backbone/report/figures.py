@@ -81,14 +81,14 @@ def roofline_pictures(results: Results) -> Iterator[Picture]:
 
 def mode_pictures(results: Results) -> Iterator[Picture]:
     """The speed-up of the main network's modes, by input."""
-    if panels := results.main_modes:
+    if panels := _modes_in(results):
         draw = partial(_draw, draw_modes, panels, 5.4)
         yield Picture("modes.svg", "Speed-up of the modes over the stock pass", draw)
 
 
 def allocator_pictures(results: Results) -> Iterator[Picture]:
     """The speed-up and the peak memory of allocators, by input."""
-    if panels := [modes for modes in results.main_modes if has_allocators(modes)]:
+    if panels := [modes for modes in _modes_in(results) if has_allocators(modes)]:
         draw = partial(_draw, draw_allocators, panels, 2.4, widths=(3, 2))
         yield Picture("allocators.svg", "Allocators: speed-up and peak memory", draw)
 
@@ -109,9 +109,14 @@ def scaling_pictures(results: Results) -> Iterator[Picture]:
         yield Picture("scaling.svg", "Time per image over batch size, image size, threads", draw)
 
 
+def _modes_in(results: Results) -> list[StoredModes]:
+    """The main network's modes, by setting and input."""
+    return [modes for inputs in results.main_modes for modes in inputs]
+
+
 def _modes_of(times: StoredTimes, results: Results) -> StoredModes | None:
     """The modes of the same network, device and input, if stored."""
-    for modes in results.main_modes:
+    for modes in _modes_in(results):
         if (modes.dataset, modes.device) == (times.dataset, times.device) and not modes.settings:
             return modes
     return None
@@ -131,7 +136,7 @@ def _by_dataset(times: list[StoredTimes]) -> dict[str, list[StoredTimes]]:
 
 
 def _by_device(times: list[StoredTimes]) -> list[list[StoredTimes]]:
-    """Times by device, since bars of a fast device would vanish beside those of a slow one."""
+    """Times by device. (Next to a slow device's bars, a fast device's would be too short.)"""
     devices = dict.fromkeys(entry.device for entry in times)
     return [[entry for entry in times if entry.device == device] for device in devices]
 

@@ -8,11 +8,10 @@ from backbone.record.titles import MAIN_NETWORK
 from backbone.report.fastest import fastest_by_precision
 from backbone.report.kinds import sum_by_kind, sum_rows
 from backbone.report.numbers import show_mean
-from backbone.report.parts import parts_of, with_memory_kept
+from backbone.report.parts import gain_of_memory_kept, parts_of
 from backbone.report.stored_results import Results
 from backbone.report.words import TIMES, word_mode
 from backbone.statistics.looks import level_of
-from backbone.statistics.ratios import speed_up
 
 FLOAT32 = ", float32"  # which word_mode() leaves out
 DEAREST = 2  # number of kinds of operations in a sentence
@@ -20,7 +19,7 @@ DEAREST = 2  # number of kinds of operations in a sentence
 
 def finding_lines(results: Results) -> list[str]:
     """The findings on memory, on the fastest modes, and on MACs."""
-    main = [modes for modes in results.main_modes if modes.network == MAIN_NETWORK]
+    main = [modes for inputs in results.modes for modes in inputs if modes.network == MAIN_NETWORK]
     stock = [times for times in results.main_network if times.is_stock and times.ceilings]
     findings = (_of_memory(stock, results.times), _of_modes(main), _of_macs(stock))
     return [f"- {finding}" for finding in findings if finding]
@@ -30,8 +29,7 @@ def _of_memory(stock: Sequence[StoredTimes], all_times: list[StoredTimes]) -> st
     """The share of page faults in a stock pass, and the speed-up from keeping memory."""
     shares, worth = [], []
     for times in stock:
-        parts, kept = parts_of(times, all_times), with_memory_kept(times, all_times)
-        ratio = None if kept is None else speed_up(kept.model, times.model, times.model)
+        parts, ratio = parts_of(times, all_times), gain_of_memory_kept(times, all_times)
         if parts is not None and ratio is not None:
             share = 100 * parts.page_faults / parts.whole
             shares.append(f"{share:.0f} % of a stock pass at {times.dataset} size")

@@ -133,13 +133,18 @@ def list_operations(times: list[StoredTimes]) -> str:
     return "\n\n".join(_operation_lines(stored) for stored in times)
 
 
+def by_loss(rows: list[Row], ceilings: Ceilings) -> list[Row]:
+    """Operations by the time they lose against their roofline bound, largest loss first."""
+    return sorted(rows, key=lambda row: row.bound(ceilings) - row.device_mean)
+
+
 def _operation_lines(times: StoredTimes) -> str:
     ceilings = times.ceilings
     if ceilings is None:
         return f"{times.title}: {NO_CEILINGS}"
     lines = []
     decimals = 4 if times.layer.whole.queued_ms else 3
-    for row in sorted(times.operations, key=lambda row: row.bound(ceilings) - row.device_mean):
+    for row in by_loss(times.operations, ceilings):
         bound, time = row.bound(ceilings), row.device_mean
         columns = (time - bound, row.reorder_ms or 0, time, bound)
         numbers = " ".join(f"{milliseconds:9.{decimals}f}" for milliseconds in columns)

@@ -4,9 +4,8 @@ from backbone.report.fastest import over
 from backbone.report.markdown import format_table
 from backbone.report.mode_tables import first_cells, process_blocks, speed_blocks
 from backbone.report.numbers import show_interval
-from backbone.report.parts import with_memory_kept
+from backbone.report.parts import gain_of_memory_kept
 from backbone.report.stored_results import Results
-from backbone.statistics.ratios import speed_up
 
 DISAGREE = (
     ": they differ by more than their intervals, which do not cover the change of heap states and "
@@ -17,9 +16,8 @@ DISAGREE = (
 def advice_blocks(results: Results) -> list[str]:
     """The fastest modes of the first network, a table per setting."""
     blocks = []
-    for inputs in results.modes:
-        is_main = inputs[0].network == results.modes[0][0].network
-        if is_main and (first := list(first_cells(inputs))):
+    for inputs in results.main_modes:
+        if first := list(first_cells(inputs)):
             title = f"{inputs[0].network}, {inputs[0].configuration}:"
             blocks += [title, format_table(first)]
     return blocks
@@ -27,13 +25,10 @@ def advice_blocks(results: Results) -> list[str]:
 
 def mode_blocks(results: Results) -> list[str]:
     """The speed of the modes, a table per input, collapsed for all networks but the first."""
-    blocks = []
-    for inputs in results.modes:
-        tables = speed_blocks(inputs)
-        if inputs[0].network == results.modes[0][0].network:
-            blocks += tables
-        else:
-            blocks += collapsed(f"{inputs[0].network}, {inputs[0].configuration}", tables)
+    blocks = [block for inputs in results.main_modes for block in speed_blocks(inputs)]
+    for inputs in results.other_modes:
+        title = f"{inputs[0].network}, {inputs[0].configuration}"
+        blocks += collapsed(title, speed_blocks(inputs))
     return [*blocks, *_word_sessions(results)]
 
 
@@ -41,15 +36,13 @@ def _word_sessions(results: Results) -> list[str]:
     """A sentence for each input on the speed-up of memory kept in the two sessions that measured
     it: with the modes, and with the times."""
     sentences = []
-    for modes in results.main_modes:
-        for times in results.main_network:
-            kept = with_memory_kept(times, results.times)
-            if not times.is_stock or times.title != modes.title or not (kept and modes.kept):
-                continue
-            here = over(modes, modes.kept, modes.stock)
-            there = speed_up(kept.model, times.model, times.model)
-            if here is None or there is None or here.low is None or there.low is None:
-                continue
+    stock = {times.title: times for times in results.main_network if times.is_stock}
+    for modes in (modes for inputs in results.main_modes for modes in inputs):
+        if modes.kept is None or modes.title not in stock:
+            continue
+        here = over(modes, modes.kept, modes.stock)
+        there = gain_of_memory_kept(stock[modes.title], results.times)
+        if here and there and here.low is not None and there.low is not None:
             overlap = here.low <= there.high and there.low <= here.high
             sentences.append(
                 f"{modes.title}: `{modes.kept.name}` is {show_interval(here)} times as fast as "

@@ -14,7 +14,7 @@ from backbone.statistics.looks import SAME, judge
 def order_blocks(results: Results) -> list[str]:
     """A table of the modes of each network, if modes of other networks than MobileNet-V2 are
     stored."""
-    main = [modes for modes in results.main_modes if modes.network == MAIN_NETWORK]
+    main = [modes for inputs in results.modes for modes in inputs if modes.network == MAIN_NETWORK]
     rows = [cells for inputs in results.modes for cells in order_cells(inputs, main)]
     has_others = any(row["Model"] != MAIN_NETWORK for row in rows)
     return [format_table(rows), _word_help(rows)] if has_others else []

@@ -47,7 +47,7 @@ def draw_allocators(left: Axes, right: Axes, modes: StoredModes) -> dict[str, Pa
     left.set_title(modes.title, loc="left")
     peaks = [mode.record.median("peak_resident_memory", 1 / MIB) for mode in drawn]
     bars = [
-        Bar(place, " ", Interval(peak), _colour_of(mode))
+        Bar(place, "", Interval(peak), _colour_of(mode))
         for place, (mode, peak) in enumerate(zip(drawn, peaks, strict=True))
         if peak is not None
     ]

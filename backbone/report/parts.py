@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from backbone.command.options import Mode
 from backbone.record.rows import Record, Row
 from backbone.record.stored import StoredTimes
+from backbone.statistics.intervals import Interval
+from backbone.statistics.ratios import speed_up
 
 LEAST_SHARE = 0.03  # of a pass; kinds with a smaller share are combined
 OTHERS = "other kernels"
@@ -142,6 +144,13 @@ def with_memory_kept(times: StoredTimes, all_times: list[StoredTimes]) -> Stored
         if _what_it_is_of(entry, entry.mode) == wanted:
             return entry
     return None
+
+
+def gain_of_memory_kept(times: StoredTimes, all_times: list[StoredTimes]) -> Interval | None:
+    """The speed-up of the same network's times with memory kept over these; None if there are none,
+    or the two share no round."""
+    kept = with_memory_kept(times, all_times)
+    return None if kept is None else speed_up(kept.model, times.model, times.model)
 
 
 def _what_it_is_of(times: StoredTimes, mode: Mode) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 
 from backbone.command.options import PYTORCH
 from backbone.record.names import name_row
+from backbone.record.rows import Row
 from backbone.record.stored import StoredModes, StoredTimes
 from backbone.report.bars import finish, write_value
 from backbone.report.fastest import Category, fastest_by_precision
@@ -106,9 +107,8 @@ def draw_stages(*axes_and_times: Axes | list[StoredTimes]) -> Legend:
         axes.set_title(word_stored(entry), loc="left")
         axes.set_xlabel("ms per pass")
         finish(axes)
-        axes.set_yticks(range(len(rows)), [""] * len(rows))
-    names = _stage_names(times[0])
-    all_axes[0].set_yticks(range(len(names)), names)
+        names = _stage_names(rows) if axes is all_axes[0] else [""] * len(rows)
+        axes.set_yticks(range(len(rows)), names)
     return _in_order(legend)
 
 
@@ -119,10 +119,10 @@ def _in_order(legend: Legend) -> Legend:
     return {label: legend[label] for label in order if label in legend}
 
 
-def _stage_names(times: StoredTimes) -> list[str]:
+def _stage_names(stages: list[Row]) -> list[str]:
     """Short names of MobileNet-V2's stages: "block 1" for "Inverted Residual Block at position
     1"."""
-    names = [name_row(row) for row in times.stages]
+    names = [name_row(row) for row in stages]
     return [name.replace("Inverted Residual Block at position", "block") for name in names]
 
 

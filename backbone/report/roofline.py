@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from backbone.record.rows import Ceilings, Row
 from backbone.record.stored import StoredTimes
+from backbone.report.kinds import by_loss
 from backbone.report.numbers import show_small
 from backbone.report.palette import colour_of_kind
 from backbone.report.words import word_stored
@@ -14,6 +15,7 @@ from backbone.report.words import word_stored
 MARKERS = "osv^DPX*"
 LABELLED = 5  # operations that lose most against their bound
 LINE = {"color": "black", "linewidth": 1}
+POINT = {"markersize": 5, "markeredgewidth": 0.4, "markeredgecolor": "black"}
 
 
 def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> dict[str, Line2D]:
@@ -26,23 +28,26 @@ def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> dict[str, Line
     kinds = list(dict.fromkeys(row.cost.kind for row in rows))
     markers = dict(zip(kinds, cycle(MARKERS)))
     without_macs = list(dict.fromkeys(row.cost.kind for row in rows if not row.cost.macs))
-    worst = _worst(rows, ceilings)
     legend = {}
-    for row in rows:
-        kind = row.cost.kind
+
+    def place_of(row: Row) -> tuple[Axes, float, float]:
         per_second = 1e-6 / row.device_mean
         if row.cost.macs:
-            axes = right
-            x, y = 2 * row.cost.macs / row.cost.bytes_moved, 2 * row.cost.macs * per_second
-        else:
-            axes, x, y = left, without_macs.index(kind), row.cost.bytes_moved * per_second
-        look = {"color": colour_of_kind(kind), "marker": markers[kind], "markeredgecolor": "black"}
-        axes.plot(x, y, linestyle="", markersize=5, markeredgewidth=0.4, **look)
-        legend[kind] = Line2D([], [], linestyle="", markersize=5, markeredgewidth=0.4, **look)
-        if row in worst:
-            number = worst.index(row) + 1
-            place = {"xytext": (-10 if number % 2 else 5, -3), "textcoords": "offset points"}
-            axes.annotate(str(number), (x, y), fontsize=9, fontweight="bold", **place)
+            flops = 2 * row.cost.macs
+            return right, flops / row.cost.bytes_moved, flops * per_second
+        return left, without_macs.index(row.cost.kind), row.cost.bytes_moved * per_second
+
+    for row in rows:
+        axes, x, y = place_of(row)
+        kind = row.cost.kind
+        (legend[kind],) = axes.plot(
+            x, y, linestyle="", marker=markers[kind], color=colour_of_kind(kind), **POINT
+        )
+    worst = by_loss(rows, ceilings)[:LABELLED]
+    for number, row in enumerate(worst, 1):
+        axes, x, y = place_of(row)
+        place = {"xytext": (-10 if number % 2 else 5, -3), "textcoords": "offset points"}
+        axes.annotate(str(number), (x, y), fontsize=9, fontweight="bold", **place)
     left.axhline(gbytes, **LINE)
     left.annotate(f"{gbytes:.1f} GB/s", (len(without_macs) - 0.5, gbytes), **_above("right"))
     left.set(yscale="log", ylabel="GB/s", xlim=(-0.6, len(without_macs) - 0.4))
@@ -68,11 +73,6 @@ def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> dict[str, Line
         axes.margins(y=0.1)
         axes.grid(alpha=0.3)
     return legend
-
-
-def _worst(rows: list[Row], ceilings: Ceilings) -> list[Row]:
-    """The operations that lose most time against their roofline bound."""
-    return sorted(rows, key=lambda row: row.bound(ceilings) - row.device_mean)[:LABELLED]
 
 
 def _words_of(number: int, row: Row, ceilings: Ceilings) -> str:

@@ -67,10 +67,10 @@ session.""",
 Operations of the stock pass by kind, slowest kind first; on a GPU, by GPU time (see
 [METHOD.md](METHOD.md#on-a-gpu)). A MAC is a multiply-accumulate, two FLOPs. The bound is the
 roofline bound (see [Roofline](#roofline)). Where bound / time is near 1, the hardware is
-saturated, and only folding or fusing helps. Above 1, the data came from caches, which are
-faster than the memory behind the ceiling. Reorders are those of stock passes and include their
-page faults. `python results.py --layers cityscapes` lists single operations, largest loss
-first.""",
+saturated, and only folding or fusing helps. Above 1, the operation read its data from caches,
+which are faster than main memory. Reorders were measured in stock passes, so their times
+include page faults. `python results.py --layers cityscapes` lists single operations, largest
+loss first.""",
         blocks=tables.operation_blocks,
     ),
     Section(

@@ -33,10 +33,15 @@ class Results:
         return [entry for entry in self.times if entry.network != MAIN_NETWORK]
 
     @property
-    def main_modes(self) -> list[StoredModes]:
-        """The modes of the first network, which is MobileNet-V2 if stored."""
-        all_modes = [modes for inputs in self.modes for modes in inputs]
-        return [modes for modes in all_modes if modes.network == all_modes[0].network]
+    def main_modes(self) -> list[list[StoredModes]]:
+        """The modes of the first network, which is MobileNet-V2 if stored: for each setting, those
+        of all inputs."""
+        return [inputs for inputs in self.modes if inputs[0].network == self.modes[0][0].network]
+
+    @property
+    def other_modes(self) -> list[list[StoredModes]]:
+        """The modes of all other networks, likewise."""
+        return [inputs for inputs in self.modes if inputs[0].network != self.modes[0][0].network]
 
     @property
     def networks(self) -> list[StoredTimes]:
