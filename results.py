@@ -95,7 +95,8 @@ def make_pages(results: "Results") -> tuple[dict[Path, str], list["Picture"]]:
         drawn = list(section.pictures(results))
         parts[section.title] = [*section.blocks(results), *(picture.link for picture in drawn)]
         pictures += drawn
-    front = format_front(results) | format_method(results) | {"Picture": [pictures[0].link]}
+    front = format_front(results) | format_method(results)
+    front["Findings"].append(pictures[0].link)
     texts = join_blocks(parts)
     pages = {PAGE: format_page(texts)}
     for page in PAGES_WITH_PARTS:

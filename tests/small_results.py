@@ -28,7 +28,7 @@ from backbone.report.memory_text import format_report, format_structure
 
 MIB = 2**20
 PARTS = {
-    "README.md": "Findings, Picture, What is printed, Performance Stats",
+    "README.md": "Findings, What is printed, Performance Stats",
     "METHOD.md": "Trials, Simulation, Passes per process, Sums of the rows",
 }
 CEILINGS = ("flops_per_second", "bytes_per_second")

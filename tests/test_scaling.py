@@ -61,16 +61,16 @@ def test_each_panel_varies_one_number_alone():
     # One image of a batch of four has 2,000 page faults, and takes 220 ms.
     assert images.points[1].faults == 2000
     assert word_panel(images) == (
-        "A batch of 4 gives 0.455 (0.455 to 0.455) times as many images per second as one image; "
-        "with memory kept, 1.00 (1.00 to 1.00) times."
+        "Images per second in a batch of 4, relative to single images: 0.455 (0.455 to 0.455); "
+        "with memory kept, 1.00 (1.00 to 1.00)."
     )
     assert word_panel(sizes) == (
         "Page faults set in at 100 x 80: 5,000 per image. "
         "Keeping memory helps from 100 x 80 on: 2.00 times as fast."
     )
     assert word_panel(threads) == (
-        "2 threads are 1.50 (1.50 to 1.50) times as fast as 1 thread; "
-        "with memory kept, 2.00 (2.00 to 2.00) times."
+        "Speed of 2 threads, relative to 1 thread: 1.50 (1.50 to 1.50); "
+        "with memory kept, 2.00 (2.00 to 2.00)."
     )
 
 
@@ -100,8 +100,8 @@ def test_what_a_second_thread_brings_and_what_all_do():
     threads = [record(100 / n, threads=n) for n in (1, 4, 8)]
     *_, panel = panels_of(scaling_of(record(50), *threads))
     assert word_panel(panel) == (
-        "2 threads are 2.00 (2.00 to 2.00) times as fast as 1 thread. "
-        "8 threads are 8.00 (8.00 to 8.00) times as fast as 1 thread."
+        "Speed of 2 threads, relative to 1 thread: 2.00 (2.00 to 2.00). "
+        "Speed of 8 threads, relative to 1 thread: 8.00 (8.00 to 8.00)."
     )
 
 
@@ -162,7 +162,7 @@ def test_wrapper_stores_and_prints_it(checkout, stand_in):
     assert result.returncode == 0, result.stderr
     folder = checkout / "cpu/mobilenetv2_stats/scaling"
     assert (folder / "mobilenetv2_pascal_s_2_keep-memory.json").exists()
-    assert "  images  " in result.stdout and "A batch of 8 gives " in result.stdout
+    assert "  images  " in result.stdout and "in a batch of 8, " in result.stdout
     assert "\nStored in cpu/mobilenetv2_stats/scaling\n" in result.stdout
 
 

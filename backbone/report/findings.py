@@ -37,8 +37,8 @@ def _of_memory(stock: Sequence[StoredTimes], all_times: list[StoredTimes]) -> st
     if not shares:
         return ""
     return (
-        f"**Page faults** take {' and '.join(shares)}. Keeping freed memory in the process saves "
-        f"them, and the cache misses that they cause: it makes the pass {' and '.join(worth)} as "
+        f"**Page faults** take {' and '.join(shares)}. Keeping freed memory in the process avoids "
+        f"these faults and the cache misses that they cause: the pass is {' and '.join(worth)} as "
         "fast, with identical output."
     )
 
@@ -59,9 +59,9 @@ def _of_modes(inputs: Sequence[StoredModes]) -> str:
             sentences.append(f"At {modes.dataset} size: {'; '.join(words)}.")
     if not sentences:
         return ""
-    text = f"**Fastest by precision.** {' '.join(sentences)}"
+    text = f"**Fastest mode by precision**, relative to stock. {' '.join(sentences)}"
     if precisions != {"float32"}:
-        text += " Weights here are random: check the accuracy of lower precisions with your own."
+        text += " Weights here are random: check the accuracy of lower precisions with yours."
     return text
 
 

@@ -115,7 +115,7 @@ def kind_cells(kind: str, total: KindSum, whole: KindSum) -> dict[str, str]:
         "Kind": kind,
         "Operations": str(total.operations),
         "Time (ms)": show_mean(total.time),
-        "Reorders (ms)": show("{:.1f}", total.reorders),
+        "Reorders, with page faults (ms)": show("{:.1f}", total.reorders),
         "% of the time": f"{100 * total.time.mean / whole.time.mean:.1f}",
         "% of the MACs": f"{100 * total.macs / whole.macs:.1f}",
         "Bound (ms)": show_small(total.bound, 2),
@@ -134,7 +134,7 @@ def list_operations(times: list[StoredTimes]) -> str:
 
 
 def by_loss(rows: list[Row], ceilings: Ceilings) -> list[Row]:
-    """Operations by the time they lose against their roofline bound, largest loss first."""
+    """Operations by the time above their roofline bound, largest first."""
     return sorted(rows, key=lambda row: row.bound(ceilings) - row.device_mean)
 
 

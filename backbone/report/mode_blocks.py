@@ -26,10 +26,11 @@ def advice_blocks(results: Results) -> list[str]:
 def mode_blocks(results: Results) -> list[str]:
     """The speed of the modes, a table per input, collapsed for all networks but the first."""
     blocks = [block for inputs in results.main_modes for block in speed_blocks(inputs)]
+    blocks += _word_sessions(results)
     for inputs in results.other_modes:
         title = f"{inputs[0].network}, {inputs[0].configuration}"
         blocks += collapsed(title, speed_blocks(inputs))
-    return [*blocks, *_word_sessions(results)]
+    return blocks
 
 
 def _word_sessions(results: Results) -> list[str]:
@@ -46,8 +47,8 @@ def _word_sessions(results: Results) -> list[str]:
             overlap = here.low <= there.high and there.low <= here.high
             sentences.append(
                 f"{modes.title}: `{modes.kept.name}` is {show_interval(here)} times as fast as "
-                f"stock in this table and {show_interval(there)} times in the separate session of "
-                f"[Inference time](#inference-time){'' if overlap else DISAGREE}."
+                f"stock in the table above, and {show_interval(there)} times in the separate "
+                f"session of [Inference time](#inference-time){'' if overlap else DISAGREE}."
             )
     return sentences
 

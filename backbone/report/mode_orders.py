@@ -26,9 +26,8 @@ def _word_help(rows: list[dict[str, str]]) -> str:
     fastest = {row["Fastest mode"] for row in rows if row["Model"] == MAIN_NETWORK}
     same = sum(row["Fastest mode"] in fastest for row in others)
     return (
-        f"{same or 'None'} of the {len(others)} other networks and inputs with a mode that is "
-        f"certainly faster than stock {'has' if same == 1 else 'have'} the same fastest mode as "
-        f"{MAIN_NETWORK}."
+        f"In {same or 'none'} of the {len(others)} rows of other networks, the fastest mode is "
+        f"the same as for {MAIN_NETWORK}."
     )
 
 
@@ -52,7 +51,7 @@ def order_cells(inputs: list[StoredModes], main: list[StoredModes]) -> Iterator[
             "Device": modes.configuration,
             "Fastest mode": f"`{mode.name}`",
             "Times as fast as stock": show_interval(ratio),
-            "As memory kept": "-" if kept is None else show_interval(kept),
+            "Times as fast as memory kept": "-" if kept is None else show_interval(kept),
             "Other order": _word_orders(modes, same[0]) if same else "-",
         }
 
@@ -74,5 +73,5 @@ def _word_orders(modes: StoredModes, main: StoredModes) -> str:
     if not pairs:
         return "none"
     _, first, second = max(pairs, key=lambda pair: pair[0])
-    more = f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
-    return f"`{first.name}` before `{second.name}`{more}"
+    more = f", and {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    return f"`{first.name}` is faster than `{second.name}`{more}"

@@ -13,7 +13,7 @@ from backbone.report.palette import colour_of_kind
 from backbone.report.words import word_stored
 
 MARKERS = "osv^DPX*"
-LABELLED = 5  # operations that lose most against their bound
+LABELLED = 5  # operations with the most time above their bound
 LINE = {"color": "black", "linewidth": 1}
 POINT = {"markersize": 5, "markeredgewidth": 0.4, "markeredgecolor": "black"}
 

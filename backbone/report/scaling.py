@@ -147,23 +147,25 @@ def word_panel(panel: Panel) -> str:
         return _word_sizes(panel.points)
     least, *others = panel.points
     if panel.noun == "images":
-        rate = "times as many images per second as one image"
-        return _word_ratios(f"A batch of {others[-1].label} gives", others[-1], least, rate)
-    rate = f"times as fast as {count(least.x, 'thread')}"
+        told = f"Images per second in a batch of {others[-1].label}, relative to single images"
+        return _word_ratios(told, others[-1], least)
     told = dict.fromkeys((0, len(others) - 1))  # the second thread, and all threads
+    reference = count(least.x, "thread")
     return " ".join(
-        _word_ratios(f"{others[index].label} threads are", others[index], least, rate)
+        _word_ratios(
+            f"Speed of {others[index].label} threads, relative to {reference}", others[index], least
+        )
         for index in told
     )
 
 
-def _word_ratios(subject: str, point: Point, other: Point, rate: str) -> str:
+def _word_ratios(subject: str, point: Point, other: Point) -> str:
     """How many times as fast a point is as another."""
     stock, kept = (point.over(other, keeps_memory) for keeps_memory in (False, True))
     if stock is None:
-        return f"{subject} an unknown number of {rate}."
-    with_kept = "" if kept is None else f"; with memory kept, {show_interval(kept)} times"
-    return f"{subject} {show_interval(stock)} {rate}{with_kept}."
+        return f"{subject}: unknown."
+    with_kept = "" if kept is None else f"; with memory kept, {show_interval(kept)}"
+    return f"{subject}: {show_interval(stock)}{with_kept}."
 
 
 def _word_sizes(points: list[Point]) -> str:

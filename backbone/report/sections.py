@@ -38,26 +38,26 @@ SECTIONS = [
         """\
 Stock and the modes whose stages and operations were also timed, named by their flags. Unless a
 row says otherwise: batch size 1, float32, `torch.inference_mode()`, random weights and images,
-the same in every process. The time and its interval are over the means of the processes; the
-standard deviation is over all passes. *Processes* gives their number and the fastest and
-slowest process mean. System time is per pass, summed over threads; it includes page faults,
-unmapping and other kernel work. The peak is per process. Intervals are at 98.5 % if the
-measurement stopped at a look, otherwise at 95 % (see [METHOD.md](METHOD.md#when-to-stop)).""",
+the same in every process. The time and its interval are computed from the means of the
+processes; the standard deviation is over all passes. *Processes* gives their number and the
+fastest and slowest process mean. System time is per pass, summed over threads: page faults,
+unmapping and other system calls. The peak is per process. Intervals are at 98.5 % if the
+measurement could stop early, otherwise at 95 % (see [METHOD.md](METHOD.md#when-to-stop)).""",
         blocks=tables.time_blocks,
     ),
     Section(
         "What a pass is made of",
         """\
-*Page faults* are the system time of a pass, divided by the threads that share it: the system
-finds and clears each new page of memory that the pass touches. *Reorders* are oneDNN's copies
-of tensors from one memory layout to another. *Kernels* are oneDNN's kernels, by operation type
-in the picture, and every operation that oneDNN does not run, such as a batch norm. *The rest*
-is what PyTorch does around them and, in a stock pass, what page faults cost outside the system.
-[METHOD.md](METHOD.md#what-an-operation-ran) describes how each part is measured. The pass is
-the sum of its operations, which were timed in other processes than the whole passes above. The
-black line is the roofline bound (see [Roofline](#roofline)). The bars of other runtimes are the
-stock pass divided by their speed-up in [Modes](#modes), since they were measured in another
-session.""",
+*Page faults* are the system time of a pass, divided by the threads that share it: the operating
+system finds and clears each new page of memory that the pass touches, and takes it back later.
+*Reorders* are oneDNN's copies of tensors from one memory layout to another. *Kernels* are
+oneDNN's kernels, by operation type in the picture, and every operation that oneDNN does not
+run, such as a batch norm. *The rest* is what PyTorch does around them and, in a stock pass,
+what page faults cost outside the operating system. [METHOD.md](METHOD.md#what-an-operation-ran)
+describes how each part is measured. The pass is the sum of its operations, which were timed in
+different processes from the passes above. The black line is the roofline bound (see
+[Roofline](#roofline)). The bars of other runtimes are the stock pass divided by their speed-up
+in [Modes](#modes), since they were measured in another session.""",
         blocks=tables.part_blocks,
         pictures=figures.part_pictures,
     ),
@@ -68,17 +68,17 @@ Operations of the stock pass by kind, slowest kind first; on a GPU, by GPU time 
 [METHOD.md](METHOD.md#on-a-gpu)). A MAC is a multiply-accumulate, two FLOPs. The bound is the
 roofline bound (see [Roofline](#roofline)). Where bound / time is near 1, the hardware is
 saturated, and only folding or fusing helps. Above 1, the operation read its data from caches,
-which are faster than main memory. Reorders were measured in stock passes, so their times
-include page faults. `python results.py --layers cityscapes` lists single operations, largest
-loss first.""",
+which are faster than main memory. Reorders were measured in stock passes here, so their times
+include page faults; in [What a pass is made of](#what-a-pass-is-made-of) they do not. `python
+results.py --layers cityscapes` lists single operations, sorted by their time above the bound.""",
         blocks=tables.operation_blocks,
     ),
     Section(
         "Stages",
         """\
-The network's 21 stages in the order of the pass, and what they spend their time on: the first
-convolution, the 17 inverted residual blocks by number, the last convolution, pooling, and the
-classifier. The axes of stock and memory kept have different scales.""",
+What each of the network's 21 stages spends its time on, in the order of the pass. The stages
+are the first convolution, 17 inverted residual blocks (by number), the last convolution,
+pooling and the classifier. The axes of stock and memory kept have different scales.""",
         pictures=figures.stage_pictures,
     ),
     Section(
@@ -90,17 +90,18 @@ session: the FLOP/s of a matrix product and the bandwidth of a copy. An operatio
 bound* is the time it would take on these lines if it ran on its own; fused operations can beat
 the sum of their bounds. Below the slope, memory bandwidth is the limit; below the flat part,
 arithmetic is. Points above the lines had their data in caches. Numbers mark the five operations
-that lose most time against their bound.""",
+that exceed their bound by the most time.""",
         pictures=figures.roofline_pictures,
     ),
     Section(
         "What to try first",
         """\
-The fastest modes that are certainly faster than stock, which means that the interval of their
-speed-up excludes 1: with identical output, in float32, and overall. Others may be just as fast:
-see [Modes](#modes). The output difference is the largest difference from stock's output,
-divided by stock's largest output value; check what it does to your outputs. *Peak* is the peak
-memory of the process; with another runtime, this includes PyTorch and the stock network.""",
+For each input, the fastest mode with identical output, in float32, and overall. Only modes that
+are certainly faster than stock count: the interval of their speed-up excludes 1. Others may be
+just as fast: see [Modes](#modes). The output difference is the largest difference from stock's
+output, divided by stock's largest output value; check what it does to your outputs. *Peak* is
+the peak memory of the process; with another runtime, this includes PyTorch and the stock
+network.""",
         blocks=mode_blocks.advice_blocks,
     ),
     Section(
@@ -117,19 +118,20 @@ A mode is named by its flags and environment variables. Stock has none; it is me
 show the noise. *Times as fast* is the geometric mean of the rounds' ratios, with its interval.
 Compare these ratios rather than the times, since modes differ in their number of rounds. A
 table of many modes asks many questions: about one in twenty intervals may miss. Stock's page
-faults make *Times as fast as stock* uncertain; compare modes without page faults by the next
-column. `--train` shows the effect of a forgotten `eval()`; with its dropout, it is a different
-function. *Ready after* is the time from the built network to the end of its first pass,
-including export, quantization and compilation, in the first process of a measurement, which
-starts with an empty compiler cache. *Peak* is the peak memory of the process or, on a GPU, of
-PyTorch's allocator.""",
+faults make *Times as fast as stock* uncertain; to compare modes without page faults, use *Times
+as fast as `--keep-memory`*. `--train` shows the effect of a forgotten `eval()`; since dropout
+is active, its output differs. *Ready after* is the time from the built network to the end of
+its first pass, including export, quantization and compilation, in the first process of a
+measurement, which starts with an empty compiler cache. *Peak* is the peak memory of the process
+or, on a GPU, of PyTorch's allocator.""",
         blocks=mode_blocks.mode_blocks,
     ),
     Section(
         "Modes of other networks",
         """\
-The fastest mode of each network. *Other order* is the pair of modes that differs most among
-those whose order is certainly reversed from MobileNet-V2's.""",
+The fastest mode of each network. *Other order* names two modes that rank in the opposite order
+for MobileNet-V2, both times with intervals that exclude 1: the pair whose ratio differs most,
+and the number of further pairs.""",
         blocks=mode_orders.order_blocks,
     ),
     Section(
@@ -154,8 +156,9 @@ memory of the process.""",
 Stock and memory kept, sorted by MACs. GFLOP/s and the backbone's share are measured with memory
 kept. The predicted peak covers the tensors of one pass (see [Memory](#memory)). The backbone's
 share is the part of the time that a segmentation network spends in its backbone; the rest is
-its head. Networks of users are listed as `NAME (own)`. If MACs predicted time, all bars of one
-colour would be equally long.""",
+its head. *Output stride* 16 and 8 are MobileNet-V2 with dilations instead of its last strides.
+Networks of users are listed as `NAME (own)`. If MACs predicted time, all bars of one colour
+would be equally long.""",
         blocks=tables.network_blocks,
         pictures=figures.network_pictures,
     ),

@@ -51,7 +51,7 @@ def network_blocks(results: Results) -> list[str]:
     rows = [
         network_cells(pair.get(False), pair.get(True), results.memory) for pair in by_mode.values()
     ]
-    return [*format_tables(rows, by="Dataset"), format_conditions(results.others)]
+    return [*format_tables(rows, by="Dataset"), format_conditions(results.networks)]
 
 
 def memory_blocks(results: Results) -> list[str]:
