@@ -9,7 +9,7 @@ import numpy as np
 import pyperf
 import pytest
 import torch
-from project import script
+from project import python, script
 
 from backbone.command.errors import Failure
 from backbone.measure import allocator, machine
@@ -31,6 +31,13 @@ def full(*_):
 FIELDS = """dataset target network device torch_version torchvision_version batch_size iterations
 warmup dtype threads cpus keep_memory transparent_huge_pages fold OMP_NUM_THREADS date stolen_time
 cut_over_uncut involuntary_context_switches"""
+
+
+def test_peak_memory_excludes_that_of_the_parent_process():
+    ballast = b"1" * 2**30
+    code = "from backbone.measure import passes; print(passes.peak_resident_bytes())"
+    result = python("-c", code)
+    assert 2**26 < int(result.stdout) < len(ballast), result.stderr
 
 
 def test_record_of_layers_and_of_two_runs(tmp_path):
