@@ -8,6 +8,7 @@ from backbone.report.fastest import fastest_modes, over
 from backbone.report.markdown import format_table
 from backbone.report.numbers import show_interval
 from backbone.report.stored_results import Results
+from backbone.report.words import word_mode
 from backbone.statistics.looks import SAME, judge
 
 
@@ -49,7 +50,7 @@ def order_cells(inputs: list[StoredModes], main: list[StoredModes]) -> Iterator[
             "Model": modes.network,
             "Dataset": modes.dataset,
             "Device": modes.configuration,
-            "Fastest mode": f"`{mode.name}`",
+            "Fastest mode": word_mode(mode),
             "Times as fast as stock": show_interval(ratio),
             "Times as fast as memory kept": "-" if kept is None else show_interval(kept),
             "Other order": _word_orders(modes, same[0]) if same else "-",
@@ -74,4 +75,4 @@ def _word_orders(modes: StoredModes, main: StoredModes) -> str:
         return "none"
     _, first, second = max(pairs, key=lambda pair: pair[0])
     more = f", and {len(pairs) - 1} more" if len(pairs) > 1 else ""
-    return f"`{first.name}` is faster than `{second.name}`{more}"
+    return f'"{word_mode(first)}" is faster than "{word_mode(second)}"{more}'

@@ -119,19 +119,19 @@ show the noise. *Times as fast* is the geometric mean of the rounds' ratios, wit
 Compare these ratios rather than the times, since modes differ in their number of rounds. A
 table of many modes asks many questions: about one in twenty intervals may miss. Stock's page
 faults make *Times as fast as stock* uncertain; to compare modes without page faults, use *Times
-as fast as `--keep-memory`*. `--train` shows the effect of a forgotten `eval()`; since dropout
-is active, its output differs. *Ready after* is the time from the built network to the end of
-its first pass, including export, quantization and compilation, in the first process of a
-measurement, which starts with an empty compiler cache. *Peak* is the peak memory of the process
-or, on a GPU, of PyTorch's allocator.""",
+as fast as memory kept*, which is `--keep-memory`. `--train` shows the effect of a forgotten
+`eval()`; since dropout is active, its output differs. *Ready after* is the time from the built
+network to the end of its first pass, including export, quantization and compilation, in the
+first process of a measurement, which starts with an empty compiler cache. *Peak* is the peak
+memory of the process or, on a GPU, of PyTorch's allocator.""",
         blocks=mode_blocks.mode_blocks,
     ),
     Section(
         "Modes of other networks",
         """\
-The fastest mode of each network. *Other order* names two modes that rank in the opposite order
-for MobileNet-V2, both times with intervals that exclude 1: the pair whose ratio differs most,
-and the number of further pairs.""",
+The fastest mode of each network, in words. *Other order* names two modes that rank in the
+opposite order for MobileNet-V2, both times with intervals that exclude 1: the pair whose ratio
+differs most, and the number of further pairs.""",
         blocks=mode_orders.order_blocks,
     ),
     Section(
@@ -153,12 +153,11 @@ memory of the process.""",
     Section(
         "Networks",
         """\
-Stock and memory kept, sorted by MACs. GFLOP/s and the backbone's share are measured with memory
-kept. The predicted peak covers the tensors of one pass (see [Memory](#memory)). The backbone's
-share is the part of the time that a segmentation network spends in its backbone; the rest is
-its head. *Output stride* 16 and 8 are MobileNet-V2 with dilations instead of its last strides.
-Networks of users are listed as `NAME (own)`. If MACs predicted time, all bars of one colour
-would be equally long.""",
+Stock and memory kept, sorted by MACs. The predicted peak covers the tensors of one pass (see
+[Memory](#memory)). The backbone's share is the part of the time that a segmentation network
+spends in its backbone, with memory kept; the rest is its head. *Output stride* 16 and 8 are
+MobileNet-V2 with dilations instead of its last strides. Networks of users are listed as `NAME
+(own)`. If MACs predicted time, all bars of one colour would be equally long.""",
         blocks=tables.network_blocks,
         pictures=figures.network_pictures,
     ),

@@ -104,11 +104,10 @@ def network_cells(
     stock: StoredTimes | None, kept: StoredTimes | None, memory: list[StoredMemory]
 ) -> dict[str, str]:
     """A row for a network: its times, its size from a memory report of the same input, and, from
-    the times with memory kept if there are any, FLOP/s and the backbone's share."""
+    the times with memory kept if there are any, the backbone's share."""
     times = kept or stock
     mode = replace(times.mode, keep_memory=False)
     sizes = sizes_of(times, memory)
-    flops = per_pass(2e-9 * times.macs, mean_of_rounds(times.model))
     share = times.share_of("backbone")
     return {
         "Model": times.network,
@@ -118,7 +117,6 @@ def network_cells(
         "Memory kept (ms)": show_interval(mean_of_rounds(kept.model)) if kept else "-",
         **{head: sizes.get(head, "-") for head in ("# Params (M)", "MACs (G)")},
         "Predicted Peak (MB)": sizes.get("Predicted Peak (MB)", "-"),
-        "GFLOP/s": show_mean(flops) if times.macs else "-",
         "Backbone's share (%)": show("{:.0f}", share and 100 * share),
     }
 
