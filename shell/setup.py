@@ -43,7 +43,7 @@ def main() -> None:
                 set_up(lock.fileno())
         except Interrupted as interrupt:
             what = f"interrupted by {signal.Signals(interrupt.number).name} while setting up .venv"
-            ending.say(f"{what}; the next start sets it up anew")
+            ending.say(f"{what}; the next start will redo the set-up")
             raise
     os.execvp("sh", ["sh", *wrapper])
 

@@ -167,7 +167,8 @@ def test_first_set_up_interrupted_and_repeated(checkout, without_libraries):
     process.terminate()
     stderr = process.communicate(timeout=20)[1]
     assert process.returncode == 143 and "setting up: creating .venv" in stderr
-    assert "interrupted by SIGTERM while setting up .venv; the next start sets it up anew" in stderr
+    said = "interrupted by SIGTERM while setting up .venv; the next start will redo the set-up"
+    assert said in stderr
     again = run(**summary)
     assert again.returncode == 0 and "starting over with .venv" in again.stderr, again.stderr
     unfinished = checkout / ".venv.unfinished"

@@ -28,8 +28,8 @@ def remarks_on(record: Record) -> Iterator[str]:
     if is_bound_by_launches(record):
         enqueue = record.median("enqueue_time", 1e3)
         yield (
-            f"the host is the bottleneck: a pass takes {whole.mean:.2f} ms, but keeps the GPU "
-            f"busy for only {whole.device_mean:.2f} ms; enqueueing it takes {enqueue:.2f} ms "
+            f"the host is the bottleneck: a pass takes {whole.mean:.2f} ms, but the GPU is busy "
+            f"for only {whole.device_mean:.2f} ms of it; enqueueing takes {enqueue:.2f} ms "
             "(a larger batch, --cuda-graph or --compile may help)"
         )
     said = " ".join(run.get("throttle_reasons", "") for run in record.runs)

@@ -1,11 +1,15 @@
 """Stored results of one network, device and image size: times by target, modes, scaling."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from backbone.command.options import MEMORY_KEPT, STOCK, Mode
 from backbone.record.rows import Ceilings, Record, Row
 from backbone.record.titles import MAIN_NETWORK
+
+Kind = TypeVar("Kind", bound="Stored")
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,6 @@ class StoredScaling(Stored):
         return [*self.files.values()]
 
 
-def of_main_network(times: list[StoredTimes]) -> list[StoredTimes]:
-    """MobileNet-V2's times."""
-    return [stored for stored in times if stored.network == MAIN_NETWORK]
+def of_main_network(results: Iterable[Kind]) -> list[Kind]:
+    """Those of MobileNet-V2 among stored times or modes."""
+    return [stored for stored in results if stored.network == MAIN_NETWORK]
