@@ -258,6 +258,8 @@ def make_record(dataset, target, network="MobileNetV2", mode="", time=1, faults=
         if target == "layer":
             run |= dict(zip(CEILINGS, (factor * 2e11, factor * 1e10), strict=True))
         runs.append(run)
+    if mode == "--keep-memory" and target == "model":
+        runs[0]["output_difference"] = 0.0
     conditions = {"network": network, "dataset": dataset, "target": target, "device": "AMD EPYC"}
     conditions |= {"batch_size": 1, "threads": 2, "warmup": 1, "iterations": 4, "passes": len(rows)}
     conditions |= {"torch_version": "2.13.0", "torchvision_version": "0.28.0", "dtype": "float32"}

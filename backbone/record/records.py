@@ -129,7 +129,6 @@ def loads(text: str, file: Path | str) -> Record:
         benchmarks = pyperf.BenchmarkSuite.loads(text).get_benchmarks()
         rows = [_row_of(benchmark) for benchmark in benchmarks]
         metadata = benchmarks[-1].get_metadata()
-        metadata |= _fields_of_mode(metadata.get("mode", ""))
         conditions = {
             field: value for field, value in metadata.items() if schema.is_of_conditions(field)
         }
@@ -140,16 +139,6 @@ def loads(text: str, file: Path | str) -> Record:
     except Exception as error:  # pyperf may raise anything for other formats
         raise Failure(f"{file} is not a timer's record: {error!r}") from error
     return Record(rows=number_rows(rows), conditions=conditions, runs=runs)
-
-
-def _fields_of_mode(flags: str) -> dict[str, str]:
-    """The conditions of a mode from older records, which store its flags as one text. (dtype has
-    always been a separate condition.)"""
-    words = flags.split()
-    fields = {word[2:].replace("-", "_"): "True" for word in words if word.startswith("--")}
-    if "runtime" in fields:
-        fields["runtime"] = words[words.index("--runtime") + 1]
-    return {field: value for field, value in fields.items() if field != "dtype"}
 
 
 def load(file: Path) -> Record:

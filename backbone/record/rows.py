@@ -1,6 +1,6 @@
 """Rows and records: the samples of timed passes, their costs, and the conditions."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from statistics import median
 
 import numpy as np
@@ -163,12 +163,7 @@ class Record:
     def is_exact(self) -> bool:
         """Whether the mode is stock, or its output was found bit-identical to stock's."""
         difference = self.median("output_difference")
-        if difference is not None:
-            return difference == 0
-        if "stop_rule" in self.conditions:
-            return self.mode == STOCK
-        # An older record, stored when not all modes were compared.
-        return replace(self.mode, keep_memory=False) == STOCK
+        return self.mode == STOCK if difference is None else difference == 0
 
     @property
     def agreement(self) -> Agreement | None:

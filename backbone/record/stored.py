@@ -125,8 +125,7 @@ class StoredMode:
     def is_exact(self) -> bool:
         """Whether it is stock, or its output was found bit-identical to stock's."""
         is_measured = self.record.median("output_difference") is not None
-        is_old = "stop_rule" not in self.record.conditions
-        return self.record.is_exact and (is_measured or is_old or not self.variables)
+        return self.record.is_exact and (is_measured or not self.variables)
 
     @property
     def is_of_allocator(self) -> bool:
