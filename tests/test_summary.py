@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import small_results
-from small_results import on_gpu, without_fields
+from small_results import on_gpu, with_conditions, with_runs, without_fields
 
 from backbone.command.options import Mode
 from backbone.record.loading import load_modes_of, load_times_of
@@ -112,3 +112,22 @@ def test_modes(updated):
     slow = [mode for mode in modes.modes if mode.is_stock or mode.mode.train]
     text = format_modes([replace(modes, modes=slow)])
     assert text.endswith("  no mode is certainly faster than stock\n")
+
+
+def test_modes_after_one_round(updated):
+    """It has no intervals, so all modes are listed and none is recommended."""
+    modes = load_modes_of(updated / STATS / "modes", "mobilenetv2_pascal_")
+    first = [replace(mode, record=with_runs(mode.record, 1)) for mode in modes.modes]
+    first[0] = replace(first[0], record=with_conditions(first[0].record, iterations=1))
+    lines = lines_of(format_modes([replace(modes, modes=first)]))
+    assert lines[0].endswith(": 1 round, 1 pass each")
+    assert lines[2:] == [
+        "times as fast as stock output difference fastest modes",
+        "8.00 6e-06 LD_PRELOAD=libtcmalloc_minimal.so.4 --fold",
+        "--dtype bfloat16",
+        "4.00 6e-06 --channels-last --fold",
+        "2.00 none --keep-memory",
+        "1.25 none LD_PRELOAD=libtcmalloc_minimal.so.4",
+        "1.00 6e-06 --fold",
+        "One round gives no intervals; more rounds do.",
+    ]

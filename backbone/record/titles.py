@@ -39,5 +39,6 @@ def settings_of(conditions: dict[str, str | int]) -> Iterator[str]:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with a noun: "1 thread", "2 threads"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """A number with a noun: "1 pass", "2 passes", "2 threads"."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -40,17 +40,23 @@ def by_speed(modes: StoredModes) -> list[StoredMode]:
     return sorted(modes.modes, key=slowness)
 
 
-def fastest_modes(
-    modes: StoredModes, category: Category = ALL
-) -> list[tuple[StoredMode, Interval]]:
-    """The modes of an input that are certainly faster than stock, fastest first, with their
-    speed-up; without training mode, which computes another function."""
+def ranked_modes(modes: StoredModes, category: Category = ALL) -> list[tuple[StoredMode, Interval]]:
+    """The modes of an input with their speed-up over stock, fastest first; without training mode,
+    which computes another function."""
     ratios = [
         (mode, over(modes, mode, modes.stock))
         for mode in by_speed(modes)
         if not mode.is_stock and not mode.mode.train and category.includes(mode)
     ]
-    return [(mode, ratio) for mode, ratio in ratios if ratio and judge(ratio, SAME) == "faster"]
+    return [(mode, ratio) for mode, ratio in ratios if ratio]
+
+
+def fastest_modes(
+    modes: StoredModes, category: Category = ALL
+) -> list[tuple[StoredMode, Interval]]:
+    """Like `ranked_modes()`, for modes that are certainly faster than stock."""
+    ranked = ranked_modes(modes, category)
+    return [(mode, ratio) for mode, ratio in ranked if judge(ratio, SAME) == "faster"]
 
 
 def fastest_by_precision(

@@ -10,7 +10,7 @@ from backbone.record.remarks import is_bound_by_launches
 from backbone.record.rows import Record, Row
 from backbone.record.stored import Stored, StoredModes, StoredTimes
 from backbone.record.titles import count
-from backbone.report.fastest import EXACT, fastest_modes
+from backbone.report.fastest import EXACT, fastest_modes, ranked_modes
 from backbone.report.mode_tables import (
     gpu_cells,
     have_images,
@@ -89,8 +89,8 @@ def _head(stored: Stored, record: Record) -> list[str]:
     threads = [count(conditions["threads"], "thread")] if "threads" in conditions else []
     where = ", ".join(dict.fromkeys([stored.device, *threads, *stored.settings]))
     rounds = count(len(record.rounds), "round")
-    passes = f"{rounds}, {conditions['iterations']} passes each"
-    text = f"{stored.network}, {stored.dataset}{size}, {where}: {passes}"
+    passes = count(conditions["iterations"], "pass")
+    text = f"{stored.network}, {stored.dataset}{size}, {where}: {rounds}, {passes} each"
     return wrap(text, COLUMNS, subsequent_indent="  ")
 
 
@@ -155,7 +155,8 @@ def _fit(text: str, columns: int) -> str:
 
 
 def format_modes(inputs: Sequence[StoredModes]) -> str:
-    """The fastest modes of each input, with a recommendation."""
+    """The fastest modes of each input, with a recommendation. After one round, which gives no
+    intervals, modes that may not be faster than stock are listed too, and none is recommended."""
     blocks = ["\n".join(_lines_of_modes(modes)) for modes in inputs]
     return "\n\n".join(blocks) + "\n"
 
@@ -165,9 +166,10 @@ def _lines_of_modes(modes: StoredModes) -> Iterator[str]:
     yield from _head(modes, stock)
     yield f"  stock  {show_interval(mean_of_rounds(stock))} ms"
     yield from _processes("stock", stock.whole)
-    fastest = fastest_modes(modes)
+    has_intervals = len(stock.rounds) > 1
+    fastest = fastest_modes(modes) if has_intervals else ranked_modes(modes)
     if not fastest:
-        yield f"  no mode is certainly faster than stock{_why_not(stock)}"
+        yield "  no mode is certainly faster than stock"
         return
     head = output_head(modes).lower()
     outputs = [show_output(mode, modes, is_short=True) for mode, _ in fastest[:FASTEST]]
@@ -180,11 +182,8 @@ def _lines_of_modes(modes: StoredModes) -> Iterator[str]:
         yield f"  {show_interval(ratio):<24} {output:<{width}}  {first}"
         for line in others:
             yield f"{'':<{29 + width}}{line}"
-    yield from wrap(_advice(modes), COLUMNS, initial_indent="  ", subsequent_indent="  ")
-
-
-def _why_not(stock: Record) -> str:
-    return ": one round gives no intervals, more rounds do" if len(stock.runs) == 1 else ""
+    advice = _advice(modes) if has_intervals else "One round gives no intervals; more rounds do."
+    yield from wrap(advice, COLUMNS, initial_indent="  ", subsequent_indent="  ")
 
 
 def _advice(modes: StoredModes) -> str:
