@@ -115,6 +115,7 @@ def test_rounds_that_have_ended_are_not_run_again(timer, tmp_path):
     kept, shown = [], Mock()
     before = run_all(commands, 3, shown, keep=kept.append)
     assert sorted(call.args[0] for call in shown.run_ended.mock_calls)[7:] == ["", "a note\n"]
+    assert len(shown.run_warmed_up.mock_calls) == 9
     kept[1].failures[c] = "it failed before"
     del a.environment["STAND_IN_READY"]
     outcome = run_all(commands, 3, ended=kept[:2])
@@ -197,7 +198,7 @@ def world(monkeypatch):
     """Of each command's pass, the milliseconds in rounds, which repeat; and what was run."""
     world = SimpleNamespace(milliseconds={}, ran=[])
 
-    def run(runner, number, commands, earlier, run_ended):
+    def run(runner, number, commands, earlier, run_warmed_up, run_ended):
         this_round = Round(runner._series.name, number)
         world.ran.append((this_round.series, number, commands))
         for command in commands:
@@ -316,7 +317,7 @@ def test_progress_says_what_is_known_and_how_long_it_may_take(world, monkeypatch
     monkeypatch.setattr(progress, "monotonic", count(0, 30).__next__)  # a round: half a minute
     world.milliseconds = {STOCK: noisy(10, 1.08), KEPT: [5]}
     measure(Series("voc", [STOCK, KEPT], [Question(STOCK), WITHIN_10]))
-    assert (" 0 of 2 runs" in stderr.getvalue()) == is_terminal  # behind a bar
+    assert (" 0 %" in stderr.getvalue()) == is_terminal  # behind a bar
     lines = [line.partition(": ")[2] for line in stderr.getvalue().splitlines() if " ms" in line]
     assert lines[0] == "voc, round 1: stock 10.8 ms; kept 5.00 ms, 2.16x stock; 2 to 10 min to go"
     known = "stock 10.2 ms ±17 %; kept 5.00 ms ±0.0 %, 2.03x stock ±17 %"

@@ -76,12 +76,14 @@ class RoundRunner:
         number: int,
         commands: Sequence[Command],
         earlier: Mapping[Command, Sequence[Record]],
+        run_warmed_up: Callable[[], None],
         run_ended: Callable[[Run], None],
     ) -> Round:
         """Run one round of the participating commands, which include the first of the series. It
         ends early if the first fails or, if all are needed, if any fails. earlier: runs that have
-        finished before. run_ended: called for each run that finishes."""
+        finished before. run_warmed_up, run_ended: called for each run that does."""
         this_round = Round(self._series.name, number)
+        self._run_warmed_up = run_warmed_up
         self._random = random.Random(f"{self._seed} {self._series.name} {number}")
         self._failures = this_round.failures
         first, *others = commands
@@ -190,6 +192,7 @@ class RoundRunner:
         """Wait until a run is warm. Raises RunFailed."""
         run.wait_until_ready()
         self._see_seconds(run)
+        self._run_warmed_up()
 
     def _see_seconds(self, run: Run) -> None:
         """Remember the duration of its pass; the shortest counts, since warm-up passes may overlap

@@ -28,9 +28,7 @@ class Progress:
         self._seconds: dict[str, list[float]] = {name: [] for name in series}
         self._left = {name: (rule.first, rule.last) for name in series}  # fewest and most rounds
         self._background = Background()
-        self._bar = tqdm(
-            disable=None, leave=False, bar_format="{desc} {bar} {n_fmt} of {total_fmt} runs"
-        )
+        self._bar = tqdm(disable=None, leave=False, bar_format="{desc} {bar} {percentage:.0f} %")
 
     def __enter__(self) -> "Progress":
         return self
@@ -43,9 +41,13 @@ class Progress:
         self._begun = monotonic()
         self._background.start()
         self._bar.set_description_str(f"{ending.PROGRAM}: {series}, round {number}", refresh=False)
-        self._bar.reset(runs)
+        self._bar.reset(2 * runs)  # each becomes warm, and ends
         if self._bar.disable and self._lines and number == 1:
             self._say(f"{series}, starting round 1 with {runs} processes")
+
+    def run_warmed_up(self) -> None:
+        """Show that a run has had its warm-up passes."""
+        self._bar.update()
 
     def run_ended(self, notes: str) -> None:
         """Show that a run has finished. notes: its stderr, if no earlier run wrote the same."""

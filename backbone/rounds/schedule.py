@@ -108,7 +108,9 @@ def run_rounds(
         is_new = this_round is None or not this_round.has_all(commands)
         if is_new:
             progress.round_begins(series.name, number, len(commands))
-            this_round = runners[series.name].run(number, commands, outcome.runs, run_ended)
+            this_round = runners[series.name].run(
+                number, commands, outcome.runs, progress.run_warmed_up, run_ended
+            )
         outcome.add(this_round, commands)
         if not _can_go_on(all_series, outcome.failures, need_all):
             return outcome
