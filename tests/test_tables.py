@@ -136,6 +136,17 @@ def test_modes_are_compared_round_by_round(pages):
     assert f"\n{start} longer start after this many passes: {told}\n" in pages
 
 
+def test_sessions_of_modes_and_of_times_side_by_side(checkout, pages):
+    start = f"{VOC}, AMD EPYC: stock takes 100 (78 to 128) ms in the table above, and"
+    middle = "ms in the separate session of [Inference time](#inference-time); `--keep-memory` is"
+    ratio = "2.00 (2.00 to 2.00)"
+    assert f"\n{start} 100 (78 to 128) {middle} {ratio} and {ratio} times as fast.\n" in pages
+    stock = checkout / TIMES / "mobilenetv2_pascal.json"
+    change_records(stock, small_results.with_times, factors=2)
+    twice = f"199 (155 to 256) {middle} {ratio} and 4.00 (4.00 to 4.00) times as fast. Some of"
+    assert f"\n{start} {twice} these intervals do not overlap" in pages_of(checkout)
+
+
 def test_modes_of_another_network_and_agreement_on_images(checkout):
     folder = checkout / "cpu/resnet18_stats/modes"
     shutil.copytree(checkout / TIMES / "modes", folder)
