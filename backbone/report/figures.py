@@ -14,7 +14,7 @@ from backbone.record.titles import DATASET_TITLES
 from backbone.report.mode_panels import draw_allocators, draw_modes, has_allocators
 from backbone.report.network_panels import draw_networks
 from backbone.report.parts import split_passes
-from backbone.report.pass_panels import PassesOfInput, draw_parts, draw_stages
+from backbone.report.pass_panels import PassesOfInput, draw_parts, draw_stages, in_order
 from backbone.report.roofline import draw_roofline
 from backbone.report.scaling import panels_of
 from backbone.report.scaling_panels import AXES, draw_scaling
@@ -48,7 +48,7 @@ def part_pictures(results: Results) -> Iterator[Picture]:
     inputs = [list(alike) for _, alike in groupby(passes, key=lambda entry: entry.times.dataset)]
     if inputs:
         panels = [PassesOfInput(entry, _modes_of(entry[0].times, results)) for entry in inputs]
-        draw = partial(_draw, draw_parts, panels, 2.6)
+        draw = partial(_draw, draw_parts, panels, 2.6, order=in_order)
         yield Picture("parts.svg", "What a pass is made of", draw)
 
 
@@ -59,7 +59,7 @@ def stage_pictures(results: Results) -> Iterator[Picture]:
         panels = [panel for panel in panels if panel]
         if panels:
             columns = max(map(len, panels))
-            draw = partial(_draw, draw_stages, panels, 5, widths=(1,) * columns)
+            draw = partial(_draw, draw_stages, panels, 5, widths=(1,) * columns, order=in_order)
             shows = f"Latency of the 21 stages, {title}"
             yield Picture(f"latency_{_name_of(title)}.svg", shows, draw)
 
@@ -153,10 +153,11 @@ def _draw(
     height: float,
     salt: str,
     widths: tuple[int, ...] = (1,),
+    order: Callable[[dict], dict] = dict,
 ) -> str:
     """A picture as SVG text, equal for equal panels and salt. Each panel takes a row, `height`
     inches high, of axes with these relative widths. draw_panel: draws a panel on its axes and
-    returns the entries of the legend, which all panels share."""
+    returns the entries of the legend, which all panels share. order: sorts these entries."""
     plot_style = {"svg.hashsalt": salt, "font.size": 10, "axes.axisbelow": True}
     with rc_context():
         style.use(["default", plot_style])
@@ -165,6 +166,7 @@ def _draw(
         legend = {}
         for axes, shown in zip(grid, panels, strict=True):
             legend |= draw_panel(*axes, shown)
+        legend = order(legend)
         if legend:
             figure.legend(
                 legend.values(), legend.keys(), loc="outside lower center", ncols=4, fontsize=9

@@ -79,7 +79,7 @@ def draw_parts(axes: Axes, shown: PassesOfInput) -> Legend:
     axes.set_title(shown.passes[0].times.dataset, loc="left")
     axes.set_xlabel("ms per pass")
     finish(axes)
-    return _in_order(legend)
+    return legend
 
 
 def draw_stages(*axes_and_times: Axes | list[StoredTimes]) -> Legend:
@@ -104,15 +104,15 @@ def draw_stages(*axes_and_times: Axes | list[StoredTimes]) -> Legend:
                 legend |= _stack(axes, place, stage)
                 end = stage.whole
             write_value(axes, place, end, _show(row.mean))
-        axes.set_title(word_stored(entry), loc="left")
+        axes.set_title(f"{entry.dataset}, {word_stored(entry)}", loc="left")
         axes.set_xlabel("ms per pass")
         finish(axes)
         names = _stage_names(rows) if axes is all_axes[0] else [""] * len(rows)
         axes.set_yticks(range(len(rows)), names)
-    return _in_order(legend)
+    return legend
 
 
-def _in_order(legend: Legend) -> Legend:
+def in_order(legend: Legend) -> Legend:
     """A legend's entries, parts of a pass first, in the order of a bar."""
     first = ("page faults", "reorders", *CONVOLUTIONS, *NORMS, OTHERS, REST_LABEL)
     order = dict.fromkeys((*first, *legend))

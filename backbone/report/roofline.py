@@ -4,6 +4,7 @@ from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from backbone.record.rows import Ceilings, Row
 from backbone.record.stored import StoredTimes
@@ -13,7 +14,10 @@ from backbone.report.palette import colour_of_kind
 from backbone.report.words import word_stored
 
 MARKERS = "osv^DPX*"
-LABELLED = 5  # operations with the most time above their bound
+# Offsets in points of the numbers of the operations with the most time above their bound: in
+# different directions, so that numbers of close points do not overlap.
+OFFSETS = ((-11, -3), (5, -3), (5, 6), (5, -12), (-11, 6))
+HALO = withStroke(linewidth=2, foreground="white")
 LINE = {"color": "black", "linewidth": 1}
 POINT = {"markersize": 5, "markeredgewidth": 0.4, "markeredgecolor": "black"}
 
@@ -43,11 +47,12 @@ def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> dict[str, Line
         (legend[kind],) = axes.plot(
             x, y, linestyle="", marker=markers[kind], color=colour_of_kind(kind), **POINT
         )
-    worst = by_loss(rows, ceilings)[:LABELLED]
-    for number, row in enumerate(worst, 1):
+    worst = by_loss(rows, ceilings)[: len(OFFSETS)]
+    for number, (row, offset) in enumerate(zip(worst, OFFSETS, strict=False), 1):
         axes, x, y = place_of(row)
-        place = {"xytext": (-10 if number % 2 else 5, -3), "textcoords": "offset points"}
-        axes.annotate(str(number), (x, y), fontsize=9, fontweight="bold", **place)
+        place = {"xytext": offset, "textcoords": "offset points"}
+        style = {"fontsize": 9, "fontweight": "bold", "path_effects": [HALO]}
+        axes.annotate(str(number), (x, y), **place, **style)
     left.axhline(gbytes, **LINE)
     left.annotate(f"{gbytes:.1f} GB/s", (len(without_macs) - 0.5, gbytes), **_above("right"))
     left.set(yscale="log", ylabel="GB/s", xlim=(-0.6, len(without_macs) - 0.4))
@@ -66,6 +71,7 @@ def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> dict[str, Line
         (0.98, 0.03),
         xycoords="axes fraction",
         ha="right",
+        multialignment="left",
         va="bottom",
         fontsize=8,
     )
