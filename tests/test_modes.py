@@ -82,7 +82,7 @@ def test_folded_network_is_what_torchs_own_optimization_makes():
 
 @pytest.fixture
 def tiny(tmp_path):
-    """A flag's value: a network that is compiled and exported in little time."""
+    """A flag's value: a network that compiles and exports quickly."""
     (tmp_path / "own.py").write_text("""
 import torch
 class Tiny(torch.nn.Module):

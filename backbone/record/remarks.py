@@ -22,14 +22,14 @@ THROTTLING = {
 
 
 def remarks_on(record: Record) -> Iterator[str]:
-    """Remarks on a GPU's record: the host is the bottleneck of its passes; the GPU was
+    """Remarks on a GPU's record: whether the host was the bottleneck, and whether the GPU was
     throttled."""
     whole = record.whole
     if is_bound_by_launches(record):
         enqueue = record.median("enqueue_time", 1e3)
         yield (
-            f"the host is the bottleneck: a pass takes {whole.mean:.2f} ms, but the GPU is busy "
-            f"for only {whole.device_mean:.2f} ms of it; enqueueing takes {enqueue:.2f} ms "
+            f"the host is the bottleneck: the GPU is busy for only {whole.device_mean:.2f} ms of a "
+            f"{whole.mean:.2f} ms pass, which takes {enqueue:.2f} ms to enqueue "
             "(a larger batch, --cuda-graph or --compile may help)"
         )
     said = " ".join(run.get("throttle_reasons", "") for run in record.runs)
@@ -57,8 +57,8 @@ def doubt_of_cut(
     """A warning that cutting a pass into parts changes its time by more than 5 %; None if it does
     not, or if a single process timed too few passes to tell.
 
-    target: "block" or "layer". milliseconds: of the cut pass. ratio: its time divided by the
-    network's own; low, high: limits of the ratio, None for a single process."""
+    target: "block" or "layer". ratio: the time of the cut pass divided by that of the network's
+    own; low, high: limits of the ratio, None for a single process."""
     if low is None and record.whole.samples.shape[1] < LEAST_PASSES:
         return None
     if (low or ratio) <= CUT_MARGIN and (high or ratio) >= 1 / CUT_MARGIN:

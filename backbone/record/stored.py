@@ -172,5 +172,5 @@ class StoredScaling(Stored):
 
 
 def of_main_network(results: Iterable[Kind]) -> list[Kind]:
-    """Those of MobileNet-V2 among stored times or modes."""
+    """Select MobileNet-V2's times or modes."""
     return [stored for stored in results if stored.network == MAIN_NETWORK]

@@ -54,7 +54,7 @@ def ranked_modes(modes: StoredModes, category: Category = ALL) -> list[tuple[Sto
 def fastest_modes(
     modes: StoredModes, category: Category = ALL
 ) -> list[tuple[StoredMode, Interval]]:
-    """Like `ranked_modes()`, for modes that are certainly faster than stock."""
+    """Like `ranked_modes()`, but only the modes that are certainly faster than stock."""
     ranked = ranked_modes(modes, category)
     return [(mode, ratio) for mode, ratio in ranked if judge(ratio, SAME) == "faster"]
 

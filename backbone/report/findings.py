@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
-from backbone.record.stored import StoredModes, StoredTimes, of_main_network
+from backbone.record.stored import StoredModes, StoredTimes
 from backbone.report.fastest import fastest_by_precision
 from backbone.report.kinds import sum_by_kind, sum_rows
 from backbone.report.numbers import show_mean
@@ -18,7 +18,7 @@ DEAREST = 2  # number of kinds of operations in a sentence
 
 def finding_lines(results: Results) -> list[str]:
     """The findings on memory, on the fastest modes, and on MACs."""
-    main = of_main_network(modes for inputs in results.modes for modes in inputs)
+    main = results.modes_of_main_network
     stock = [times for times in results.main_network if times.is_stock and times.ceilings]
     findings = (_of_memory(stock, results.times), _of_modes(main), _of_macs(stock))
     return [f"- {finding}" for finding in findings if finding]

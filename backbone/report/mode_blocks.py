@@ -16,8 +16,8 @@ from backbone.statistics.ratios import mean_of_rounds
 IN_TIMES = "[Inference time](#inference-time)"
 IN_NETWORKS = "[Networks](#networks)"
 DISAGREE = (
-    " Some of these intervals do not overlap, since they cover neither heap states nor background "
-    "load of another session."
+    " Some of these intervals do not overlap: heap states and background load differ between "
+    "sessions, and an interval covers only its own."
 )
 
 
@@ -41,7 +41,8 @@ def mode_blocks(results: Results) -> list[str]:
 
 
 def _speed_blocks(inputs: list[StoredModes], results: Results) -> list[str]:
-    """The speed of the modes of one network and setting, and how it agrees with its times."""
+    """The speed of the modes of one network and setting, and how these results compare with those
+    of the session that measured its times."""
     stock = {(times.network, times.title): times for times in results.times if times.is_stock}
     sentences = [
         _word_sessions(modes, stock[modes.network, modes.title], results.times)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backbone.record.stored import StoredMode, StoredModes, of_main_network
+from backbone.record.stored import StoredMode, StoredModes
 from backbone.record.titles import MAIN_NETWORK
 from backbone.report.fastest import fastest_modes, over
 from backbone.report.markdown import format_table
@@ -15,7 +15,7 @@ from backbone.statistics.looks import SAME, judge
 def order_blocks(results: Results) -> list[str]:
     """A table of the modes of each network, if modes of other networks than MobileNet-V2 are
     stored."""
-    main = of_main_network(modes for inputs in results.modes for modes in inputs)
+    main = results.modes_of_main_network
     rows = [cells for inputs in results.modes for cells in order_cells(inputs, main)]
     has_others = any(row["Model"] != MAIN_NETWORK for row in rows)
     return [format_table(rows), _word_help(rows)] if has_others else []

@@ -113,7 +113,7 @@ def draw_stages(*axes_and_times: Axes | list[StoredTimes]) -> Legend:
 
 
 def in_order(legend: Legend) -> Legend:
-    """A legend's entries, parts of a pass first, in the order of a bar."""
+    """Sort a legend: the parts of a pass in the order of a bar, then all other entries."""
     first = ("page faults", "reorders", *CONVOLUTIONS, *NORMS, OTHERS, REST_LABEL)
     order = dict.fromkeys((*first, *legend))
     return {label: legend[label] for label in order if label in legend}

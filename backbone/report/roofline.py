@@ -50,9 +50,15 @@ def draw_roofline(left: Axes, right: Axes, times: StoredTimes) -> dict[str, Line
     worst = by_loss(rows, ceilings)[: len(OFFSETS)]
     for number, (row, offset) in enumerate(zip(worst, OFFSETS, strict=False), 1):
         axes, x, y = place_of(row)
-        place = {"xytext": offset, "textcoords": "offset points"}
-        style = {"fontsize": 9, "fontweight": "bold", "path_effects": [HALO]}
-        axes.annotate(str(number), (x, y), **place, **style)
+        axes.annotate(
+            str(number),
+            (x, y),
+            xytext=offset,
+            textcoords="offset points",
+            fontsize=9,
+            fontweight="bold",
+            path_effects=[HALO],
+        )
     left.axhline(gbytes, **LINE)
     left.annotate(f"{gbytes:.1f} GB/s", (len(without_macs) - 0.5, gbytes), **_above("right"))
     left.set(yscale="log", ylabel="GB/s", xlim=(-0.6, len(without_macs) - 0.4))

@@ -28,6 +28,11 @@ class Results:
         return stored.of_main_network(self.times)
 
     @property
+    def modes_of_main_network(self) -> list[StoredModes]:
+        """MobileNet-V2's modes, for each setting and input."""
+        return stored.of_main_network(modes for inputs in self.modes for modes in inputs)
+
+    @property
     def others(self) -> list[StoredTimes]:
         """All other networks' times."""
         return [entry for entry in self.times if entry.network != MAIN_NETWORK]

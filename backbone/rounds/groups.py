@@ -81,7 +81,7 @@ class RoundRunner:
     ) -> Round:
         """Run one round of the participating commands, which include the first of the series. It
         ends early if the first fails or, if all are needed, if any fails. earlier: runs that have
-        finished before. run_warmed_up, run_ended: called for each run that does."""
+        finished before. run_warmed_up: called when a run is warm; run_ended: when it finishes."""
         this_round = Round(self._series.name, number)
         self._run_warmed_up = run_warmed_up
         self._random = random.Random(f"{self._seed} {self._series.name} {number}")

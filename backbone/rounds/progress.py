@@ -41,7 +41,7 @@ class Progress:
         self._begun = monotonic()
         self._background.start()
         self._bar.set_description_str(f"{ending.PROGRAM}: {series}, round {number}", refresh=False)
-        self._bar.reset(2 * runs)  # each becomes warm, and ends
+        self._bar.reset(2 * runs)  # a step when a run is warm, and one when it ends
         if self._bar.disable and self._lines and number == 1:
             self._say(f"{series}, starting round 1 with {runs} processes")
 
